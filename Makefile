@@ -1,0 +1,80 @@
+# NOVA=31 or NOVA=34 selects one Nova release; PYTHON=... the interpreter (3.11 or newer).
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-unit test-functional lint format sample bench docs constraints clean
+# The recipes of the environments change files that others read: one at a time.
+.NOTPARALLEL:
+
+# An interpreter may be named and yet not start (pyenv's shims): try each.
+PYTHONS := python3.13 python3.12 python3.11 python3
+ifeq ($(origin PYTHON),undefined)
+PYTHON := $(shell for python in $(PYTHONS); do \
+	if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	then echo $$python; exit; fi; done; echo python3)
+endif
+
+RELEASES := $(or $(NOVA),31 34)
+RELEASE := $(lastword $(or $(NOVA),34))
+BIN := .venv/nova-$(RELEASE)/bin
+VENV = $(PYTHON) tools/venv.py
+SAMPLE := etc/nova_gpu_passthrough.conf.sample
+GENERATE_SAMPLE = $(BIN)/oslo-config-generator \
+	--config-file etc/oslo-config-generator/nova_gpu_passthrough.conf
+
+help:  ## show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | \
+	while IFS='|' read -r target text; do printf '  make %-16s %s\n' "$$target" "$$text"; done
+
+demo:  ## place GPU servers with and without the filter and weigher
+	@$(VENV) nova-$(RELEASE)
+	@$(BIN)/python -m tests.demo
+
+test:  ## lint, then unit and functional tests with both Nova releases
+	@$(PYTHON) tools/run_tests.py lint unit functional --nova $(RELEASES)
+
+test-unit:  ## unit tests with both Nova releases
+	@$(PYTHON) tools/run_tests.py unit --nova $(RELEASES)
+
+test-functional:  ## functional tests with both Nova releases
+	@$(PYTHON) tools/run_tests.py functional --nova $(RELEASES)
+
+lint:  ## style, types, and whether the option sample is up to date
+	@$(VENV) nova-$(RELEASE)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	@mkdir -p test-results
+	$(GENERATE_SAMPLE) --output-file test-results/sample
+	@diff -u $(SAMPLE) test-results/sample || \
+		{ echo '$(SAMPLE) is out of date: run "make sample".' >&2; exit 1; }
+
+format:  ## let ruff sort imports and format the code
+	@$(VENV) nova-$(RELEASE)
+	$(BIN)/ruff check --fix --select I .
+	$(BIN)/ruff format .
+
+sample:  ## write the sample of the configuration options
+	@$(VENV) nova-$(RELEASE)
+	$(GENERATE_SAMPLE)
+
+bench:  ## run the benchmarks
+	@$(VENV) nova-$(RELEASE)
+	@$(BIN)/python -m tests.benchmarks
+
+docs:  ## build the documentation into doc/build/html
+	@$(VENV) nova-$(RELEASE)
+	$(BIN)/sphinx-build -W --keep-going -b html doc/source doc/build/html
+
+constraints:  ## pin the newest versions that fit both Nova releases
+	@$(VENV) uv
+	for release in $(RELEASES); do \
+		.venv/uv/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 \
+			--no-emit-index-url --no-annotate --custom-compile-command 'make constraints' \
+			--extra scheduler --extra test --extra lint --extra doc \
+			constraints/nova-$$release.in setup.py \
+			--output-file constraints/nova-$$release.txt || exit; \
+	done
+
+clean:  ## remove environments, caches and everything that was built
+	rm -rf .venv .tox .stestr .hypothesis .mypy_cache .pytest_cache .ruff_cache .eggs build dist \
+		doc/build releasenotes/build test-results AUTHORS ChangeLog *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

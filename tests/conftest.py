@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run, and no deadline: a busy machine is not a failure. Looking for
+# new examples is for a developer's machine: HYPOTHESIS_PROFILE=explore, or --hypothesis-profile.
+settings.register_profile(
+    "ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", deadline=None, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The installed distribution offers what Nova, oslo.config and stevedore look for by name."""
+
+from importlib import metadata, resources
+
+import pytest
+import yaml
+
+DISTRIBUTION = "nova-gpu-passthrough"
+ENTRY_POINTS = {
+    ("oslo.config.opts", "nova_gpu_passthrough"),
+    ("nova.api.extra_spec_validators", "gpu"),
+    ("nova_gpu_passthrough.policies", "pack"),
+    ("nova_gpu_passthrough.policies", "spread"),
+}
+
+
+def test_version_is_known():
+    assert metadata.version(DISTRIBUTION)
+
+
+def test_python_that_is_too_old_is_refused():
+    assert metadata.metadata(DISTRIBUTION)["Requires-Python"] == ">=3.11"
+
+
+def test_entry_points():
+    found = metadata.distribution(DISTRIBUTION).entry_points
+    assert {(point.group, point.name) for point in found} == ENTRY_POINTS
+
+
+@pytest.mark.parametrize("group, name", sorted(ENTRY_POINTS))
+def test_entry_point_loads(group, name):
+    (point,) = metadata.entry_points(group=group, name=name)
+    assert point.dist.metadata["Name"] == DISTRIBUTION
+    point.load()
+
+
+def test_options_are_listed_for_the_sample():
+    (point,) = metadata.entry_points(group="oslo.config.opts", name="nova_gpu_passthrough")
+    groups = dict(point.load()())
+    assert any(groups.values())
+
+
+def test_validators_are_offered_to_nova_api():
+    (point,) = metadata.entry_points(group="nova.api.extra_spec_validators", name="gpu")
+    validators = point.load().register()
+    assert validators
+    assert {validator.name.split(":")[0] for validator in validators} == {"gpu"}
+
+
+def test_catalogue_is_part_of_the_package():
+    folder = resources.files("nova_gpu_passthrough") / "catalog"
+    files = [entry for entry in folder.iterdir() if entry.name.endswith(".yaml")]
+    assert files
+    for entry in files:
+        assert yaml.safe_load(entry.read_text(encoding="utf-8"))

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run the tiers of the test suite: lint first, then the Nova releases side by side.
+
+Each tier writes to a log of its own, so that tiers that run at the same time do not mix; what
+is shown is one line for each, the whole of the failures, and a summary.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LOGS = ROOT / "test-results"
+# In seconds. Together they bound the default run, the building of environments included.
+LIMITS = {"lint": 180, "unit": 240, "functional": 900}
+HEARTBEAT = 60
+interrupted = threading.Event()
+
+
+@dataclass
+class Tier:
+    """One command with its own log and time limit."""
+
+    name: str
+    command: list[str]
+    limit: int
+    state: str = "not run"
+    seconds: float = 0.0
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        return LOGS / f"{self.name}.log"
+
+    def run(self) -> None:
+        if interrupted.is_set():
+            return
+        started = time.monotonic()
+        with self.log.open("wb") as log:
+            # A session of its own: a tier that is stopped takes its children along.
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self.state = self.wait(self.process, started)
+        self.seconds = time.monotonic() - started
+        if interrupted.is_set():
+            return
+        say(self.line())
+        if self.state != "passed":
+            say(self.failures())
+
+    def wait(self, process: subprocess.Popen[bytes], started: float) -> str:
+        while (elapsed := time.monotonic() - started) < self.limit:
+            try:
+                status = process.wait(min(HEARTBEAT, self.limit - elapsed))
+            except subprocess.TimeoutExpired:
+                say(f"{self.name:14} running  {time.monotonic() - started:4.0f} s")
+            else:
+                return "passed" if status == 0 else "FAILED"
+        self.stop()
+        return f"STOPPED after its limit of {self.limit} s"
+
+    def stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def line(self) -> str:
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        closing = re.findall(r"^=+ .* in [\d.]+s.* =+$", text, re.MULTILINE)
+        line = f"{self.name:14} {self.state}  {self.seconds:4.0f} s  {''.join(closing[-1:])}"
+        return line.rstrip()
+
+    def failures(self) -> str:
+        """Return pytest's report of what failed, or the whole log where there is none."""
+        text = self.log.read_text(errors="replace")
+        report = re.search(r"^=+ (ERRORS|FAILURES) =+$", text, re.MULTILINE)
+        return text[report.start() :] if report else text
+
+
+def say(text: str) -> None:
+    # One write, since several tiers report from threads of their own.
+    sys.stdout.write(text.rstrip() + "\n")
+    sys.stdout.flush()
+
+
+def pytest(kind: str, nova: str, workers: int) -> Tier:
+    python = ROOT / ".venv" / f"nova-{nova}" / "bin" / "python"
+    # Two releases at a time share the checkout: no cache that both would write.
+    command = [str(python), "-m", "pytest", f"tests/{kind}", "-p", "no:cacheprovider"]
+    command += ["-n", str(workers), "--dist", "loadfile"] if workers > 1 else []
+    return Tier(f"{kind}-{nova}", command, LIMITS[kind])
+
+
+def run_all(lint: list[Tier], lanes: list[list[Tier]]) -> None:
+    """Run lint alone, then the lanes side by side, the tiers of each in turn."""
+
+    def in_turn(tiers: list[Tier]) -> None:
+        for tier in tiers:
+            tier.run()
+
+    in_turn(lint)
+    threads = [threading.Thread(target=in_turn, args=(lane,)) for lane in lanes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Run the tiers of the test suite.")
+    parser.add_argument("kinds", nargs="+", choices=LIMITS, help="what to run")
+    parser.add_argument("--nova", nargs="+", default=["31", "34"], help="Nova releases")
+    arguments = parser.parse_args()
+    started = time.monotonic()
+    # A signal to this process does not reach the tiers, which have sessions of their own.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    LOGS.mkdir(exist_ok=True)
+    workers = (os.cpu_count() or 1) // len(arguments.nova)
+    kinds = [kind for kind in LIMITS if kind in arguments.kinds]
+    lint = [Tier("lint", ["make", "lint"], LIMITS["lint"])] if "lint" in kinds else []
+    lanes = [
+        [pytest(kind, nova, workers) for kind in kinds if kind != "lint"] for nova in arguments.nova
+    ]
+    tiers = lint + [tier for lane in lanes for tier in lane]
+    try:
+        for nova in arguments.nova:
+            build = [sys.executable, str(ROOT / "tools" / "venv.py"), f"nova-{nova}"]
+            if status := subprocess.call(build):
+                return status
+        run_all(lint, lanes)
+    except KeyboardInterrupt:
+        interrupted.set()
+        for tier in tiers:
+            tier.stop()
+        return 130
+
+    failed = [tier.name for tier in tiers if tier.state != "passed"]
+    say(f"\nSummary ({time.monotonic() - started:.0f} s; logs in {LOGS.name}/)")
+    for tier in tiers:
+        say("  " + tier.line())
+    say(f"FAILED: {', '.join(failed)}" if failed else f"All {len(tiers)} tiers passed.")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
