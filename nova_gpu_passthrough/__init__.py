@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole-GPU PCI passthrough on OpenStack, the way AI workloads need it."""
