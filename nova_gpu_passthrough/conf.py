@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of nova-scheduler's ``[gpu_passthrough]`` section."""
+
+from collections.abc import Mapping
+
+from oslo_config import cfg, types
+
+from nova_gpu_passthrough.policies import base as policies
+
+GROUP = cfg.OptGroup(
+    "gpu_passthrough",
+    title="GPU passthrough",
+    help="""
+How GpuPassthroughFilter and GpuPassthroughWeigher place servers with whole GPUs, and keep
+servers without GPUs from using up GPU hosts. Read by nova-scheduler.
+""",
+)
+
+#: Host aggregates override options of the same name by metadata keys with this prefix.
+AGGREGATE_PREFIX = "gpu_passthrough:"
+
+OPTS = [
+    cfg.ListOpt(
+        "aliases",
+        default=[],
+        help="""
+Names of the PCI aliases that ask for GPUs.
+
+Needed only for aliases whose GPUs nothing else tells: an alias is recognised without being named
+here if its vendor_id and product_id are in the catalogue of GPU models, or if the devices that
+serve it carry the tag ``gpu_model`` in ``[pci] device_spec``.
+
+Example: ``aliases = research-gpu,render-gpu``
+""",
+    ),
+    cfg.ListOpt(
+        "resource_classes",
+        default=[],
+        help="""
+Placement resource classes that are GPUs. An alias with one of them as its ``resource_class``
+asks for GPUs.
+
+Example: ``resource_classes = CUSTOM_GPU_H100,PGPU``
+""",
+    ),
+    cfg.StrOpt(
+        "policy",
+        default="pack",
+        help="""
+How hosts that fit a GPU request are ranked: the name of a policy installed under the entry point
+namespace ``nova_gpu_passthrough.policies``.
+
+* ``pack``: fill hosts up, so that whole hosts stay free for large requests.
+* ``spread``: even out the load.
+""",
+    ),
+    cfg.FloatOpt(
+        "weight_multiplier",
+        default=10000.0,
+        min=0.0,
+        help="""
+Multiplier of the GPU weigher, whose weights lie between 0 and 1.
+
+The default outweighs Nova's resource weighers (RAM, CPU, disk, PCI, ...: a few units together),
+which spread servers and so strand GPUs, and stays below those that keep servers away from failing
+hosts and other cells (``build_failure_weight_multiplier``, ``cross_cell_move_weight_multiplier``:
+1000000). 0 switches the weigher off.
+
+Host aggregates override it by the metadata key ``gpu_passthrough:weight_multiplier``.
+""",
+    ),
+    cfg.IntOpt(
+        "max_candidates",
+        default=8,
+        min=1,
+        max=64,
+        help="""
+How many choices of devices, at most, the filter leaves per host for the filters behind it.
+
+More than one is needed only for servers with a NUMA topology: on which NUMA nodes the vCPUs and
+memory fit is decided by NUMATopologyFilter, which costs it several milliseconds a choice. One
+choice for every set of NUMA nodes that can hold the guest is the most that is useful.
+""",
+    ),
+    cfg.BoolOpt(
+        "randomize_equal_choices",
+        default=True,
+        help="""
+Pick at random among equally good sets of devices, so that schedulers which work at the same time
+seldom choose the same GPUs. If false, the lowest PCI addresses win, which is repeatable.
+""",
+    ),
+    cfg.BoolOpt(
+        "only_gpu_servers",
+        default=False,
+        help="""
+Keep GPU hosts for servers with GPUs: a host that has, or was seen by this scheduler to have, GPUs
+in its PCI pools is refused to all others.
+
+A scheduler that has been started while all GPUs of a host were in use does not know that host as
+a GPU host. Put GPU hosts into an aggregate with the metadata key
+``gpu_passthrough:only_gpu_servers`` set to ``true`` to be independent of that. ``false`` there
+exempts an aggregate from this option; of several aggregates ``true`` wins.
+""",
+    ),
+    cfg.IntOpt(
+        "reserved_vcpus_per_gpu",
+        default=0,
+        min=0,
+        help="""
+vCPUs to keep for every free GPU of a host, counted like ``[DEFAULT] cpu_allocation_ratio`` does: a
+server without GPUs is refused if it would leave fewer.
+
+Example: ``reserved_vcpus_per_gpu = 12`` on hosts with 8 GPUs and 112 CPUs, whose GPU flavors have
+12 vCPUs per GPU.
+
+Host aggregates override it by the metadata key ``gpu_passthrough:reserved_vcpus_per_gpu``; of
+several aggregates the largest wins.
+""",
+    ),
+    cfg.IntOpt(
+        "reserved_ram_mib_per_gpu",
+        default=0,
+        min=0,
+        help="""
+RAM in MiB to keep for every free GPU of a host: a server without GPUs is refused if it would leave
+less. All memory of a server with a passthrough device is pinned, so no overcommit is counted.
+
+Example: ``reserved_ram_mib_per_gpu = 131072`` keeps 128 GiB for each free GPU.
+
+Host aggregates override it by the metadata key ``gpu_passthrough:reserved_ram_mib_per_gpu``; of
+several aggregates the largest wins.
+""",
+    ),
+    cfg.FloatOpt(
+        "avoid_gpu_hosts",
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        help="""
+How strongly the weigher keeps servers without GPUs away from hosts with free GPUs: 0 is not at
+all, 1 the most. The more GPUs are free and the more they are worth, the further such a host is
+avoided. Hosts without free GPUs keep the order that the other weighers give them.
+""",
+    ),
+    cfg.Opt(
+        "gpu_values",
+        type=types.Dict(types.Float(min=0.0)),
+        default={},
+        help="""
+What GPU models are worth, for ``avoid_gpu_hosts``, where the catalogue's rank (T4 is 1, L40S 5,
+A100 8, H100 18, B200 30) does not suit. Model names are the catalogue's or those of the tag
+``gpu_model``.
+
+Example: ``gpu_values = A100-SXM-80GB:12,research-card:3``
+""",
+    ),
+]
+
+
+class ConfigError(ValueError):
+    """An option has a value that makes no sense; the message is one sentence for the operator."""
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Make the options known to ``conf``; doing so again is harmless."""
+    conf.register_group(GROUP)
+    conf.register_opts(OPTS, group=GROUP)
+
+
+def list_opts() -> list[tuple[cfg.OptGroup, list[cfg.Opt]]]:
+    """What oslo-config-generator puts into the sample."""
+    return [(GROUP, OPTS)]
+
+
+def check(conf: cfg.ConfigOpts) -> policies.Policy:
+    """Read every option once, so that a bad value shows at start and not at the first request.
+
+    :returns: the policy that ``[gpu_passthrough] policy`` names
+    :raises ConfigError: if a value makes no sense
+    """
+    section = conf[GROUP.name]
+    for opt in OPTS:
+        try:
+            value = section[opt.dest]
+        except (ValueError, cfg.ConfigFileValueError) as error:
+            raise ConfigError(f"[{GROUP.name}] {opt.name}: {error}") from error
+        if isinstance(opt, cfg.ListOpt) and "" in (item.strip() for item in value):
+            raise ConfigError(
+                f"[{GROUP.name}] {opt.name} has an empty item, expected names between commas"
+            )
+    try:
+        return policies.load(section.policy)
+    except policies.UnknownPolicyError as error:
+        raise ConfigError(f"[{GROUP.name}] policy: {error}") from error
+
+
+def gpu_values(conf: cfg.ConfigOpts) -> Mapping[str, float]:
+    """The operator's values of GPU models."""
+    values: Mapping[str, float] = conf[GROUP.name].gpu_values
+    return values

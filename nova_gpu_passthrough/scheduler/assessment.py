@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a host's state answers a request: what filter and weigher have in common."""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nova_gpu_passthrough.scheduler import candidates, pools
+from nova_gpu_passthrough.scheduler.requests import ServerRequest
+from nova_gpu_passthrough.topology.fit import DeviceChoice, Reason, Refusal, fit
+from nova_gpu_passthrough.topology.model import (
+    Device,
+    Gpu,
+    GpuRequest,
+    HostGpus,
+    NumaCell,
+)
+
+if TYPE_CHECKING:
+    from nova import objects
+    from nova.scheduler.host_manager import HostState
+
+
+class Assessment(NamedTuple):
+    """The answer of one host; without a GPU request there is neither a choice nor a refusal."""
+
+    host: HostGpus
+    request: GpuRequest
+    #: Best first; empty if the host is refused or the request is not one for GPUs there.
+    choices: Sequence[DeviceChoice]
+    refusal: Refusal | None
+    #: None if Placement does not track the devices of the request.
+    union: candidates.HostCandidates | None
+
+
+def assess(
+    host_state: "HostState", request: ServerRequest, rng: random.Random | None = None
+) -> Assessment:
+    """Fit a request to a host.
+
+    :raises pools.MalformedPoolError: if the host's PCI pools are not as Nova makes them
+    :raises candidates.MalformedCandidatesError: if no allocation candidate is well-formed
+    """
+    union = None
+    if request.groups and host_state.allocation_candidates:
+        union = candidates.read(host_state.allocation_candidates, request.groups)
+    stats = host_state.pci_stats
+    free = pools.read(stats.pools) if stats else []
+    host, gpu_request = _offers(host_state, request, free, union.providers if union else None)
+    if not gpu_request.gpus:
+        return Assessment(host, gpu_request, (), None, union)
+    answer = fit(host, gpu_request, rng)
+    if isinstance(answer, Refusal):
+        if union and not isinstance(host_state.allocation_candidates[0], candidates.Candidate):
+            answer = _disagreement(host, union) or answer
+        return Assessment(host, gpu_request, (), answer, union)
+    return Assessment(host, gpu_request, answer, None, union)
+
+
+def _offers(
+    host_state: "HostState",
+    request: ServerRequest,
+    free: Sequence[pools.Pool],
+    providers: Mapping[str, Mapping[str, Any]] | None,
+) -> tuple[HostGpus, GpuRequest]:
+    """Which free devices serve which alias."""
+    gpus: dict[str, tuple[Gpu, ...]] = {}
+    attached: dict[str, tuple[Device, ...]] = {}
+    for alias in request.aliases:
+        serving = [pool for pool in free if pool.serves(alias.specs)]
+        if providers is not None:
+            named = providers[alias.demand.id]
+            serving = [pool for pool in serving if pool.provider in named]
+        is_gpu = alias.is_gpu
+        if is_gpu is None:
+            is_gpu = bool(serving) and all(pool.model is not None for pool in serving)
+        if is_gpu:
+            gpus[alias.demand.id] = tuple(gpu for pool in serving for gpu in pool.gpus())
+        else:
+            most = alias.demand.count
+            attached[alias.demand.id] = tuple(d for pool in serving for d in pool.devices(most))
+    return (
+        HostGpus(
+            gpus,
+            attached,
+            _cells(host_state) if request.guest_cells else (),
+            frozenset(pool.card for pool in free if pool.model is None and pool.card is not None),
+        ),
+        request.gpu_request(gpus),
+    )
+
+
+def _disagreement(host: HostGpus, union: candidates.HostCandidates) -> Refusal | None:
+    """Placement names devices that the pools do not have, or have otherwise than asked."""
+    for alias, gpus in host.gpus.items():
+        named = union.providers[alias].keys()
+        missing = named - {gpu.provider for gpu in gpus}
+        if missing:
+            return Refusal(
+                Reason.PLACEMENT,
+                f"Placement names {len(named)} devices, of which {len(missing)} are not free and "
+                f"matching in the compute node's pools: {', '.join(sorted(missing))}",
+            )
+    return None
+
+
+def _cells(host_state: "HostState") -> tuple[NumaCell, ...]:
+    topology = host_state.numa_topology
+    if not topology:
+        return ()
+    return tuple(
+        NumaCell(
+            cell.id,
+            cell.socket if "socket" in cell else None,
+            len(cell.cpuset),
+            cell.avail_pcpus,
+            cell.memory,
+            _free_memory(cell),
+        )
+        for cell in topology.cells
+    )
+
+
+def _free_memory(cell: "objects.NUMACell") -> int:
+    """Where the host tells its memory pages, Nova looks at these and not at the usage."""
+    free: int = cell.avail_memory
+    if cell.mempages:
+        free = max(pages.free_kb for pages in cell.mempages) // 1024
+    return free

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Placement's allocation candidates of one host, taken apart and put together again.
+
+For k like devices out of n Placement returns permutations. All of them say the same: which
+providers can serve each alias (their union), and what else the server is allocated. From the two
+any choice of devices can be written as a candidate, whether Placement listed it or not: a claim
+is checked against inventory and capacity only.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from nova_gpu_passthrough.topology.fit import DeviceChoice
+from nova_gpu_passthrough.topology.model import GpuRequest, HostGpus
+
+
+class MalformedCandidatesError(ValueError):
+    """No candidate of the host is what Placement would send."""
+
+
+class Fitted(NamedTuple):
+    """A choice, and what it was chosen from and for."""
+
+    host: HostGpus
+    request: GpuRequest
+    choice: DeviceChoice
+
+
+class Candidate(dict[str, Any]):
+    """An allocation candidate that this package wrote.
+
+    The manager and other filters take it for the dict that it is. It remembers the candidates
+    that it was made from: in a multi-create the same host states pass the filters once for every
+    server, and the next server chooses from all devices again, less those consumed meanwhile.
+    """
+
+    __slots__ = ("fitted", "origin")
+
+    def __init__(self, content: Mapping[str, Any], origin: "HostCandidates", fitted: Fitted):
+        super().__init__(content)
+        self.origin = origin
+        self.fitted = fitted
+
+
+class _Rest(NamedTuple):
+    """What a candidate allocates besides the aliases' devices."""
+
+    allocations: dict[str, Any]
+    mappings: dict[str, Any]
+
+
+class HostCandidates:
+    """The union of a host's candidates."""
+
+    def __init__(self, groups: Mapping[str, Sequence[str]]) -> None:
+        #: Names of the request groups by alias request id.
+        self.groups = groups
+        #: Providers that Placement named, by alias request id.
+        self.providers: dict[str, dict[str, None]] = {alias: {} for alias in groups}
+        #: What one device of a provider takes from it, by resource class.
+        self.resources: dict[str, dict[str, int]] = {}
+        self.rests: list[_Rest] = []
+        #: All providers of devices, and those of the last rest.
+        self.known: frozenset[str] = frozenset()
+        #: False if a provider serves an alias and the rest, too: then nothing is rewritten.
+        self.separable = True
+        #: How many candidates were not what Placement would send.
+        self.malformed = 0
+
+    @property
+    def in_placement(self) -> bool:
+        """Whether Placement tracks the aliases' devices at all."""
+        return any(self.groups.values())
+
+    def write(self, fitted: Sequence[Fitted]) -> list[Candidate]:
+        """Candidates for these choices, in their order, one for every kind of rest."""
+        return [self._write(item, rest) for item in fitted for rest in self.rests]
+
+    def _write(self, fitted: Fitted, rest: _Rest) -> Candidate:
+        allocations: dict[str, Any] = {
+            provider: {**allocation, "resources": dict(allocation["resources"])}
+            for provider, allocation in rest.allocations.items()
+        }
+        mappings = {group: list(providers) for group, providers in rest.mappings.items()}
+        for alias, groups in self.groups.items():
+            for group, device in zip(groups, fitted.choice.devices[alias], strict=True):
+                provider = device.provider
+                assert provider is not None  # devices without one are not offered
+                mappings[group] = [provider]
+                taken = allocations.setdefault(provider, {"resources": {}})["resources"]
+                for name, amount in self.resources[provider].items():
+                    taken[name] = taken.get(name, 0) + amount
+        return Candidate({"allocations": allocations, "mappings": mappings}, self, fitted)
+
+
+def read(
+    candidates: Sequence[Mapping[str, Any]], groups: Mapping[str, Sequence[str]]
+) -> HostCandidates:
+    """Take the candidates of a host apart.
+
+    :param groups: names of Placement's request groups by request id of the PCI alias
+    :raises MalformedCandidatesError: if there are candidates and none is well-formed
+    """
+    first = candidates[0] if candidates else None
+    if isinstance(first, Candidate):
+        return first.origin
+    union = HostCandidates(groups)
+    error: Exception | None = None
+    for candidate in candidates:
+        try:
+            _add(union, candidate)
+        except (KeyError, TypeError, IndexError, AttributeError) as malformed:
+            error = malformed
+            union.malformed += 1
+    if error is not None and not union.rests:
+        raise MalformedCandidatesError(
+            f"none of {len(candidates)} allocation candidates has well-formed allocations and "
+            f"mappings ({type(error).__name__}: {error})"
+        )
+    return union
+
+
+def _add(union: HostCandidates, candidate: Mapping[str, Any]) -> None:
+    # Runs up to a thousand times for a host.
+    allocations, mappings = candidate["allocations"], candidate["mappings"]
+    if _adds_nothing(union, allocations, mappings):
+        return
+    served = [[mappings[group][0] for group in groups] for groups in union.groups.values()]
+    listed = served[0] if len(served) == 1 else [name for names in served for name in names]
+    devices = set(listed)
+    resources = {
+        provider: {
+            name: amount // listed.count(provider)
+            for name, amount in allocations[provider]["resources"].items()
+        }
+        for provider in devices.difference(union.resources)
+    }
+    # A typical host's candidates differ in their devices only.
+    if not union.rests or not _same_rest(
+        union.rests[-1], allocations, mappings, len(devices), len(listed)
+    ):
+        rest = _rest(union, allocations, mappings, devices)
+        if rest not in union.rests:
+            union.rests.append(rest)
+    union.resources.update(resources)
+    for known, names in zip(union.providers.values(), served, strict=True):
+        for provider in names:
+            if provider not in known:
+                known[provider] = None
+    union.known = frozenset((*union.resources, *union.rests[-1].allocations))
+
+
+def _adds_nothing(
+    union: HostCandidates, allocations: Mapping[str, Any], mappings: Mapping[str, Any]
+) -> bool:
+    """Whether a candidate is one more permutation of known devices, as nearly all are.
+
+    Only for one alias: with several, a device may be new for one of them.
+    """
+    if len(union.groups) != 1 or not union.rests:
+        return False
+    (groups,) = union.groups.values()
+    same = _same_rest(union.rests[-1], allocations, mappings, len(groups), len(groups))
+    return same and union.known.issuperset(allocations)
+
+
+def _rest(
+    union: HostCandidates,
+    allocations: Mapping[str, Any],
+    mappings: Mapping[str, Any],
+    devices: set[str],
+) -> _Rest:
+    groups = {group for names in union.groups.values() for group in names}
+    rest = _Rest(
+        {provider: dict(a) for provider, a in allocations.items() if provider not in devices},
+        {group: list(names) for group, names in mappings.items() if group not in groups},
+    )
+    if not all(isinstance(a["resources"], dict) for a in rest.allocations.values()):
+        raise TypeError("resources is no mapping")
+    if any(provider in devices for names in rest.mappings.values() for provider in names):
+        union.separable = False
+    return rest
+
+
+def _same_rest(
+    rest: _Rest,
+    allocations: Mapping[str, Any],
+    mappings: Mapping[str, Any],
+    devices: int,
+    groups: int,
+) -> bool:
+    """Whether a candidate with so many devices for so many request groups has this rest."""
+    return (
+        len(allocations) == len(rest.allocations) + devices
+        and len(mappings) == len(rest.mappings) + groups
+        and rest.allocations.items() <= allocations.items()
+        and rest.mappings.items() <= mappings.items()
+    )

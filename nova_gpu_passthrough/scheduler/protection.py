@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps servers without GPUs from using up GPU hosts."""
+
+from typing import TYPE_CHECKING, Any
+
+from oslo_config import cfg
+from oslo_utils import strutils
+
+from nova_gpu_passthrough import conf as gpu_conf
+from nova_gpu_passthrough.scheduler import pools
+from nova_gpu_passthrough.scheduler.tally import Warnings
+
+if TYPE_CHECKING:
+    from nova import objects
+    from nova.scheduler.host_manager import HostState
+
+_ONLY = gpu_conf.AGGREGATE_PREFIX + "only_gpu_servers"
+_VCPUS = gpu_conf.AGGREGATE_PREFIX + "reserved_vcpus_per_gpu"
+_RAM = gpu_conf.AGGREGATE_PREFIX + "reserved_ram_mib_per_gpu"
+
+
+class Protection:
+    """The operator's rules, from options and from the metadata of host aggregates."""
+
+    def __init__(self, section: cfg.ConfigOpts, warnings: Warnings) -> None:
+        self._only: bool = section.only_gpu_servers
+        self._vcpus: int = section.reserved_vcpus_per_gpu
+        self._ram: int = section.reserved_ram_mib_per_gpu
+        self._by_option = bool(self._only or self._vcpus or self._ram)
+        self._warnings = warnings
+        #: Hosts that had free GPUs once: with all of them in use, the pools do not show them.
+        self._gpu_hosts: set[str] = set()
+
+    def why_refused(self, host_state: "HostState", spec_obj: "objects.RequestSpec") -> str | None:
+        """Why a server without GPUs may not go to the host, or None if it may."""
+        aggregates = host_state.aggregates
+        if not self._by_option and not aggregates:
+            return None
+        only = self._only_gpu_servers(host_state)
+        by_aggregate = only is not None
+        if only is None:
+            only = self._only
+        vcpus = self._reserved(host_state, _VCPUS, self._vcpus)
+        ram = self._reserved(host_state, _RAM, self._ram)
+        if not (only or vcpus or ram):
+            return None
+        free = free_gpus(host_state)
+        if free:
+            self._gpu_hosts.add(host_state.host)
+        if only and (by_aggregate or host_state.host in self._gpu_hosts):
+            return "it is kept for servers with GPUs"
+        return _why_short(host_state, spec_obj, free * vcpus, free * ram)
+
+    def _only_gpu_servers(self, host_state: "HostState") -> bool | None:
+        answer: bool | None = None
+        for value in _metadata(host_state, _ONLY):
+            try:
+                answer = bool(answer) or strutils.bool_from_string(value, strict=True)
+            except ValueError:
+                self._warn(host_state, _ONLY, value, "true or false")
+        return answer
+
+    def _reserved(self, host_state: "HostState", key: str, default: int) -> int:
+        amounts = []
+        for value in _metadata(host_state, key):
+            if str(value).isdecimal():
+                amounts.append(int(value))
+            else:
+                self._warn(host_state, key, value, "a number from 0 on")
+        return max(amounts, default=default)
+
+    def _warn(self, host_state: "HostState", key: str, value: Any, expected: str) -> None:
+        self._warnings.warn(
+            host_state.host,
+            f"aggregate metadata {key} is {value!r}, expected {expected}",
+            "it is ignored",
+        )
+
+
+def _metadata(host_state: "HostState", key: str) -> list[Any]:
+    return [a.metadata[key] for a in host_state.aggregates if key in a.metadata]
+
+
+def free_gpus(host_state: "HostState") -> int:
+    """How many known GPUs the host has free; malformed pools do not count."""
+    stats = host_state.pci_stats
+    known = [pool for pool in (stats.pools if stats else ()) if pools.model_of(pool) is not None]
+    return sum(pool["count"] for pool in known)
+
+
+def _why_short(
+    host_state: "HostState", spec_obj: "objects.RequestSpec", vcpus: int, ram_mib: int
+) -> str | None:
+    ratio = host_state.cpu_allocation_ratio or 1.0
+    vcpus_left = int(host_state.vcpus_total * ratio) - host_state.vcpus_used - spec_obj.vcpus
+    if vcpus and vcpus_left < vcpus:
+        return f"{vcpus_left} vCPUs would be left, {vcpus} are kept for its free GPUs"
+    ram_left = host_state.free_ram_mb - spec_obj.memory_mb
+    if ram_mib and ram_left < ram_mib:
+        return f"{ram_left} MiB RAM would be left, {ram_mib} are kept for its free GPUs"
+    return None

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The weigher that ranks hosts by what a placement does to their GPUs."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from nova.scheduler import utils, weights
+from oslo_config import cfg
+
+from nova_gpu_passthrough import conf as gpu_conf
+from nova_gpu_passthrough.catalog import models
+from nova_gpu_passthrough.scheduler import pools, requests
+from nova_gpu_passthrough.scheduler.assessment import assess
+from nova_gpu_passthrough.scheduler.candidates import Candidate, Fitted
+from nova_gpu_passthrough.scheduler.startup import configure
+from nova_gpu_passthrough.scheduler.tally import Warnings
+from nova_gpu_passthrough.topology.model import MAX_GPUS
+
+if TYPE_CHECKING:
+    from nova import objects
+    from nova.scheduler.host_manager import HostState
+    from nova.weights import WeighedObject
+
+CONF = cfg.CONF
+
+_MULTIPLIER = gpu_conf.AGGREGATE_PREFIX + "weight_multiplier"
+#: Parts of a GPU request's weight. Two NUMA nodes instead of one cost a quarter of the quality:
+#: as much as the policy can ever give, so that no policy splits a server over NUMA nodes.
+_QUALITY = 0.8
+_POLICY = 0.2
+#: A host whose free GPUs are worth this much is avoided the most.
+_MOST_VALUE = MAX_GPUS * 40.0
+
+
+class GpuPassthroughWeigher(weights.BaseHostWeigher):
+    """Weighs hosts for GPU requests by quality of fit and policy, and others away from GPUs.
+
+    For a GPU request: 0.8 x quality of the best choice (NUMA nodes, links, switches) + 0.2 x score
+    of the policy, which counts only the GPUs that match. For other requests: 1 for a host without
+    free GPUs, less than a half for one with free GPUs, the less the more they are worth.
+    """
+
+    minval = 0.0
+    maxval = 1.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._policy = configure(CONF)
+        section = CONF[gpu_conf.GROUP.name]
+        self._aliases = frozenset(section.aliases)
+        self._resource_classes = frozenset(section.resource_classes)
+        self._multiplier: float = section.weight_multiplier
+        self._avoidance: float = section.avoid_gpu_hosts
+        self._values = section.gpu_values
+        self._warnings = Warnings()
+
+    def weight_multiplier(self, host_state: "HostState") -> float:
+        """The option's value or that of the host's aggregate."""
+        multiplier: float = utils.get_weight_multiplier(host_state, _MULTIPLIER, self._multiplier)
+        return multiplier
+
+    def weigh_objects(
+        self, weighed_obj_list: "Iterable[WeighedObject]", weight_properties: "objects.RequestSpec"
+    ) -> list[float]:
+        """Weigh the hosts; 0..1 each, the higher the better."""
+        request = requests.read(weight_properties, self._aliases, self._resource_classes)
+        return [self._weigh(item.obj, request) for item in weighed_obj_list]
+
+    def _weigh_object(
+        self, host_state: "HostState", weight_properties: "objects.RequestSpec"
+    ) -> float:
+        request = requests.read(weight_properties, self._aliases, self._resource_classes)
+        return self._weigh(host_state, request)
+
+    def _weigh(self, host_state: "HostState", request: requests.ServerRequest | None) -> float:
+        try:
+            fitted = self._fitted(host_state, request) if request else None
+            if fitted is not None:
+                score = self._policy.score(fitted.host, fitted.request, fitted.choice)
+                weight = _QUALITY * fitted.choice.quality + _POLICY * min(1.0, max(0.0, score))
+                return weight
+            return 1.0 - self._avoidance * self._exposure(host_state)
+        except Exception as error:  # never raise into the scheduler
+            self._warnings.warn(
+                host_state.host, f"{type(error).__name__}: {error}", "it gets the lowest GPU weight"
+            )
+            return 0.0
+
+    def _fitted(self, host_state: "HostState", request: requests.ServerRequest) -> Fitted | None:
+        """The choice that the filter made, or that Nova will probably make without Placement."""
+        if host_state.allocation_candidates:
+            first = host_state.allocation_candidates[0]
+            if isinstance(first, Candidate):
+                return first.fitted
+        result = assess(host_state, request)
+        if not result.choices:
+            return None
+        return Fitted(result.host, result.request, result.choices[0])
+
+    def _exposure(self, host_state: "HostState") -> float:
+        """0 for a host without free GPUs, else 0.5..1 by what they are worth."""
+        stats = host_state.pci_stats
+        found = False
+        value = 0.0
+        for raw in stats.pools if stats else ():
+            model = pools.model_of(raw)
+            if model is not None and raw["count"]:
+                found = True
+                value += raw["count"] * models.value_of(model, self._values)
+        return 0.5 + 0.5 * min(1.0, value / _MOST_VALUE) if found else 0.0
