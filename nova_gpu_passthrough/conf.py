@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of nova-scheduler's ``[gpu_passthrough]`` section."""
 
+import math
 from collections.abc import Mapping
+from typing import Any
 
 from oslo_config import cfg, types
 
@@ -157,6 +159,47 @@ Example: ``gpu_values = A100-SXM-80GB:12,research-card:3``
     ),
 ]
 
+#: What is expected of options whose type can refuse a value.
+_EXPECTED = {
+    "weight_multiplier": "a number from 0 on",
+    "max_candidates": "a whole number from 1 to 64",
+    "randomize_equal_choices": "true or false",
+    "only_gpu_servers": "true or false",
+    "reserved_vcpus_per_gpu": "a whole number from 0 on",
+    "reserved_ram_mib_per_gpu": "a whole number from 0 on",
+    "avoid_gpu_hosts": "a number from 0 to 1",
+    "gpu_values": "model:number pairs between commas",
+}
+
+
+class _Telling:
+    """A type of options that says the bad value and what is expected; oslo.config's do not."""
+
+    def __init__(self, kind: Any, expected: str) -> None:
+        self.kind = kind
+        self.expected = expected
+
+    def __call__(self, value: Any) -> Any:
+        try:
+            result = self.kind(value)
+        except ValueError:
+            raise ValueError(f"it is {value!r}, expected {self.expected}") from None
+        numbers = result.values() if isinstance(result, dict) else (result,)
+        if not all(math.isfinite(n) for n in numbers if isinstance(n, float)):
+            raise ValueError(f"it is {value!r}, expected {self.expected}")
+        return result
+
+    def __getattr__(self, name: str) -> Any:
+        # The generator of samples asks for the type's name and bounds.
+        if name in ("kind", "expected"):
+            raise AttributeError(name)
+        return getattr(self.kind, name)
+
+
+for _opt in OPTS:
+    if _opt.name in _EXPECTED:
+        _opt.type = _Telling(_opt.type, _EXPECTED[_opt.name])  # type: ignore[assignment]
+
 
 class ConfigError(ValueError):
     """An option has a value that makes no sense; the message is one sentence for the operator."""
@@ -183,11 +226,14 @@ def check(conf: cfg.ConfigOpts) -> policies.Policy:
     for opt in OPTS:
         try:
             value = section[opt.dest]
-        except (ValueError, cfg.ConfigFileValueError) as error:
-            raise ConfigError(f"[{GROUP.name}] {opt.name}: {error}") from error
+        except ValueError as error:
+            # Around our own words, oslo.config puts where the value comes from, as Python sees it.
+            told = error.__context__ or error
+            raise ConfigError(f"[{GROUP.name}] {opt.name}: {told}") from error
         if isinstance(opt, cfg.ListOpt) and "" in (item.strip() for item in value):
             raise ConfigError(
-                f"[{GROUP.name}] {opt.name} has an empty item, expected names between commas"
+                f"[{GROUP.name}] {opt.name}: it is {','.join(value)!r} with an empty item, "
+                "expected names between commas"
             )
     try:
         return policies.load(section.policy)

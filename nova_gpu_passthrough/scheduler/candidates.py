@@ -7,7 +7,7 @@ any choice of devices can be written as a candidate, whether Placement listed it
 is checked against inventory and capacity only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 from nova_gpu_passthrough.topology.fit import DeviceChoice
@@ -41,12 +41,40 @@ class Candidate(dict[str, Any]):
         self.origin = origin
         self.fitted = fitted
 
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        # A copy is a plain candidate: the claim copies it, and needs no more.
+        return dict, (dict(self),)
+
 
 class _Rest(NamedTuple):
     """What a candidate allocates besides the aliases' devices."""
 
     allocations: dict[str, Any]
     mappings: dict[str, Any]
+
+
+class _Pattern(NamedTuple):
+    """What nearly all candidates look like: one more permutation of known devices."""
+
+    #: How many providers and request groups a candidate has.
+    providers: int
+    groups: int
+    #: The last rest.
+    allocations: Set[tuple[str, Any]]
+    mappings: Set[tuple[str, Any]]
+    #: All providers of devices, and those of the rest.
+    known: frozenset[str]
+
+    def matches(self, candidate: Mapping[str, Any]) -> bool:
+        """Whether the candidate adds nothing to what is known."""
+        allocations, mappings = candidate["allocations"], candidate["mappings"]
+        return (
+            len(allocations) == self.providers
+            and len(mappings) == self.groups
+            and self.known.issuperset(allocations)
+            and self.allocations <= allocations.items()
+            and self.mappings <= mappings.items()
+        )
 
 
 class HostCandidates:
@@ -60,8 +88,8 @@ class HostCandidates:
         #: What one device of a provider takes from it, by resource class.
         self.resources: dict[str, dict[str, int]] = {}
         self.rests: list[_Rest] = []
-        #: All providers of devices, and those of the last rest.
-        self.known: frozenset[str] = frozenset()
+        #: What is known so far, in a form that is quick to compare.
+        self.pattern: _Pattern | None = None
         #: False if a provider serves an alias and the rest, too: then nothing is rewritten.
         self.separable = True
         #: How many candidates were not what Placement would send.
@@ -99,8 +127,12 @@ def read(
     """Take the candidates of a host apart.
 
     :param groups: names of Placement's request groups by request id of the PCI alias
-    :raises MalformedCandidatesError: if there are candidates and none is well-formed
+    :raises MalformedCandidatesError: if they are no list, or are some and none is well-formed
     """
+    if not isinstance(candidates, list):
+        raise MalformedCandidatesError(
+            f"allocation candidates are {type(candidates).__name__}, expected a list"
+        )
     first = candidates[0] if candidates else None
     if isinstance(first, Candidate):
         return first.origin
@@ -108,8 +140,10 @@ def read(
     error: Exception | None = None
     for candidate in candidates:
         try:
-            _add(union, candidate)
-        except (KeyError, TypeError, IndexError, AttributeError) as malformed:
+            # Runs up to a thousand times for a host.
+            if union.pattern is None or not union.pattern.matches(candidate):
+                _add(union, candidate)
+        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as malformed:
             error = malformed
             union.malformed += 1
     if error is not None and not union.rests:
@@ -121,10 +155,7 @@ def read(
 
 
 def _add(union: HostCandidates, candidate: Mapping[str, Any]) -> None:
-    # Runs up to a thousand times for a host.
     allocations, mappings = candidate["allocations"], candidate["mappings"]
-    if _adds_nothing(union, allocations, mappings):
-        return
     served = [[mappings[group][0] for group in groups] for groups in union.groups.values()]
     listed = served[0] if len(served) == 1 else [name for names in served for name in names]
     devices = set(listed)
@@ -135,33 +166,23 @@ def _add(union: HostCandidates, candidate: Mapping[str, Any]) -> None:
         }
         for provider in devices.difference(union.resources)
     }
-    # A typical host's candidates differ in their devices only.
-    if not union.rests or not _same_rest(
-        union.rests[-1], allocations, mappings, len(devices), len(listed)
-    ):
-        rest = _rest(union, allocations, mappings, devices)
-        if rest not in union.rests:
-            union.rests.append(rest)
+    rest = _rest(union, allocations, mappings, devices)
+    if rest not in union.rests:
+        union.rests.append(rest)
     union.resources.update(resources)
     for known, names in zip(union.providers.values(), served, strict=True):
         for provider in names:
             if provider not in known:
                 known[provider] = None
-    union.known = frozenset((*union.resources, *union.rests[-1].allocations))
-
-
-def _adds_nothing(
-    union: HostCandidates, allocations: Mapping[str, Any], mappings: Mapping[str, Any]
-) -> bool:
-    """Whether a candidate is one more permutation of known devices, as nearly all are.
-
-    Only for one alias: with several, a device may be new for one of them.
-    """
-    if len(union.groups) != 1 or not union.rests:
-        return False
-    (groups,) = union.groups.values()
-    same = _same_rest(union.rests[-1], allocations, mappings, len(groups), len(groups))
-    return same and union.known.issuperset(allocations)
+    # With several aliases a known device may yet be new for one of them.
+    if len(served) == 1:
+        union.pattern = _Pattern(
+            len(rest.allocations) + len(listed),
+            len(rest.mappings) + len(listed),
+            rest.allocations.items(),
+            rest.mappings.items(),
+            frozenset((*union.resources, *rest.allocations)),
+        )
 
 
 def _rest(
@@ -180,19 +201,3 @@ def _rest(
     if any(provider in devices for names in rest.mappings.values() for provider in names):
         union.separable = False
     return rest
-
-
-def _same_rest(
-    rest: _Rest,
-    allocations: Mapping[str, Any],
-    mappings: Mapping[str, Any],
-    devices: int,
-    groups: int,
-) -> bool:
-    """Whether a candidate with so many devices for so many request groups has this rest."""
-    return (
-        len(allocations) == len(rest.allocations) + devices
-        and len(mappings) == len(rest.mappings) + groups
-        and rest.allocations.items() <= allocations.items()
-        and rest.mappings.items() <= mappings.items()
-    )

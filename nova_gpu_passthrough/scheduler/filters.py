@@ -18,6 +18,7 @@ from nova_gpu_passthrough import conf as gpu_conf
 from nova_gpu_passthrough.scheduler import pools, requests
 from nova_gpu_passthrough.scheduler.assessment import Assessment, assess
 from nova_gpu_passthrough.scheduler.candidates import Fitted, MalformedCandidatesError
+from nova_gpu_passthrough.scheduler.guest_numa import surely_fits
 from nova_gpu_passthrough.scheduler.protection import Protection
 from nova_gpu_passthrough.scheduler.startup import configure
 from nova_gpu_passthrough.scheduler.tally import Tally, Warnings
@@ -117,8 +118,8 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
             return False
         try:
             result = assess(host_state, request, self._rng)
-            if result.choices:
-                self._offer(host_state, result)
+            if result.choices and not request.error:
+                self._offer(host_state, spec_obj, result)
         except Exception as error:  # never raise into the scheduler
             if not request.certainly_gpu:
                 return self._passes_without_gpus(host_state, spec_obj)
@@ -128,6 +129,10 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
             self._warnings.warn(host_state.host, problem, _REFUSED)
             tally.refuses(host_state.host, Refusal(Reason.MALFORMED, problem))
             return False
+        if request.error and (result.refusal or result.choices):
+            # That the alias asks for GPUs was told by the host's devices only.
+            tally.refuses(host_state.host, Refusal(Reason.INVALID_REQUEST, request.error))
+            return False
         if result.refusal:
             tally.refuses(host_state.host, result.refusal)
             return False
@@ -136,13 +141,19 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
         tally.fits()
         return True
 
-    def _offer(self, host_state: "HostState", result: Assessment) -> None:
+    def _offer(
+        self, host_state: "HostState", spec_obj: "objects.RequestSpec", result: Assessment
+    ) -> None:
         """Leave candidates for the best choices only, the first being the one to claim."""
         union = result.union
         if union is None or not union.separable:
             return
         # Without guest NUMA cells no filter behind this one can object to the best choice.
         most = self._max_candidates if result.request.guest_cells else 1
+        if min(most, len(result.choices)) > 1 and surely_fits(
+            host_state, spec_obj, result.choices[0]
+        ):
+            most = 1
         host_state.allocation_candidates = union.write(
             [Fitted(result.host, result.request, choice) for choice in result.choices[:most]]
         )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The weigher that ranks hosts by what a placement does to their GPUs."""
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from nova_gpu_passthrough.scheduler.assessment import assess
 from nova_gpu_passthrough.scheduler.candidates import Candidate, Fitted
 from nova_gpu_passthrough.scheduler.startup import configure
 from nova_gpu_passthrough.scheduler.tally import Warnings
+from nova_gpu_passthrough.topology.fit import Refusal
 from nova_gpu_passthrough.topology.model import MAX_GPUS
 
 if TYPE_CHECKING:
@@ -56,8 +58,13 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
 
     def weight_multiplier(self, host_state: "HostState") -> float:
         """The option's value or that of the host's aggregate."""
-        multiplier: float = utils.get_weight_multiplier(host_state, _MULTIPLIER, self._multiplier)
-        return multiplier
+        try:
+            multiplier: float = utils.get_weight_multiplier(
+                host_state, _MULTIPLIER, self._multiplier
+            )
+        except (TypeError, AttributeError):  # metadata that is no text, aggregates that are none
+            return self._multiplier
+        return multiplier if math.isfinite(multiplier) else self._multiplier
 
     def weigh_objects(
         self, weighed_obj_list: "Iterable[WeighedObject]", weight_properties: "objects.RequestSpec"
@@ -75,6 +82,8 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
     def _weigh(self, host_state: "HostState", request: requests.ServerRequest | None) -> float:
         try:
             fitted = self._fitted(host_state, request) if request else None
+            if isinstance(fitted, Refusal):
+                return 0.0
             if fitted is not None:
                 score = self._policy.score(fitted.host, fitted.request, fitted.choice)
                 weight = _QUALITY * fitted.choice.quality + _POLICY * min(1.0, max(0.0, score))
@@ -86,7 +95,9 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
             )
             return 0.0
 
-    def _fitted(self, host_state: "HostState", request: requests.ServerRequest) -> Fitted | None:
+    def _fitted(
+        self, host_state: "HostState", request: requests.ServerRequest
+    ) -> Fitted | Refusal | None:
         """The choice that the filter made, or that Nova will probably make without Placement."""
         if host_state.allocation_candidates:
             first = host_state.allocation_candidates[0]
@@ -94,7 +105,7 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
                 return first.fitted
         result = assess(host_state, request)
         if not result.choices:
-            return None
+            return result.refusal
         return Fitted(result.host, result.request, result.choices[0])
 
     def _exposure(self, host_state: "HostState") -> float:
