@@ -2,8 +2,8 @@
 """How a host's state answers a request: what filter and weigher have in common."""
 
 import random
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Container, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, NamedTuple
 
 from nova_gpu_passthrough.scheduler import candidates, pools
 from nova_gpu_passthrough.scheduler.requests import ServerRequest
@@ -50,6 +50,15 @@ def assess(
     if not gpu_request.gpus:
         return Assessment(host, gpu_request, (), None, union)
     answer = fit(host, gpu_request, rng)
+    if union and union.truncated:
+        providers = _probably_free(union, request, free)
+        if providers != {alias: named.keys() for alias, named in union.providers.items()}:
+            wider, _ = _offers(host_state, request, free, providers)
+            better = fit(wider, gpu_request, rng)
+            if not isinstance(better, Refusal) and (
+                isinstance(answer, Refusal) or better[0].fit_key() < answer[0].fit_key()
+            ):
+                host, answer = wider, better
     if isinstance(answer, Refusal):
         if union and not isinstance(host_state.allocation_candidates[0], candidates.Candidate):
             answer = _disagreement(host, union) or answer
@@ -61,7 +70,7 @@ def _offers(
     host_state: "HostState",
     request: ServerRequest,
     free: Sequence[pools.Pool],
-    providers: Mapping[str, Mapping[str, Any]] | None,
+    providers: Mapping[str, Container[str | None]] | None,
 ) -> tuple[HostGpus, GpuRequest]:
     """Which free devices serve which alias."""
     gpus: dict[str, tuple[Gpu, ...]] = {}
@@ -88,6 +97,35 @@ def _offers(
         ),
         request.gpu_request(gpus),
     )
+
+
+def _probably_free(
+    union: candidates.HostCandidates, request: ServerRequest, free: Sequence[pools.Pool]
+) -> Mapping[str, Set[str]]:
+    """The named providers, and others of the same kind that the cut list does not name.
+
+    Placement may hold one of them back (reserved, used by a server that moves): the claim fails
+    then, and the scheduler goes on. So they are for the caller to take only if it gains by them.
+    One-time-use devices are held back as a rule, and traits do not show in the pools.
+    """
+    providers = {}
+    for alias in request.aliases:
+        named = union.providers[alias.demand.id].keys()
+        if alias.demand.id not in union.kinds:
+            # Later, in a multi-create, the named devices may all be gone.
+            likes = [pool for pool in free if pool.provider in named]
+            union.kinds[alias.demand.id] = likes[0] if likes else None
+        kind = union.kinds[alias.demand.id]
+        more = {
+            pool.provider
+            for pool in free
+            if pool.provider is not None
+            and "one_time_use" not in pool.raw
+            and kind is not None
+            and pool.is_like(kind)
+        }
+        providers[alias.demand.id] = named if alias.has_traits else named | more
+    return providers
 
 
 def _disagreement(host: HostGpus, union: candidates.HostCandidates) -> Refusal | None:

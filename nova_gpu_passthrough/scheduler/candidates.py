@@ -7,9 +7,11 @@ any choice of devices can be written as a candidate, whether Placement listed it
 is checked against inventory and capacity only.
 """
 
+import math
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
+from nova_gpu_passthrough.scheduler.pools import Pool
 from nova_gpu_passthrough.topology.fit import DeviceChoice
 from nova_gpu_passthrough.topology.model import GpuRequest, HostGpus
 
@@ -87,18 +89,31 @@ class HostCandidates:
         self.providers: dict[str, dict[str, None]] = {alias: {} for alias in groups}
         #: What one device of a provider takes from it, by resource class.
         self.resources: dict[str, dict[str, int]] = {}
+        #: A pool of the devices that Placement named, by alias request id.
+        self.kinds: dict[str, Pool | None] = {}
         self.rests: list[_Rest] = []
         #: What is known so far, in a form that is quick to compare.
         self.pattern: _Pattern | None = None
         #: False if a provider serves an alias and the rest, too: then nothing is rewritten.
         self.separable = True
-        #: How many candidates were not what Placement would send.
+        #: How many candidates there were, and how many were not what Placement would send.
+        self.total = 0
         self.malformed = 0
 
     @property
     def in_placement(self) -> bool:
         """Whether Placement tracks the aliases' devices at all."""
         return any(self.groups.values())
+
+    @property
+    def truncated(self) -> bool:
+        """Whether Placement or Nova cut the list, so that free devices may be missing.
+
+        A whole list has every order of the named devices. With several aliases a cut one has all
+        devices of the last alias, but few of the first.
+        """
+        orders = (math.perm(len(self.providers[a]), len(self.groups[a])) for a in self.groups)
+        return self.total - self.malformed < len(self.rests) * math.prod(orders)
 
     def write(self, fitted: Sequence[Fitted]) -> list[Candidate]:
         """Candidates for these choices, in their order, one for every kind of rest."""
@@ -111,12 +126,14 @@ class HostCandidates:
         }
         mappings = {group: list(providers) for group, providers in rest.mappings.items()}
         for alias, groups in self.groups.items():
+            # A device that Placement did not name takes what its likes take.
+            usual = self.resources[next(iter(self.providers[alias]))] if groups else {}
             for group, device in zip(groups, fitted.choice.devices[alias], strict=True):
                 provider = device.provider
                 assert provider is not None  # devices without one are not offered
                 mappings[group] = [provider]
                 taken = allocations.setdefault(provider, {"resources": {}})["resources"]
-                for name, amount in self.resources[provider].items():
+                for name, amount in self.resources.get(provider, usual).items():
                     taken[name] = taken.get(name, 0) + amount
         return Candidate({"allocations": allocations, "mappings": mappings}, self, fitted)
 
@@ -137,6 +154,7 @@ def read(
     if isinstance(first, Candidate):
         return first.origin
     union = HostCandidates(groups)
+    union.total = len(candidates)
     error: Exception | None = None
     for candidate in candidates:
         try:

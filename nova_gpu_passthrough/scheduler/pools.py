@@ -27,6 +27,12 @@ _TEXT = (str, type(None))
 _MEND = "mend [pci] device_spec of the compute node"
 
 
+#: Keys of a pool that tell where its devices are, not of what kind they are.
+_PLACES = frozenset(
+    ("address", "rp_uuid", "count", "numa_node", TAG_LINK_GROUP, TAG_SWITCH, TAG_CARD)
+)
+
+
 class MalformedPoolError(ValueError):
     """A pool is not what Nova would make; the message is one sentence for the operator."""
 
@@ -68,6 +74,12 @@ class Pool(NamedTuple):
             Device(self.address, self.numa_node, self.switch, self.card, self.provider, index)
             for index in range(min(self.free, most))
         ]
+
+    def is_like(self, other: "Pool") -> bool:
+        """Whether the pools differ in nothing but where their devices are."""
+        return {k: v for k, v in self.raw.items() if k not in _PLACES} == {
+            k: v for k, v in other.raw.items() if k not in _PLACES
+        }
 
     def serves(self, specs: Iterable[Mapping[str, Any]]) -> bool:
         """Whether the pool has the properties of one of an alias's specs.

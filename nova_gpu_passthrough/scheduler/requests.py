@@ -23,6 +23,8 @@ class AliasRequest(NamedTuple):
     specs: tuple[dict[str, Any], ...]
     #: None if only the devices that serve it can tell.
     is_gpu: bool | None
+    #: Whether it asks for traits, which the pools do not show.
+    has_traits: bool = False
 
 
 class ServerRequest(NamedTuple):
@@ -128,6 +130,7 @@ def _alias_request(
             {k: _lower(v) for k, v in spec.items() if k not in _PLACEMENT_KEYS} for spec in specs
         ),
         is_gpu,
+        any(spec.get("traits") for spec in specs),
     )
 
 

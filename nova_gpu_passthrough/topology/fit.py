@@ -82,9 +82,13 @@ class DeviceChoice(NamedTuple):
         switches = 1 / max(1, cost.switches)
         return 0.5 / max(1, cost.numa_nodes) + 0.4 * links + 0.1 * switches
 
+    def fit_key(self) -> tuple[int, ...]:
+        """How well the server is served; the smaller the better."""
+        return (*self.cost[:5], self.distance)
+
     def sort_key(self) -> tuple[object, ...]:
-        """The smaller the better."""
-        return (*self.cost[:5], self.distance, *self.cost[5:])
+        """How well the server is served, and what is left for others; the smaller the better."""
+        return (*self.fit_key(), *self.cost[5:])
 
 
 def fit(

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The filter as the scheduler calls it."""
+
+import copy
+import json
+
+import pytest
+from nova.scheduler.filters.numa_topology_filter import NUMATopologyFilter
+from nova.scheduler.filters.pci_passthrough_filter import PciPassthroughFilter
+
+from nova_gpu_passthrough.scheduler.filters import GpuPassthroughFilter
+from tests.unit import builders
+from tests.unit.builders import (
+    H100,
+    NIC,
+    T4,
+    hgx_pools,
+    host_state,
+    pci_request,
+    pool,
+    request_spec,
+)
+
+
+def passing(filter_, hosts, spec):
+    return [host.host for host in filter_.filter_all(hosts, spec)]
+
+
+def placed(name, free, spec, cells=()):
+    """A host with Placement's candidates for the request."""
+    state = host_state(name, free, cells)
+    state.allocation_candidates = builders.candidates(state, spec)
+    return state
+
+
+def gpus_of(candidate, state):
+    numbers = {p["rp_uuid"]: int(p["address"][5:7], 16) for p in state.pci_stats.pools}
+    return sorted(numbers[p] for p in candidate["allocations"] if p in numbers)
+
+
+def test_hosts_that_fit_pass_in_their_order():
+    hosts = [
+        host_state("full", []),
+        host_state("eight", hgx_pools()),
+        host_state("t4", [pool(1, T4)]),
+        host_state("one", [pool(1)]),
+    ]
+    assert passing(GpuPassthroughFilter(), hosts, request_spec(pci_request())) == ["eight", "one"]
+
+
+def test_one_host_is_judged_as_among_many():
+    spec = request_spec(pci_request())
+    judge = GpuPassthroughFilter()
+    assert judge.host_passes(host_state("a", [pool(1)]), spec)
+    assert not judge.host_passes(host_state("b", []), spec)
+    assert judge.host_passes(host_state("b", []), request_spec())
+
+
+def test_the_best_devices_are_left_to_claim():
+    spec = request_spec(pci_request(2), in_placement=True)
+    state = placed("host", hgx_pools("host", [1, 2, 4, 5, 7]), spec)
+    assert len(state.allocation_candidates) == 20
+    assert passing(GpuPassthroughFilter(), [state], spec) == ["host"]
+    (left,) = state.allocation_candidates
+    assert gpus_of(left, state) == [4, 5]
+    assert json.loads(json.dumps(left)) == left
+
+
+def test_what_is_left_is_one_of_placements_candidates():
+    spec = request_spec(pci_request(2), in_placement=True)
+    state = placed("host", hgx_pools("host"), spec)
+    sent = copy.deepcopy(state.allocation_candidates)
+    passing(GpuPassthroughFilter(), [state], spec)
+    assert state.allocation_candidates[0] in sent
+
+
+def test_novas_own_filters_have_the_final_word_and_agree():
+    numa = builders.guest_numa((0, 4, 1024))
+    spec = request_spec(pci_request(2, numa_policy="required"), in_placement=True, numa=numa)
+    cells = [builders.cell(0, pcpus=8, pinned=8), builders.cell(1, pcpus=8)]
+    state = placed("host", hgx_pools("host"), spec, cells)
+    assert passing(GpuPassthroughFilter(), [state], spec) == ["host"]
+    assert PciPassthroughFilter().host_passes(state, spec)
+    assert NUMATopologyFilter().host_passes(state, spec)
+    assert gpus_of(state.allocation_candidates[0], state)[0] >= 4
+
+
+def guest_with_cells():
+    """A guest with a cell, and a host whose node 0 looks free for it and is not."""
+    numa = builders.guest_numa((4, 0, 1024))
+    spec = request_spec(pci_request(2, numa_policy="required"), in_placement=True, numa=numa)
+    cells = [builders.cell(0, cpus_used=16), builders.cell(1)]
+    return spec, placed("host", hgx_pools("host"), spec, cells)
+
+
+def test_guests_with_cells_get_a_choice_for_every_set_of_nodes():
+    spec, state = guest_with_cells()
+    passing(GpuPassthroughFilter(), [state], spec)
+    left = [gpus_of(candidate, state)[0] // 4 for candidate in state.allocation_candidates]
+    assert left == [0, 1]
+    assert NUMATopologyFilter().host_passes(state, spec)
+    left = [gpus_of(candidate, state)[0] // 4 for candidate in state.allocation_candidates]
+    assert left == [1]
+
+
+def test_one_choice_is_enough_where_novas_rules_let_the_guest_sit_beside_it():
+    spec, state = guest_with_cells()
+    state.numa_topology.cells[0].cpu_usage = 0
+    passing(GpuPassthroughFilter(), [state], spec)
+    assert len(state.allocation_candidates) == 1
+    assert NUMATopologyFilter().host_passes(state, spec)
+
+
+def test_without_guest_cells_only_the_best_choice_is_left():
+    free = [pool(1, node=0, host="host"), pool(2, node=1, host="host")]
+    free += [pool(0x40 + n, NIC, node=n, host="host") for n in range(2)]
+    spec = request_spec(pci_request(), pci_request(1, NIC, "nic"), in_placement=True)
+    state = placed("host", free, spec)
+    passing(GpuPassthroughFilter(), [state], spec)
+    assert gpus_of(state.allocation_candidates[0], state) in ([1, 0x40], [2, 0x41])
+    assert len(state.allocation_candidates) == 1
+
+
+def test_the_number_of_choices_is_an_option(options):
+    options(max_candidates=1)
+    spec, state = guest_with_cells()
+    passing(GpuPassthroughFilter(), [state], spec)
+    assert len(state.allocation_candidates) == 1
+
+
+def test_equal_choices_are_random_unless_the_operator_wants_them_repeatable(options):
+    spec = request_spec(pci_request(), in_placement=True)
+
+    def picks():
+        judge = GpuPassthroughFilter()
+        found = set()
+        for _ in range(40):
+            state = placed("host", [pool(n, host="host") for n in range(8)], spec)
+            passing(judge, [state], spec)
+            found.update(gpus_of(state.allocation_candidates[0], state))
+        return found
+
+    assert len(picks()) > 3
+    options(randomize_equal_choices=False)
+    assert picks() == {0}
+
+
+def test_a_multi_create_chooses_from_all_devices_that_are_left():
+    spec = request_spec(pci_request(2), in_placement=True)
+    state = placed("host", hgx_pools("host"), spec)
+    judge = GpuPassthroughFilter()
+    taken = []
+    for _ in range(4):
+        assert passing(judge, [state], spec) == ["host"]
+        claimed = state.allocation_candidates[0]
+        taken.append(gpus_of(claimed, state))
+        for group in spec.requested_resources:
+            group.provider_uuids = claimed["mappings"][group.requester_id]
+        state.consume_from_request(spec)
+    assert sorted(taken) == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert passing(judge, [state], spec) == []
+
+
+def test_a_filter_behind_that_drops_candidates_leaves_the_union_whole():
+    spec, state = guest_with_cells()
+    judge = GpuPassthroughFilter()
+    for _ in range(2):
+        passing(judge, [state], spec)
+        assert len(state.allocation_candidates) == 2
+        assert NUMATopologyFilter().host_passes(state, spec)
+        assert len(state.allocation_candidates) == 1
+
+
+def test_without_pci_in_placement_the_candidates_stay_untouched():
+    spec = request_spec(pci_request())
+    state = host_state("host", [pool(1)])
+    sent = [builders.candidate({}, {state.uuid: {"VCPU": 4}})]
+    state.allocation_candidates = copy.deepcopy(sent)
+    assert passing(GpuPassthroughFilter(), [state], spec) == ["host"]
+    assert state.allocation_candidates == sent
+
+
+def test_candidates_that_cannot_be_taken_apart_stay_untouched():
+    spec = request_spec(pci_request(), in_placement=True)
+    state = placed("host", [pool(1, host="host"), pool(2, host="host")], spec)
+    for one in state.allocation_candidates:
+        one["mappings"]["port"] = list(one["mappings"].values())[-1]
+    sent = copy.deepcopy(state.allocation_candidates)
+    assert passing(GpuPassthroughFilter(), [state], spec) == ["host"]
+    assert state.allocation_candidates == sent
+
+
+def test_a_rebuild_keeps_its_devices():
+    spec = request_spec(pci_request())
+    spec.scheduler_hints = {"_nova_check_type": ["rebuild"]}
+    assert passing(GpuPassthroughFilter(), [host_state("full", [])], spec) == ["full"]
+
+
+@pytest.mark.parametrize("asked", [[], [pci_request(spec=NIC)]])
+def test_servers_without_gpus_pass(asked, logged):
+    hosts = [host_state("gpus", hgx_pools()), host_state("nic", [pool(1, NIC)]), host_state("none")]
+    names = passing(GpuPassthroughFilter(), hosts, request_spec(*asked))
+    assert names == ["gpus", "nic", "none"]
+    assert logged("INFO") == []
+    assert logged("WARNING") == []
+
+
+def test_servers_without_gpus_obey_the_protection(options, logged):
+    options(only_gpu_servers=True)
+    hosts = [host_state("gpus", hgx_pools()), host_state("none")]
+    for spec in (request_spec(), request_spec(pci_request(spec=NIC))):
+        assert passing(GpuPassthroughFilter(), hosts, spec) == ["none"]
+    assert "kept for servers with GPUs" in logged("DEBUG")[-1]
+
+
+# -- what is told --------------------------------------------------------------------------------
+
+
+def test_one_line_tells_how_many_hosts_fell_for_which_reason(logged):
+    hosts = [host_state("a", hgx_pools()), host_state("b", []), host_state("c", [pool(1)])]
+    spec = request_spec(pci_request(2))
+    passing(GpuPassthroughFilter(), hosts, spec)
+    (line,) = logged("INFO")
+    assert line == (
+        f"GPU request a-gpu:2 of server {spec.instance_uuid}: 1 of 3 hosts fit; refused: "
+        "1 no free GPU of that kind, 1 too few free GPUs"
+    )
+
+
+def test_a_multi_create_writes_one_line(logged):
+    judge, spec = GpuPassthroughFilter(), request_spec(pci_request())
+    for _ in range(3):
+        passing(judge, [host_state("a", hgx_pools())], spec)
+    assert len(logged("INFO")) == 1
+    passing(judge, [host_state("a", hgx_pools())], request_spec(pci_request()))
+    assert len(logged("INFO")) == 2
+
+
+def test_a_multi_create_whose_last_server_fits_nowhere_says_so(logged):
+    judge, spec = GpuPassthroughFilter(), request_spec(pci_request())
+    passing(judge, [host_state("a", [pool(1)])], spec)
+    passing(judge, [host_state("a", [])], spec)
+    assert [": 1 of 1" in line for line in logged("INFO")] == [True, False]
+
+
+def test_an_alias_that_no_host_offers_is_told(logged):
+    hosts = [host_state(name, [pool(1, T4)]) for name in "abc"]
+    assert passing(GpuPassthroughFilter(), hosts, request_spec(pci_request())) == []
+    assert "0 of 3 hosts fit; refused: 3 no free GPU of that kind" in logged("INFO")[0]
+
+
+@pytest.mark.parametrize("count", [0, 65])
+def test_a_count_that_no_host_can_have_is_told(count, logged):
+    hosts = [host_state("a", hgx_pools())]
+    assert passing(GpuPassthroughFilter(), hosts, request_spec(pci_request(count))) == []
+    assert "1 invalid request" in logged("INFO")[0]
+    assert f"{count} devices, expected 1 to 64" in logged("DEBUG")[-1]
+
+
+@pytest.mark.parametrize("ids, tags", [(H100, {}), (NIC, {"gpu_model": "research"})])
+def test_a_bad_extra_spec_is_told_and_nothing_is_placed(ids, tags, logged):
+    spec = request_spec(pci_request(spec=ids), extra_specs={"gpu:link": "allways"})
+    hosts = [host_state("a", [pool(1, ids, **tags)])]
+    assert passing(GpuPassthroughFilter(), hosts, spec) == []
+    assert "1 invalid request" in logged("INFO")[0]
+    assert "gpu:link is 'allways', expected one of: required" in logged("DEBUG")[-1]
+
+
+def test_a_bad_extra_spec_is_no_matter_for_servers_without_gpus():
+    spec = request_spec(pci_request(spec=NIC), extra_specs={"gpu:link": "allways"})
+    assert passing(GpuPassthroughFilter(), [host_state("a", [pool(1, NIC)])], spec) == ["a"]
+
+
+def test_the_alias_may_be_named_by_the_operator(options):
+    options(aliases=["a-gpu"])
+    hosts = [host_state("a", [pool(1, NIC)]), host_state("b", [])]
+    assert passing(GpuPassthroughFilter(), hosts, request_spec(pci_request(spec=NIC))) == ["a"]

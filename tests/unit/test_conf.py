@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options: good ones are taken, nonsense stops the scheduler."""
+
+import pytest
+from oslo_config import cfg
+
+from nova_gpu_passthrough import conf as gpu_conf
+from nova_gpu_passthrough.policies.pack import Pack
+from nova_gpu_passthrough.scheduler.filters import GpuPassthroughFilter
+from nova_gpu_passthrough.scheduler.startup import configure
+
+
+@pytest.fixture
+def configured(tmp_path):
+    """A configuration read from a file with these lines in our section."""
+
+    def read(*lines):
+        path = tmp_path / "nova.conf"
+        path.write_text("\n".join(["[gpu_passthrough]", *lines]) + "\n", encoding="utf-8")
+        conf = cfg.ConfigOpts()
+        conf(["--config-file", str(path)], project="nova")
+        return conf
+
+    return read
+
+
+def test_the_defaults_are_good(configured):
+    conf = configured()
+    assert type(configure(conf)) is Pack
+    section = conf.gpu_passthrough
+    assert section.aliases == section.resource_classes == []
+    assert section.weight_multiplier == 10000.0
+    assert section.max_candidates == 8
+    assert section.randomize_equal_choices is True
+    assert section.only_gpu_servers is False
+    assert section.avoid_gpu_hosts == 1.0
+    assert not gpu_conf.gpu_values(conf)
+
+
+def test_good_values_are_taken(configured):
+    conf = configured(
+        "aliases = a, b",
+        "resource_classes = PGPU",
+        "policy = spread",
+        "weight_multiplier = 0",
+        "max_candidates = 64",
+        "randomize_equal_choices = no",
+        "reserved_vcpus_per_gpu = 12",
+        "avoid_gpu_hosts = 0.5",
+        "gpu_values = A100-SXM-80GB:12,own:3.5",
+    )
+    configure(conf)
+    assert conf.gpu_passthrough.aliases == ["a", "b"]
+    assert conf.gpu_passthrough.reserved_vcpus_per_gpu == 12
+    assert gpu_conf.gpu_values(conf) == {"A100-SXM-80GB": 12.0, "own": 3.5}
+
+
+NONSENSE = [
+    ("policy", "best", "pack, spread"),
+    ("policy", "", "pack, spread"),
+    ("aliases", "a,,b", "expected names"),
+    ("resource_classes", ",PGPU", "expected names"),
+    ("weight_multiplier", "abc", "expected a number from 0 on"),
+    ("weight_multiplier", "-1", "expected a number from 0 on"),
+    ("weight_multiplier", "nan", "expected a number from 0 on"),
+    ("weight_multiplier", "inf", "expected a number from 0 on"),
+    ("max_candidates", "0", "expected a whole number from 1 to 64"),
+    ("max_candidates", "65", "expected a whole number from 1 to 64"),
+    ("max_candidates", "1.5", "expected a whole number from 1 to 64"),
+    ("randomize_equal_choices", "maybe", "expected true or false"),
+    ("only_gpu_servers", "2", "expected true or false"),
+    ("reserved_vcpus_per_gpu", "-1", "expected a whole number from 0 on"),
+    ("reserved_vcpus_per_gpu", "few", "expected a whole number from 0 on"),
+    ("reserved_ram_mib_per_gpu", "-1", "expected a whole number from 0 on"),
+    ("avoid_gpu_hosts", "1.1", "expected a number from 0 to 1"),
+    ("avoid_gpu_hosts", "-0.1", "expected a number from 0 to 1"),
+    ("avoid_gpu_hosts", "nan", "expected a number from 0 to 1"),
+    ("gpu_values", "A100", "expected model:number pairs"),
+    ("gpu_values", "A100:much", "expected model:number pairs"),
+    ("gpu_values", "A100:-1", "expected model:number pairs"),
+    ("gpu_values", "A100:nan", "expected model:number pairs"),
+    ("gpu_values", ":1", "expected model:number pairs"),
+]
+
+
+@pytest.mark.parametrize("option, value, expected", NONSENSE)
+def test_nonsense_stops_the_scheduler_with_one_line(configured, logged, option, value, expected):
+    with pytest.raises(SystemExit) as stopped:
+        configure(configured(f"{option} = {value}"))
+    assert stopped.value.code not in (0, None)
+    (line,) = logged("CRITICAL")
+    for part in ("[gpu_passthrough]", option, value, expected):
+        assert part in line
+    assert "\n" not in line
+
+
+def test_every_option_that_can_be_wrong_is_tried():
+    tried = {option for option, _, _ in NONSENSE}
+    assert tried == {opt.name for opt in gpu_conf.OPTS}
+
+
+def test_the_filter_does_not_start_with_nonsense(options, logged):
+    options(policy="best")
+    with pytest.raises(SystemExit):
+        GpuPassthroughFilter()
+    assert len(logged("CRITICAL")) == 1
+
+
+def test_registering_twice_is_harmless(configured):
+    conf = configured()
+    gpu_conf.register_opts(conf)
+    gpu_conf.register_opts(conf)
+    configure(conf)
+
+
+def test_all_options_are_in_the_sample():
+    ((group, opts),) = gpu_conf.list_opts()
+    assert group.name == "gpu_passthrough"
+    assert all(opt.help for opt in opts)
+    assert opts == gpu_conf.OPTS

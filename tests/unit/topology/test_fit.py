@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a host serves a request, and what it says if it does not."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nova_gpu_passthrough.topology.fit import DeviceChoice, Reason, Refusal, fit
+from nova_gpu_passthrough.topology.model import (
+    Demand,
+    Device,
+    GpuRequest,
+    GuestCell,
+    HostGpus,
+    NumaCell,
+    NumaPolicy,
+    Preference,
+)
+from tests.unit import strategies
+from tests.unit.builders import address, gpu, gpu_request, hgx, host_gpus, numbers
+
+REQUIRED = Preference.REQUIRED
+GUEST = (GuestCell(0, 4, 4096),)
+
+
+def cells(count, pinned=16, memory=65536):
+    return [NumaCell(n, n // 2, 16, pinned, memory, memory) for n in range(count)]
+
+
+def refusal(host, request):
+    answer = fit(host, request)
+    assert isinstance(answer, Refusal), answer
+    return answer.reason, answer.detail
+
+
+def best(host, request, rng=None):
+    answer = fit(host, request, rng)
+    assert not isinstance(answer, Refusal), answer
+    return answer[0]
+
+
+# -- every reason ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [-1, 0, 65])
+def test_a_number_that_no_host_can_have_is_an_invalid_request(count):
+    reason, detail = refusal(host_gpus(hgx()), gpu_request(count))
+    assert reason is Reason.INVALID_REQUEST
+    assert f"a-gpu is asked for {count} devices, expected 1 to 64" in detail
+
+
+def test_an_invalid_number_of_other_devices_is_an_invalid_request():
+    request = gpu_request(attached=(Demand("nic", "a-nic", 65),))
+    reason, detail = refusal(host_gpus(hgx(), {"nic": ()}), request)
+    assert reason is Reason.INVALID_REQUEST
+    assert "a-nic is asked for 65" in detail
+
+
+def test_sixty_four_gpus_can_be_had():
+    chosen = best(host_gpus([gpu(number) for number in range(64)]), gpu_request(64))
+    assert len(chosen.gpus) == 64
+
+
+def test_a_host_without_gpus_of_the_kind():
+    assert refusal(host_gpus([]), gpu_request(2)) == (Reason.NO_GPUS, "a-gpu: 2 wanted, 0 free")
+
+
+def test_a_host_with_too_few_gpus():
+    answer = refusal(host_gpus(hgx([1, 2, 3])), gpu_request(4))
+    assert answer == (Reason.TOO_FEW_GPUS, "a-gpu: 4 wanted, 3 free")
+
+
+def test_aliases_that_the_same_gpus_serve_are_counted_together():
+    gpus = tuple(hgx([0, 1, 2]))
+    request = GpuRequest((Demand("a", "one", 2), Demand("b", "two", 2)))
+    answer = refusal(HostGpus({"a": gpus, "b": gpus}), request)
+    assert answer == (Reason.TOO_FEW_GPUS, "one, two: 4 wanted, 3 free")
+
+
+def test_a_host_with_too_few_devices_of_another_alias():
+    request = gpu_request(attached=(Demand("nic", "a-nic", 2),))
+    answer = refusal(host_gpus(hgx(), {"nic": (Device("n1"),)}), request)
+    assert answer == (Reason.TOO_FEW_DEVICES, "a-nic: 2 wanted, 1 free")
+
+
+def test_companions_of_other_cards_only():
+    gpus = [gpu(1, card="c1"), gpu(2, card="c2")]
+    audio = (Device("a2", card="c2"), Device("a3", card="c3"))
+    request = gpu_request(2, attached=(Demand("audio", "an-audio", 2),))
+    reason, detail = refusal(host_gpus(gpus, {"audio": audio}), request)
+    assert reason is Reason.COMPANIONS
+    assert "a-gpu:2, an-audio:2" in detail
+    assert f"{address(1)} on node 0, {address(2)} on node 0" in detail
+
+
+def test_gpus_in_different_link_groups():
+    gpus = [gpu(1, link="x"), gpu(2, link="y")]
+    reason, detail = refusal(host_gpus(gpus), gpu_request(2, link=REQUIRED))
+    assert reason is Reason.LINK
+    assert "a-gpu:2 link=required" in detail
+    assert address(1) in detail
+
+
+def test_gpus_behind_different_switches():
+    gpus = [gpu(1, switch="x"), gpu(2, switch="y")]
+    reason, detail = refusal(host_gpus(gpus), gpu_request(2, switch=REQUIRED))
+    assert reason is Reason.SWITCH
+    assert "switch=required" in detail
+
+
+def test_gpus_on_more_numa_nodes_than_allowed():
+    gpus = [gpu(1, node=0), gpu(2, node=1)]
+    reason, detail = refusal(host_gpus(gpus), gpu_request(2, numa=REQUIRED))
+    assert reason is Reason.NUMA
+    assert f"{address(1)} on node 0, {address(2)} on node 1" in detail
+
+
+def test_gpus_away_from_the_nodes_with_room_for_the_guest():
+    host = host_gpus([gpu(1, node=1)], cells=[*cells(1), cells(2, pinned=0)[1]])
+    request = gpu_request(policy=NumaPolicy.REQUIRED, guest_cells=GUEST)
+    assert refusal(host, request)[0] is Reason.NUMA
+
+
+def test_gpus_that_miss_several_constraints_at_once():
+    gpus = [gpu(1, node=0, link="x", switch="s"), gpu(2, node=1, link="y", switch="t")]
+    request = gpu_request(2, link=REQUIRED, switch=REQUIRED, numa=REQUIRED)
+    reason, detail = refusal(host_gpus(gpus), request)
+    assert reason is Reason.NUMA
+    assert "several constraints at once" in detail
+
+
+def test_a_guest_that_fits_on_no_node():
+    host = host_gpus(hgx(), cells=cells(2, pinned=3))
+    reason, detail = refusal(host, gpu_request(guest_cells=GUEST))
+    assert reason is Reason.GUEST_NUMA
+    assert detail == "1 guest NUMA cells fit on none of 2 nodes"
+
+
+def test_a_guest_with_more_cells_than_the_host():
+    host = host_gpus(hgx(), cells=cells(2))
+    reason, detail = refusal(host, gpu_request(guest_cells=GUEST * 3))
+    assert reason is Reason.GUEST_NUMA
+    assert detail == "3 guest NUMA cells fit on none of 2 nodes"
+
+
+def test_a_guest_with_cells_on_a_host_without_numa_topology():
+    answer = refusal(host_gpus(hgx()), gpu_request(guest_cells=GUEST))
+    assert answer == (Reason.GUEST_NUMA, "the host reports no NUMA topology")
+
+
+# -- choices -----------------------------------------------------------------------------------
+
+
+def test_without_guest_cells_there_is_one_choice():
+    answer = fit(host_gpus(hgx()), gpu_request(2))
+    assert [numbers(choice.gpus) for choice in answer] == [[0, 1]]
+
+
+def test_one_choice_for_every_set_of_nodes_that_can_hold_the_guest():
+    host = host_gpus(hgx(), cells=cells(2))
+    answer = fit(host, gpu_request(2, policy=NumaPolicy.REQUIRED, guest_cells=GUEST))
+    assert [choice.numa_nodes for choice in answer] == [{0}, {1}]
+
+
+def test_nodes_without_room_are_not_offered():
+    host = host_gpus(hgx(), cells=[*cells(2, pinned=3)[:1], *cells(2)[1:]])
+    answer = fit(host, gpu_request(2, policy=NumaPolicy.REQUIRED, guest_cells=GUEST))
+    assert [choice.numa_nodes for choice in answer] == [{1}]
+
+
+def test_the_best_choice_comes_first():
+    gpus = [gpu(1, node=0, link="x"), gpu(2, node=0, link="y"), *hgx([4, 5])]
+    host = host_gpus(gpus, cells=cells(2))
+    answer = fit(host, gpu_request(2, policy=NumaPolicy.REQUIRED, guest_cells=GUEST))
+    assert [numbers(choice.gpus) for choice in answer] == [[4, 5], [1, 2]]
+    assert answer[0].quality > answer[1].quality
+
+
+def test_equal_choices_are_offered_once():
+    host = host_gpus([gpu(1, node=None)], cells=cells(2))
+    assert len(fit(host, gpu_request(guest_cells=GUEST))) == 1
+
+
+def test_preferred_numa_stays_within_the_guests_cells_where_it_can():
+    gpus = [gpu(1, node=None, link="x"), gpu(2, node=1, link="x"), gpu(3, node=1, link="y")]
+    wishes = {"policy": NumaPolicy.PREFERRED, "guest_cells": GUEST}
+    host = host_gpus(gpus, cells=cells(2)[:1])
+    assert numbers(best(host, gpu_request(2, **wishes)).gpus) == [2, 3]
+
+
+def test_required_numa_takes_one_node_even_without_guest_cells():
+    gpus = [gpu(1, node=0, link="x"), gpu(2, node=1, link="x"), gpu(3, node=1)]
+    assert numbers(best(host_gpus(gpus), gpu_request(2)).gpus) == [1, 2]
+    assert numbers(best(host_gpus(gpus), gpu_request(2, numa=REQUIRED)).gpus) == [2, 3]
+
+
+def test_required_numa_takes_no_gpu_of_unknown_node():
+    assert refusal(host_gpus([gpu(1, node=None)]), gpu_request(numa=REQUIRED))[0] is Reason.NUMA
+
+
+def test_gpus_of_several_kinds_are_chosen_for_their_aliases():
+    h100, t4 = tuple(hgx([0, 1])), (gpu(0x40, model="T4"),)
+    request = GpuRequest((Demand("t", "t4", 1), Demand("h", "h100", 2)))
+    choice = best(HostGpus({"t": t4, "h": h100}), request)
+    assert numbers(choice.devices["t"]) == [0x40]
+    assert numbers(choice.devices["h"]) == [0, 1]
+    assert len(choice.gpus) == 3
+
+
+def test_aliases_that_the_same_gpus_serve_share_none():
+    gpus = tuple(hgx())
+    request = GpuRequest((Demand("a", "one", 1), Demand("b", "two", 3)))
+    choice = best(HostGpus({"a": gpus, "b": gpus}), request)
+    assert sorted(numbers(choice.devices["a"]) + numbers(choice.devices["b"])) == [0, 1, 2, 3]
+
+
+def test_an_alias_that_any_gpu_serves_leaves_the_only_one_of_another_alias():
+    rare, common = gpu(1), gpu(2)
+    request = GpuRequest((Demand("any", "any", 1), Demand("rare", "rare", 1)))
+    choice = best(HostGpus({"any": (rare, common), "rare": (rare,)}), request)
+    assert numbers(choice.devices["rare"]) == [1]
+    assert numbers(choice.devices["any"]) == [2]
+
+
+def test_a_choice_is_repeatable_without_a_random_generator():
+    host = host_gpus([gpu(number) for number in range(8)])
+    assert fit(host, gpu_request(3)) == fit(host, gpu_request(3))
+
+
+def test_a_random_generator_spreads_equal_choices():
+    host = host_gpus([gpu(number) for number in range(8)])
+    rng = random.Random(1)
+    picked = {number for _ in range(100) for number in numbers(best(host, gpu_request(), rng).gpus)}
+    assert picked == set(range(8))
+
+
+# -- quality -----------------------------------------------------------------------------------
+
+
+def test_quality_is_one_for_neighbours():
+    assert best(host_gpus(hgx()), gpu_request(2)).quality == pytest.approx(1.0)
+
+
+def test_numa_weighs_more_than_links_and_links_more_than_switches():
+    def quality(second):
+        first = gpu(1, node=0, link="x", switch="s")
+        return best(host_gpus([first, second]), gpu_request(2)).quality
+
+    two_nodes = quality(gpu(2, node=1, link="x", switch="s"))
+    two_links = quality(gpu(2, node=0, link="y", switch="s"))
+    two_switches = quality(gpu(2, node=0, link="x", switch="t"))
+    assert two_nodes < two_links < two_switches < 1
+
+
+@settings(max_examples=150)
+@given(strategies.gpu_lists(), st.data())
+def test_an_answer_keeps_its_promises(gpus, data):
+    count = data.draw(st.integers(1, 9))
+    wishes = {name: data.draw(strategies.PREFERENCES) for name in ("link", "switch")}
+    numa = data.draw(st.sampled_from([REQUIRED, Preference.PREFERRED]))
+    answer = fit(host_gpus(gpus), gpu_request(count, numa=numa, **wishes))
+    if isinstance(answer, Refusal):
+        assert str(count) in answer.detail
+        return
+    for choice in answer:
+        assert isinstance(choice, DeviceChoice)
+        assert len(set(choice.gpus)) == count
+        assert set(choice.gpus) <= set(gpus)
+        assert choice.devices == {"gpu": choice.gpus}
+        assert 0 < choice.quality <= 1
+        if numa is REQUIRED:
+            assert len(choice.numa_nodes) == 1
+            assert None not in choice.numa_nodes
