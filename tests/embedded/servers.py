@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one does with servers in the embedded cloud, through Nova's API."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from tests.embedded.harness import NovaHarness
+
+Server = dict[str, Any]
+T = TypeVar("T")
+
+
+class CloudError(RuntimeError):
+    """A server did not get where it was asked to go; the message holds Nova's reason."""
+
+    def __init__(self, message: str, server: Server | None = None) -> None:
+        super().__init__(message)
+        self.server = server or {}
+
+
+class ServerActions:
+    """Mixin with the API calls; each waits until Nova has finished, unless told otherwise."""
+
+    #: Seconds between two looks, and until a wait is given up.
+    poll_interval = 0.03
+    timeout = 60.0
+
+    nova: NovaHarness
+
+    def create_flavor(
+        self,
+        name: str,
+        vcpus: int = 4,
+        ram_mib: int = 8192,
+        gpus: Mapping[str, int] | None = None,
+        extra_specs: Mapping[str, str] | None = None,
+    ) -> str:
+        """Create a flavor.
+
+        :param gpus: how many devices of which alias
+        :returns: its id, for :meth:`boot` and :meth:`resize`
+        """
+        specs = dict(extra_specs or {})
+        if gpus:
+            specs["pci_passthrough:alias"] = ",".join(f"{a}:{n}" for a, n in gpus.items())
+        return self.nova._create_flavor(
+            id=name,
+            name=name,
+            vcpu=vcpus,
+            memory_mb=ram_mib,
+            disk=1,
+            ephemeral=0,
+            extra_spec=specs or None,
+        )
+
+    def create_image(self, **properties: str) -> str:
+        """Register an image with properties such as ``hw_pci_numa_affinity_policy``.
+
+        :returns: its id, for :meth:`boot`
+        """
+        image = self.nova.glance.show(None, self._default_image())
+        image = dict(image, id=str(uuid.uuid4()), name="image with properties")
+        image["properties"] = dict(image["properties"], **properties)
+        return self.nova.glance.create(None, image)["id"]
+
+    def _default_image(self) -> str:
+        return self.nova.glance.auto_disk_config_disabled_image["id"]
+
+    def boot(
+        self,
+        flavor: str,
+        name: str | None = None,
+        count: int = 1,
+        host: str | None = None,
+        wait: bool = True,
+        image: str | None = None,
+        expect: str = "ACTIVE",
+        hints: Mapping[str, Any] | None = None,
+        **body: Any,
+    ) -> list[Server]:
+        """Create servers in one request.
+
+        :param count: how many
+        :param host: the only host to consider (the scheduler's filters still apply)
+        :param wait: wait until every server has the status ``expect``
+        :param hints: scheduler hints
+        :param body: further fields of the request's ``server``
+        :returns: the servers, in the order in which Nova made them
+        :raises CloudError: if a server ends in another status; says why
+        """
+        request: dict[str, Any] = {
+            "name": name or f"{flavor}-{uuid.uuid4().hex[:6]}",
+            "flavorRef": flavor,
+            "imageRef": image or self._default_image(),
+            "networks": "none",
+            "min_count": count,
+            "max_count": count,
+            "return_reservation_id": True,
+            **body,
+        }
+        if host is not None:
+            request["host"] = host
+        message: dict[str, Any] = {"server": request}
+        if hints:
+            message["os:scheduler_hints"] = dict(hints)
+        reservation = self.nova.api.api_post("/servers", message).body["reservation_id"]
+        servers = self._reserved(reservation)
+        return [self.wait_status(server, expect) for server in servers] if wait else servers
+
+    def _reserved(self, reservation: str) -> list[Server]:
+        servers = self.nova.api.get_servers(search_opts={"reservation_id": reservation})
+        return sorted(servers, key=lambda server: server["OS-EXT-SRV-ATTR:launch_index"])
+
+    def show(self, server: Server) -> Server:
+        """The server as it is now."""
+        return self.nova.api.get_server(server["id"])
+
+    def wait_status(self, server: Server, status: str) -> Server:
+        """Wait until a server has a status and Nova has finished all that it does for it.
+
+        :returns: the server as it is then
+        :raises CloudError: on time-out, or at once if it went to ERROR instead
+        """
+
+        def look() -> Server | None:
+            now = self.show(server)
+            if now["status"] == "ERROR" and "fault" not in now:
+                return None
+            if now["status"] == "ERROR" != status:
+                fault = now["fault"]
+                raise CloudError(
+                    f"server {now['name']} went to ERROR instead of {status}: {fault['message']}"
+                    + (f"\n{fault['details']}" if "details" in fault else ""),
+                    now,
+                )
+            if now["OS-EXT-STS:task_state"] or not self._idle(server):
+                return None
+            if now["status"] != status:
+                self._raise_if_failed(now, status)
+                return None
+            return now
+
+        return self._wait(look, lambda: f"{status}, is {self.show(server)}")
+
+    def _wait(self, look: Callable[[], T | None], what: Callable[[], str]) -> T:
+        deadline = time.monotonic() + self.timeout
+        while (found := look()) is None:
+            if time.monotonic() > deadline:
+                raise CloudError(f"timed out after {self.timeout} s waiting for {what()}")
+            time.sleep(self.poll_interval)
+        return found
+
+    def _idle(self, server: Server) -> bool:
+        """Whether every event of the server's latest action has come to its end."""
+        return all(event["finish_time"] for event in self._latest_events(server))
+
+    def _latest_events(self, server: Server) -> list[dict[str, Any]]:
+        actions = self.nova.api.get_instance_actions(server["id"])
+        if not actions:
+            return []
+        latest = self.nova.api.get_instance_action_details(server["id"], actions[0]["request_id"])
+        events: list[dict[str, Any]] = latest["events"]
+        return events
+
+    def _raise_if_failed(self, server: Server, status: str) -> None:
+        """Raise if the latest action failed, and so left the server as it was."""
+        for event in self._latest_events(server):
+            if event["result"] == "Error":
+                raise CloudError(
+                    f"server {server['name']} stays {server['status']} instead of {status}: "
+                    f"{event['event']} failed: {event.get('details') or event.get('traceback')}",
+                    server,
+                )
+
+    def _act(self, server: Server, action: str, body: Any, status: str) -> Server:
+        self.nova.api.post_server_action(server["id"], {action: body})
+        return self.wait_status(server, status)
+
+    def delete(self, *servers: Server) -> None:
+        """Delete servers and wait until their resources are free."""
+        for server in servers:
+            self.nova.api.delete_server(server["id"])
+        for server in servers:
+            self._wait(lambda server=server: self._gone(server) or None, lambda: "deletion")
+
+    def _gone(self, server: Server) -> bool:
+        path = f"/servers/{server['id']}"
+        response = self.nova.api.api_request(path, method="GET", check_response_status=[200, 404])
+        return response.status_code == 404 and self._idle(server)
+
+    def resize(self, server: Server, flavor: str) -> Server:
+        """Resize up to VERIFY_RESIZE."""
+        return self._act(server, "resize", {"flavorRef": flavor}, "VERIFY_RESIZE")
+
+    def migrate(self, server: Server, host: str | None = None) -> Server:
+        """Migrate cold up to VERIFY_RESIZE."""
+        return self._act(server, "migrate", {"host": host} if host else None, "VERIFY_RESIZE")
+
+    def confirm_resize(self, server: Server) -> Server:
+        """Confirm a resize or cold migration."""
+        return self._act(server, "confirmResize", None, "ACTIVE")
+
+    def revert_resize(self, server: Server) -> Server:
+        """Revert a resize or cold migration."""
+        return self._act(server, "revertResize", None, "ACTIVE")
+
+    def rebuild(self, server: Server, image: str | None = None) -> Server:
+        """Rebuild from an image (default: the plain one)."""
+        body = {"imageRef": image or self._default_image()}
+        return self._act(server, "rebuild", body, "ACTIVE")
+
+    def shelve(self, server: Server) -> Server:
+        """Shelve; the server keeps its host and devices until :meth:`shelve_offload`."""
+        return self._act(server, "shelve", None, "SHELVED")
+
+    def shelve_offload(self, server: Server) -> Server:
+        """Take a shelved server off its host."""
+        return self._act(server, "shelveOffload", None, "SHELVED_OFFLOADED")
+
+    def unshelve(self, server: Server, host: str | None = None) -> Server:
+        """Bring a shelved server back."""
+        return self._act(server, "unshelve", {"host": host} if host else None, "ACTIVE")
+
+    def evacuate(self, server: Server, host: str | None = None) -> Server:
+        """Rebuild a server of a failed host (see ``fail_host``) elsewhere; it ends SHUTOFF."""
+        return self._act(server, "evacuate", {"host": host} if host else {}, "SHUTOFF")
