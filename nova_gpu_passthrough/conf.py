@@ -21,6 +21,38 @@ servers without GPUs from using up GPU hosts. Read by nova-scheduler.
 #: Host aggregates override options of the same name by metadata keys with this prefix.
 AGGREGATE_PREFIX = "gpu_passthrough:"
 
+
+class _Told(types.ConfigType):
+    """An option type that names the bad value and what is expected, which oslo.config's do not."""
+
+    def __init__(self, kind: types.ConfigType, expected: str) -> None:
+        super().__init__(kind.type_name)
+        self.kind = kind
+        self.expected = expected
+
+    def __call__(self, value: Any) -> Any:
+        try:
+            result = self.kind(value)
+        except ValueError:
+            raise ValueError(f"it is {value!r}, expected {self.expected}") from None
+        numbers = result.values() if isinstance(result, dict) else (result,)
+        if not all(math.isfinite(n) for n in numbers if isinstance(n, float)):
+            raise ValueError(f"it is {value!r}, expected {self.expected}")
+        return result
+
+    def _formatter(self, value: Any) -> Any:
+        return self.kind._formatter(value)
+
+    def __getattr__(self, name: str) -> Any:
+        # The generator of samples asks for bounds.
+        if name in ("kind", "expected"):
+            raise AttributeError(name)
+        return getattr(self.kind, name)
+
+
+_COUNT = _Told(types.Integer(min=0), "a whole number from 0 on")
+_FLAG = _Told(types.Boolean(), "true or false")
+
 OPTS = [
     cfg.ListOpt(
         "aliases",
@@ -56,10 +88,10 @@ namespace ``nova_gpu_passthrough.policies``.
 * ``spread``: even out the load.
 """,
     ),
-    cfg.FloatOpt(
+    cfg.Opt(
         "weight_multiplier",
+        type=_Told(types.Float(min=0.0), "a number from 0 on"),
         default=10000.0,
-        min=0.0,
         help="""
 Multiplier of the GPU weigher, whose weights lie between 0 and 1.
 
@@ -71,11 +103,10 @@ hosts and other cells (``build_failure_weight_multiplier``, ``cross_cell_move_we
 Host aggregates override it by the metadata key ``gpu_passthrough:weight_multiplier``.
 """,
     ),
-    cfg.IntOpt(
+    cfg.Opt(
         "max_candidates",
+        type=_Told(types.Integer(min=1, max=64), "a whole number from 1 to 64"),
         default=8,
-        min=1,
-        max=64,
         help="""
 How many choices of devices, at most, the filter leaves per host for the filters behind it.
 
@@ -84,16 +115,18 @@ memory fit is decided by NUMATopologyFilter, which costs it several milliseconds
 choice for every set of NUMA nodes that can hold the guest is the most that is useful.
 """,
     ),
-    cfg.BoolOpt(
+    cfg.Opt(
         "randomize_equal_choices",
+        type=_FLAG,
         default=True,
         help="""
 Pick at random among equally good sets of devices, so that schedulers which work at the same time
 seldom choose the same GPUs. If false, the lowest PCI addresses win, which is repeatable.
 """,
     ),
-    cfg.BoolOpt(
+    cfg.Opt(
         "only_gpu_servers",
+        type=_FLAG,
         default=False,
         help="""
 Keep GPU hosts for servers with GPUs: a host that has, or was seen by this scheduler to have, GPUs
@@ -105,10 +138,10 @@ a GPU host. Put GPU hosts into an aggregate with the metadata key
 exempts an aggregate from this option; of several aggregates ``true`` wins.
 """,
     ),
-    cfg.IntOpt(
+    cfg.Opt(
         "reserved_vcpus_per_gpu",
+        type=_COUNT,
         default=0,
-        min=0,
         help="""
 vCPUs to keep for every free GPU of a host, counted like ``[DEFAULT] cpu_allocation_ratio`` does: a
 server without GPUs is refused if it would leave fewer.
@@ -120,10 +153,10 @@ Host aggregates override it by the metadata key ``gpu_passthrough:reserved_vcpus
 several aggregates the largest wins.
 """,
     ),
-    cfg.IntOpt(
+    cfg.Opt(
         "reserved_ram_mib_per_gpu",
+        type=_COUNT,
         default=0,
-        min=0,
         help="""
 RAM in MiB to keep for every free GPU of a host: a server without GPUs is refused if it would leave
 less. All memory of a server with a passthrough device is pinned, so no overcommit is counted.
@@ -134,11 +167,10 @@ Host aggregates override it by the metadata key ``gpu_passthrough:reserved_ram_m
 several aggregates the largest wins.
 """,
     ),
-    cfg.FloatOpt(
+    cfg.Opt(
         "avoid_gpu_hosts",
+        type=_Told(types.Float(min=0.0, max=1.0), "a number from 0 to 1"),
         default=1.0,
-        min=0.0,
-        max=1.0,
         help="""
 How strongly the weigher keeps servers without GPUs away from hosts with free GPUs: 0 is not at
 all, 1 the most. The more GPUs are free and the more they are worth, the further such a host is
@@ -147,7 +179,7 @@ avoided. Hosts without free GPUs keep the order that the other weighers give the
     ),
     cfg.Opt(
         "gpu_values",
-        type=types.Dict(types.Float(min=0.0)),
+        type=_Told(types.Dict(types.Float(min=0.0)), "model:number pairs between commas"),
         default={},
         help="""
 What GPU models are worth, for ``avoid_gpu_hosts``, where the catalogue's rank (T4 is 1, L40S 5,
@@ -158,47 +190,6 @@ Example: ``gpu_values = A100-SXM-80GB:12,research-card:3``
 """,
     ),
 ]
-
-#: What is expected of options whose type can refuse a value.
-_EXPECTED = {
-    "weight_multiplier": "a number from 0 on",
-    "max_candidates": "a whole number from 1 to 64",
-    "randomize_equal_choices": "true or false",
-    "only_gpu_servers": "true or false",
-    "reserved_vcpus_per_gpu": "a whole number from 0 on",
-    "reserved_ram_mib_per_gpu": "a whole number from 0 on",
-    "avoid_gpu_hosts": "a number from 0 to 1",
-    "gpu_values": "model:number pairs between commas",
-}
-
-
-class _Telling:
-    """A type of options that says the bad value and what is expected; oslo.config's do not."""
-
-    def __init__(self, kind: Any, expected: str) -> None:
-        self.kind = kind
-        self.expected = expected
-
-    def __call__(self, value: Any) -> Any:
-        try:
-            result = self.kind(value)
-        except ValueError:
-            raise ValueError(f"it is {value!r}, expected {self.expected}") from None
-        numbers = result.values() if isinstance(result, dict) else (result,)
-        if not all(math.isfinite(n) for n in numbers if isinstance(n, float)):
-            raise ValueError(f"it is {value!r}, expected {self.expected}")
-        return result
-
-    def __getattr__(self, name: str) -> Any:
-        # The generator of samples asks for the type's name and bounds.
-        if name in ("kind", "expected"):
-            raise AttributeError(name)
-        return getattr(self.kind, name)
-
-
-for _opt in OPTS:
-    if _opt.name in _EXPECTED:
-        _opt.type = _Telling(_opt.type, _EXPECTED[_opt.name])  # type: ignore[assignment]
 
 
 class ConfigError(ValueError):

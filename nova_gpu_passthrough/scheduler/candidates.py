@@ -101,11 +101,6 @@ class HostCandidates:
         self.malformed = 0
 
     @property
-    def in_placement(self) -> bool:
-        """Whether Placement tracks the aliases' devices at all."""
-        return any(self.groups.values())
-
-    @property
     def truncated(self) -> bool:
         """Whether Placement or Nova cut the list, so that free devices may be missing.
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 CONF = cfg.CONF
 
+_LEFT_OUT = "they are left out"
 _REFUSED = "it is refused to servers with GPUs until that is mended"
 
 
@@ -118,6 +119,10 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
             return False
         try:
             result = assess(host_state, request, self._rng)
+            if result.union and result.union.malformed:
+                self._warnings.warn(
+                    host_state.host, "some of its allocation candidates are malformed", _LEFT_OUT
+                )
             if result.choices and not request.error:
                 self._offer(host_state, spec_obj, result)
         except Exception as error:  # never raise into the scheduler

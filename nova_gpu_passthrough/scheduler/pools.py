@@ -112,11 +112,22 @@ def read(pools: Iterable[Mapping[str, Any]]) -> list[Pool]:
 
 
 def model_of(pool: Mapping[str, Any]) -> str | None:
-    """The GPU model of a pool; None if it is not one of known GPUs or malformed."""
-    try:
-        return _check(pool)
-    except MalformedPoolError:
+    """The GPU model of a pool with free devices; None if it has none, or no known GPUs.
+
+    It looks at no more than it needs, since it runs for servers without GPUs on every host.
+    """
+    if type(pool) is not dict:
         return None
+    count, model = pool.get("count"), pool.get(TAG_MODEL)
+    if type(count) is not int or count <= 0:
+        return None
+    if model is not None:
+        return model if type(model) is str else None
+    vendor, product = pool.get("vendor_id"), pool.get("product_id")
+    if type(vendor) is not str or type(product) is not str:
+        return None
+    known = models.lookup(vendor.lower(), product.lower())
+    return known.name if known else None
 
 
 def _read_pool(raw: Mapping[str, Any]) -> Pool:
@@ -137,10 +148,7 @@ def _read_pool(raw: Mapping[str, Any]) -> Pool:
 
 
 def _check(raw: Mapping[str, Any]) -> str | None:
-    """Refuse a pool that is not as Nova makes it; the GPU model of others.
-
-    Runs for every pool of every host, for servers without GPUs, too.
-    """
+    """Refuse a pool that is not as Nova makes it; the GPU model of others."""
     if not isinstance(raw, dict):
         raise MalformedPoolError(f"a PCI pool is {type(raw).__name__}, expected a mapping")
     try:

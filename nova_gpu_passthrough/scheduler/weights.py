@@ -115,7 +115,7 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
         value = 0.0
         for raw in stats.pools if stats else ():
             model = pools.model_of(raw)
-            if model is not None and raw["count"]:
+            if model is not None:
                 found = True
                 value += raw["count"] * models.value_of(model, self._values)
         return 0.5 + 0.5 * min(1.0, value / _MOST_VALUE) if found else 0.0

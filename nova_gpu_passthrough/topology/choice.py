@@ -97,6 +97,15 @@ def choose(
     if not 0 < rules.count <= len(gpus):
         return None
     order = sorted(range(len(gpus)), key=lambda i: (gpus[i].address, gpus[i].provider or ""))
+    if any(
+        sum(
+            companions[i][kind] for i, gpu in enumerate(gpus) if eligible is None or gpu in eligible
+        )
+        < wanted
+        for kind, wanted in enumerate(rules.companions)
+    ):
+        # Whether they suffice shows only when a set is complete: no set would cut the search.
+        return None
     shapes = _shapes(
         [gpus[i] for i in order], [companions[i] for i in order] if companions else (), eligible
     )
@@ -213,7 +222,7 @@ class _Search:
         if not missing:
             self._complete(bound, taken + (0,) * (len(self.classes) - index))
             return
-        if missing > self.left_after[index] or (self.best and self.steps > MAX_STEPS):
+        if missing > self.left_after[index] or self.steps > MAX_STEPS:
             return
         shape = self.classes[index]
         most = min(missing, len(self.members[index])) if shape.eligible else 0

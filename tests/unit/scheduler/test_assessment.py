@@ -5,6 +5,7 @@ import pytest
 
 from nova_gpu_passthrough.scheduler import pools, requests
 from nova_gpu_passthrough.scheduler.assessment import assess
+from nova_gpu_passthrough.scheduler.candidates import Fitted
 from nova_gpu_passthrough.topology.fit import Reason
 from tests.unit import builders
 from tests.unit.builders import AUDIO, NIC, T4, host_state, pci_request, pool, request_spec
@@ -158,3 +159,60 @@ def test_an_alias_by_resource_class_alone_is_for_gpus_if_all_that_placement_name
     spec = {"resource_class": "CUSTOM_GPU"}
     assert in_placement(free, [pci_request(spec=spec)], serving=free[:1]).request.gpus
     assert not in_placement(free, [pci_request(spec=spec)], serving=free[1:]).request.gpus
+
+
+def cut(free, *asked, named):
+    """The answer where the list of candidates is cut: it names only some of the free devices."""
+    state = host_state("host", free)
+    spec = request_spec(*asked, in_placement=True)
+    sent = builders.candidates(state, spec, serving=named)
+    state.allocation_candidates = sent[:1]
+    return assess(state, requests.read(spec, (), ()))
+
+
+def test_a_cut_list_is_complemented_where_that_serves_the_server_better():
+    free = [pool(n, node=n // 2, host="host") for n in range(4)]
+    nics = [pool(10 + n, NIC, node=n // 2, host="host") for n in range(4)]
+    gpus, nic = pci_request(2), pci_request(1, NIC, alias="nic")
+    named = {gpus.alias_name: free[1:3], "nic": nics[:1]}
+    result = cut(free + nics, gpus, nic, named=named)
+    best = result.choices[0]
+    assert builders.numbers(best.gpus) in ([0, 1], [2, 3])
+    (near,) = best.devices[nic.request_id]
+    assert near.numa_node == best.gpus[0].numa_node
+    # Devices that Placement did not name take what their likes take.
+    (written,) = result.union.write([Fitted(result.host, result.request, best)])
+    assert len(written["allocations"]) == 4
+    assert {name for a in written["allocations"].values() for name in a["resources"]} == {
+        "VCPU",
+        "MEMORY_MB",
+        *(name for amounts in result.union.resources.values() for name in amounts),
+    }
+
+
+def test_a_cut_list_is_taken_as_it_is_where_that_serves_as_well():
+    free = [pool(n, host="host") for n in range(4)]
+    gpus = pci_request(2)
+    for _ in range(10):
+        result = cut(free, gpus, named={gpus.alias_name: free[1:3]})
+        assert builders.numbers(result.choices[0].gpus) == [1, 2]
+
+
+def test_a_whole_list_is_never_complemented():
+    free = [pool(n, node=n // 2, host="host") for n in range(4)]
+    result = in_placement(free, [pci_request(2)], serving=free[1:3])
+    assert builders.numbers(result.choices[0].gpus) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("free", "asked"),
+    [
+        ([pool(0, host="host", one_time_use="true")], pci_request(2)),
+        ([pool(0, host="host", gpu_model="other")], pci_request(2)),
+        ([pool(0, host="host")], pci_request(2, {**builders.H100, "traits": "CUSTOM_FAST"})),
+    ],
+)
+def test_what_placement_may_have_reasons_not_to_name_is_not_added(free, asked):
+    named = [pool(1, node=0, host="host"), pool(2, node=1, host="host")]
+    result = cut(free + named, asked, named={asked.alias_name: named})
+    assert builders.numbers(result.choices[0].gpus) == [1, 2]
