@@ -20,5 +20,7 @@ def configure(conf: cfg.ConfigOpts) -> Policy:
     try:
         return gpu_conf.check(conf)
     except gpu_conf.ConfigError as error:
-        LOG.critical("Bad configuration of nova-scheduler: %s", error)
-        raise SystemExit(2) from None
+        problem = str(error)
+    # Not while the exception is handled: oslo.log would add it to the line once more.
+    LOG.critical("Bad configuration of nova-scheduler: %s", problem)
+    raise SystemExit(2)
