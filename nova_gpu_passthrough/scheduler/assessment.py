@@ -41,11 +41,13 @@ def assess(
     :raises pools.MalformedPoolError: if the host's PCI pools are not as Nova makes them
     :raises candidates.MalformedCandidatesError: if no allocation candidate is well-formed
     """
-    union = None
-    if request.groups and host_state.allocation_candidates:
-        union = candidates.read(host_state.allocation_candidates, request.groups)
     stats = host_state.pci_stats
     free = pools.read(stats.pools) if stats else []
+    union = None
+    if request.groups and host_state.allocation_candidates:
+        union = candidates.read(
+            host_state.allocation_candidates, request.groups, _sought(request, free)
+        )
     host, gpu_request = _offers(host_state, request, free, union.providers if union else None)
     if not gpu_request.gpus:
         return Assessment(host, gpu_request, (), None, union)
@@ -64,6 +66,21 @@ def assess(
             answer = _disagreement(host, union) or answer
         return Assessment(host, gpu_request, (), answer, union)
     return Assessment(host, gpu_request, answer, None, union)
+
+
+def _sought(request: ServerRequest, free: Sequence[pools.Pool]) -> Mapping[str, Set[str]] | None:
+    """Providers of the free devices of every alias; None for a guest with pinned CPUs.
+
+    For such a guest Nova adds candidates with VCPU instead of PCPU (nova/scheduler/manager.py).
+    """
+    if any(cell.pinned_cpus for cell in request.guest_cells):
+        return None
+    return {
+        alias.demand.id: {
+            pool.provider for pool in free if pool.provider is not None and pool.serves(alias.specs)
+        }
+        for alias in request.aliases
+    }
 
 
 def _offers(

@@ -55,30 +55,6 @@ class _Rest(NamedTuple):
     mappings: dict[str, Any]
 
 
-class _Pattern(NamedTuple):
-    """What nearly all candidates look like: one more permutation of known devices."""
-
-    #: How many providers and request groups a candidate has.
-    providers: int
-    groups: int
-    #: The last rest.
-    allocations: Set[tuple[str, Any]]
-    mappings: Set[tuple[str, Any]]
-    #: All providers of devices, and those of the rest.
-    known: frozenset[str]
-
-    def matches(self, candidate: Mapping[str, Any]) -> bool:
-        """Whether the candidate adds nothing to what is known."""
-        allocations, mappings = candidate["allocations"], candidate["mappings"]
-        return (
-            len(allocations) == self.providers
-            and len(mappings) == self.groups
-            and self.known.issuperset(allocations)
-            and self.allocations <= allocations.items()
-            and self.mappings <= mappings.items()
-        )
-
-
 class HostCandidates:
     """The union of a host's candidates."""
 
@@ -92,13 +68,24 @@ class HostCandidates:
         #: A pool of the devices that Placement named, by alias request id.
         self.kinds: dict[str, Pool | None] = {}
         self.rests: list[_Rest] = []
-        #: What is known so far, in a form that is quick to compare.
-        self.pattern: _Pattern | None = None
         #: False if a provider serves an alias and the rest, too: then nothing is rewritten.
         self.separable = True
         #: How many candidates there were, and how many were not what Placement would send.
         self.total = 0
         self.malformed = 0
+
+    def names(self, free: Mapping[str, Set[str]]) -> bool:
+        """Whether all these providers were named, and nothing but devices can differ.
+
+        Other request groups (Neutron ports) and shared providers (storage) make for more than one
+        kind of rest.
+        """
+        return (
+            len(self.rests) == 1
+            and self.rests[0].mappings.keys() <= {""}
+            and len(self.rests[0].allocations) <= 1
+            and all(free[alias] <= self.providers[alias].keys() for alias in self.groups)
+        )
 
     @property
     def truncated(self) -> bool:
@@ -134,11 +121,15 @@ class HostCandidates:
 
 
 def read(
-    candidates: Sequence[Mapping[str, Any]], groups: Mapping[str, Sequence[str]]
+    candidates: Sequence[Mapping[str, Any]],
+    groups: Mapping[str, Sequence[str]],
+    free: Mapping[str, Set[str]] | None = None,
 ) -> HostCandidates:
     """Take the candidates of a host apart.
 
     :param groups: names of Placement's request groups by request id of the PCI alias
+    :param free: providers of the free devices by alias; given where candidates differ in nothing
+        but devices, so that no more need to be read once all of these were named
     :raises MalformedCandidatesError: if they are no list, or are some and none is well-formed
     """
     if not isinstance(candidates, list):
@@ -153,12 +144,12 @@ def read(
     error: Exception | None = None
     for candidate in candidates:
         try:
-            # Runs up to a thousand times for a host.
-            if union.pattern is None or not union.pattern.matches(candidate):
-                _add(union, candidate)
+            _add(union, candidate)
         except (KeyError, TypeError, IndexError, AttributeError, ValueError) as malformed:
             error = malformed
             union.malformed += 1
+        if free is not None and union.names(free):
+            break
     if error is not None and not union.rests:
         raise MalformedCandidatesError(
             f"none of {len(candidates)} allocation candidates has well-formed allocations and "
@@ -170,7 +161,7 @@ def read(
 def _add(union: HostCandidates, candidate: Mapping[str, Any]) -> None:
     allocations, mappings = candidate["allocations"], candidate["mappings"]
     served = [[mappings[group][0] for group in groups] for groups in union.groups.values()]
-    listed = served[0] if len(served) == 1 else [name for names in served for name in names]
+    listed = [provider for providers in served for provider in providers]
     devices = set(listed)
     resources = {
         provider: {
@@ -183,19 +174,8 @@ def _add(union: HostCandidates, candidate: Mapping[str, Any]) -> None:
     if rest not in union.rests:
         union.rests.append(rest)
     union.resources.update(resources)
-    for known, names in zip(union.providers.values(), served, strict=True):
-        for provider in names:
-            if provider not in known:
-                known[provider] = None
-    # With several aliases a known device may yet be new for one of them.
-    if len(served) == 1:
-        union.pattern = _Pattern(
-            len(rest.allocations) + len(listed),
-            len(rest.mappings) + len(listed),
-            rest.allocations.items(),
-            rest.mappings.items(),
-            frozenset((*union.resources, *rest.allocations)),
-        )
+    for known, providers in zip(union.providers.values(), served, strict=True):
+        known.update(dict.fromkeys(providers))
 
 
 def _rest(

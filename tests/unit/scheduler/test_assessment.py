@@ -216,3 +216,37 @@ def test_what_placement_may_have_reasons_not_to_name_is_not_added(free, asked):
     named = [pool(1, node=0, host="host"), pool(2, node=1, host="host")]
     result = cut(free + named, asked, named={asked.alias_name: named})
     assert builders.numbers(result.choices[0].gpus) == [1, 2]
+
+
+def read_of(numa=None, other_groups=None, shared=False):
+    """The union where the candidates behind the first have another rest: VCPU for PCPU, say."""
+    free = [pool(n, host="host") for n in range(4)]
+    state = host_state("host", free, [builders.cell(0, pcpus=8)])
+    spec = request_spec(pci_request(4), in_placement=True, numa=numa)
+    sent = builders.candidates(state, spec)
+    for one in sent[1:]:
+        (root,) = one["mappings"][""]
+        one["allocations"][root]["resources"] = {"OTHER": 1}
+    for one in sent if other_groups or shared else ():
+        one["mappings"].update(other_groups or {})
+        one["allocations"]["another"] = {"resources": {"DISK_GB": 1}}
+    state.allocation_candidates = sent
+    return assess(state, requests.read(spec, (), ())).union
+
+
+def test_nothing_is_read_behind_the_candidate_that_names_the_last_free_device():
+    union = read_of()
+    assert len(union.rests) == 1
+    assert not union.truncated
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"numa": builders.guest_numa((0, 4, 4096))},
+        {"other_groups": {"port": ["another"]}},
+        {"shared": True},
+    ],
+)
+def test_all_is_read_where_candidates_may_differ_in_more_than_devices(case):
+    assert len(read_of(**case).rests) == 2

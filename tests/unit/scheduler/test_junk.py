@@ -91,7 +91,8 @@ def check(state, logged, caplog):
             assert passing == ["good"]
             assert state.allocation_candidates is before
     warnings = logged("WARNING")
-    assert len(warnings) == (1 if junk or left_out else 0), warnings
+    # Candidates behind those that name all free devices are not read.
+    assert len(warnings) in ({1} if junk else {0, 1} if left_out else {0}), warnings
     assert all(line.startswith("Host bad: ") for line in warnings)
     for spec in (CPU_SPEC, NIC_SPEC):
         hosts = [state, good_host()]
