@@ -155,6 +155,14 @@ class NovaHarness(base.ServersTestBase):
             )
         )
 
+        # Nova asks a program that a minimal system does not have.
+        self.useFixture(
+            fixtures.MockPatchObject(
+                libvirt_driver.LibvirtDriver,
+                "get_host_uptime",
+                return_value=" 12:00:00 up 1 day, 0 users, load average: 0.00, 0.00, 0.00",
+            )
+        )
         # There is no disk to copy.
         self.useFixture(
             fixtures.MockPatchObject(
