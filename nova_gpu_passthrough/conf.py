@@ -2,7 +2,6 @@
 """Options of nova-scheduler's ``[gpu_passthrough]`` section."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from oslo_config import cfg, types
@@ -230,9 +229,3 @@ def check(conf: cfg.ConfigOpts) -> policies.Policy:
         return policies.load(section.policy)
     except policies.UnknownPolicyError as error:
         raise ConfigError(f"[{GROUP.name}] policy: {error}") from error
-
-
-def gpu_values(conf: cfg.ConfigOpts) -> Mapping[str, float]:
-    """The operator's values of GPU models."""
-    values: Mapping[str, float] = conf[GROUP.name].gpu_values
-    return values

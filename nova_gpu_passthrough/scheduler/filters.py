@@ -66,7 +66,15 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
         if utils.request_is_rebuild(spec_obj):
             yield from filter_obj_list
             return
-        request = self._read(spec_obj)
+        try:
+            request = self._read(spec_obj)
+        except Exception as error:  # never raise into the scheduler
+            LOG.warning(
+                "A request cannot be read (%(type)s: %(error)s); it is left to Nova's own filters",
+                {"type": type(error).__name__, "error": error},
+            )
+            yield from filter_obj_list
+            return
         if request is None:
             for host_state in filter_obj_list:
                 if self._passes_without_gpus(host_state, spec_obj):

@@ -70,14 +70,19 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
         self, weighed_obj_list: "Iterable[WeighedObject]", weight_properties: "objects.RequestSpec"
     ) -> list[float]:
         """Weigh the hosts; 0..1 each, the higher the better."""
-        request = requests.read(weight_properties, self._aliases, self._resource_classes)
+        request = self._read(weight_properties)
         return [self._weigh(item.obj, request) for item in weighed_obj_list]
 
     def _weigh_object(
         self, host_state: "HostState", weight_properties: "objects.RequestSpec"
     ) -> float:
-        request = requests.read(weight_properties, self._aliases, self._resource_classes)
-        return self._weigh(host_state, request)
+        return self._weigh(host_state, self._read(weight_properties))
+
+    def _read(self, spec_obj: "objects.RequestSpec") -> requests.ServerRequest | None:
+        try:
+            return requests.read(spec_obj, self._aliases, self._resource_classes)
+        except Exception:  # never raise into the scheduler; the filter has told
+            return None
 
     def _weigh(self, host_state: "HostState", request: requests.ServerRequest | None) -> float:
         try:

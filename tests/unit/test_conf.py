@@ -34,7 +34,7 @@ def test_the_defaults_are_good(configured):
     assert section.randomize_equal_choices is True
     assert section.only_gpu_servers is False
     assert section.avoid_gpu_hosts == 1.0
-    assert not gpu_conf.gpu_values(conf)
+    assert not conf.gpu_passthrough.gpu_values
 
 
 def test_good_values_are_taken(configured):
@@ -52,7 +52,7 @@ def test_good_values_are_taken(configured):
     configure(conf)
     assert conf.gpu_passthrough.aliases == ["a", "b"]
     assert conf.gpu_passthrough.reserved_vcpus_per_gpu == 12
-    assert gpu_conf.gpu_values(conf) == {"A100-SXM-80GB": 12.0, "own": 3.5}
+    assert conf.gpu_passthrough.gpu_values == {"A100-SXM-80GB": 12.0, "own": 3.5}
 
 
 NONSENSE = [

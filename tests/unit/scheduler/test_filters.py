@@ -9,6 +9,7 @@ from nova.scheduler.filters.numa_topology_filter import NUMATopologyFilter
 from nova.scheduler.filters.pci_passthrough_filter import PciPassthroughFilter
 
 from nova_gpu_passthrough.scheduler.filters import GpuPassthroughFilter
+from nova_gpu_passthrough.scheduler.weights import GpuPassthroughWeigher
 from tests.unit import builders
 from tests.unit.builders import (
     H100,
@@ -275,3 +276,13 @@ def test_the_alias_may_be_named_by_the_operator(options):
     options(aliases=["a-gpu"])
     hosts = [host_state("a", [pool(1, NIC)]), host_state("b", [])]
     assert passing(GpuPassthroughFilter(), hosts, request_spec(pci_request(spec=NIC))) == ["a"]
+
+
+def test_a_request_that_cannot_be_read_is_left_to_novas_own_filters(logged):
+    spec = request_spec(pci_request())
+    del spec._obj_instance_uuid  # as if Nova had not filled it in
+    states = [host_state("a", [pool(1)]), host_state("b", [])]
+    assert list(GpuPassthroughFilter().filter_all(states, spec)) == states
+    (line,) = logged("WARNING")
+    assert line.startswith("A request cannot be read (")
+    assert 0.0 <= GpuPassthroughWeigher()._weigh_object(states[0], spec) <= 1.0
