@@ -81,11 +81,16 @@ class Tier:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
-    def line(self) -> str:
+    def closing(self) -> str:
+        """Return pytest's closing line, if there is one."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        closing = re.findall(r"^=+ .* in [\d.]+s.* =+$", text, re.MULTILINE)
-        line = f"{self.name:14} {self.state}  {self.seconds:4.0f} s  {''.join(closing[-1:])}"
-        return line.rstrip()
+        return "".join(re.findall(r"^=+ .* in [\d.]+s.* =+$", text, re.MULTILINE)[-1:])
+
+    def count(self, outcome: str) -> int:
+        return sum(map(int, re.findall(rf"(\d+) {outcome}\b", self.closing())))
+
+    def line(self) -> str:
+        return f"{self.name:14} {self.state}  {self.seconds:4.0f} s  {self.closing()}".rstrip()
 
     def failures(self) -> str:
         """Return pytest's report of what failed, or the whole log where there is none."""
@@ -156,6 +161,9 @@ def main() -> int:
     say(f"\nSummary ({time.monotonic() - started:.0f} s; logs in {LOGS.name}/)")
     for tier in tiers:
         say("  " + tier.line())
+    say(
+        "Tests: " + ", ".join(f"{sum(t.count(o) for t in tiers)} {o}" for o in ("passed", "failed"))
+    )
     say(f"FAILED: {', '.join(failed)}" if failed else f"All {len(tiers)} tiers passed.")
     return 1 if failed else 0
 
