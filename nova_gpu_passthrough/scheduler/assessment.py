@@ -43,19 +43,24 @@ def assess(
     """
     stats = host_state.pci_stats
     free = pools.read(stats.pools) if stats else []
+    serving = {
+        alias.demand.id: [pool for pool in free if pool.serves(alias.specs)]
+        for alias in request.aliases
+    }
     union = None
     if request.groups and host_state.allocation_candidates:
         union = candidates.read(
-            host_state.allocation_candidates, request.groups, _sought(request, free)
+            host_state.allocation_candidates, request.groups, _sought(request, serving)
         )
-    host, gpu_request = _offers(host_state, request, free, union.providers if union else None)
+    named = union.providers if union else None
+    host, gpu_request = _offers(host_state, request, free, serving, named)
     if not gpu_request.gpus:
         return Assessment(host, gpu_request, (), None, union)
     answer = fit(host, gpu_request, rng)
     if union and union.truncated:
         providers = _probably_free(union, request, free)
-        if providers != {alias: named.keys() for alias, named in union.providers.items()}:
-            wider, _ = _offers(host_state, request, free, providers)
+        if providers != {alias: known.keys() for alias, known in union.providers.items()}:
+            wider, _ = _offers(host_state, request, free, serving, providers)
             better = fit(wider, gpu_request, rng)
             if not isinstance(better, Refusal) and (
                 isinstance(answer, Refusal) or better[0].fit_key() < answer[0].fit_key()
@@ -68,7 +73,9 @@ def assess(
     return Assessment(host, gpu_request, answer, None, union)
 
 
-def _sought(request: ServerRequest, free: Sequence[pools.Pool]) -> Mapping[str, Set[str]] | None:
+def _sought(
+    request: ServerRequest, serving: Mapping[str, Sequence[pools.Pool]]
+) -> Mapping[str, Set[str]] | None:
     """Providers of the free devices of every alias; None for a guest with pinned CPUs.
 
     For such a guest Nova adds candidates with VCPU instead of PCPU (nova/scheduler/manager.py).
@@ -76,10 +83,8 @@ def _sought(request: ServerRequest, free: Sequence[pools.Pool]) -> Mapping[str, 
     if any(cell.pinned_cpus for cell in request.guest_cells):
         return None
     return {
-        alias.demand.id: {
-            pool.provider for pool in free if pool.provider is not None and pool.serves(alias.specs)
-        }
-        for alias in request.aliases
+        alias: {pool.provider for pool in offered if pool.provider is not None}
+        for alias, offered in serving.items()
     }
 
 
@@ -87,24 +92,25 @@ def _offers(
     host_state: "HostState",
     request: ServerRequest,
     free: Sequence[pools.Pool],
+    serving: Mapping[str, Sequence[pools.Pool]],
     providers: Mapping[str, Container[str | None]] | None,
 ) -> tuple[HostGpus, GpuRequest]:
-    """Which free devices serve which alias."""
+    """Which free devices serve which alias: those of ``serving`` that have these providers."""
     gpus: dict[str, tuple[Gpu, ...]] = {}
     attached: dict[str, tuple[Device, ...]] = {}
     for alias in request.aliases:
-        serving = [pool for pool in free if pool.serves(alias.specs)]
+        offered = serving[alias.demand.id]
         if providers is not None:
             named = providers[alias.demand.id]
-            serving = [pool for pool in serving if pool.provider in named]
+            offered = [pool for pool in offered if pool.provider in named]
         is_gpu = alias.is_gpu
         if is_gpu is None:
-            is_gpu = bool(serving) and all(pool.model is not None for pool in serving)
+            is_gpu = bool(offered) and all(pool.model is not None for pool in offered)
         if is_gpu:
-            gpus[alias.demand.id] = tuple(gpu for pool in serving for gpu in pool.gpus())
+            gpus[alias.demand.id] = tuple(gpu for pool in offered for gpu in pool.gpus())
         else:
             most = alias.demand.count
-            attached[alias.demand.id] = tuple(d for pool in serving for d in pool.devices(most))
+            attached[alias.demand.id] = tuple(d for pool in offered for d in pool.devices(most))
     return (
         HostGpus(
             gpus,

@@ -67,7 +67,7 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
             yield from filter_obj_list
             return
         try:
-            request = self._read(spec_obj)
+            request = requests.read(spec_obj, self._aliases, self._resource_classes)
         except Exception as error:  # never raise into the scheduler
             LOG.warning(
                 "A request cannot be read (%(type)s: %(error)s); it is left to Nova's own filters",
@@ -91,13 +91,7 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
 
     def host_passes(self, host_state: "HostState", spec_obj: "objects.RequestSpec") -> bool:
         """Judge one host; Nova calls `filter_all`."""
-        request = self._read(spec_obj)
-        if request is None:
-            return self._passes_without_gpus(host_state, spec_obj)
-        return self._passes(host_state, spec_obj, request, Tally(request.server, str(request)))
-
-    def _read(self, spec_obj: "objects.RequestSpec") -> requests.ServerRequest | None:
-        return requests.read(spec_obj, self._aliases, self._resource_classes)
+        return bool(list(self.filter_all([host_state], spec_obj)))
 
     def _passes_without_gpus(
         self, host_state: "HostState", spec_obj: "objects.RequestSpec"

@@ -6,11 +6,14 @@ does not look as Nova makes it is refused with a sentence that names the pool an
 """
 
 import functools
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nova_gpu_passthrough.catalog import models
 from nova_gpu_passthrough.topology.model import MAX_GPUS, Device, Gpu
+
+if TYPE_CHECKING:
+    from nova.pci.stats import PciDeviceStats
 
 TAG_MODEL = "gpu_model"
 TAG_LINK_GROUP = "gpu_link_group"
@@ -128,6 +131,14 @@ def model_of(pool: Mapping[str, Any]) -> str | None:
         return None
     known = models.lookup(vendor.lower(), product.lower())
     return known.name if known else None
+
+
+def known_gpus(stats: "PciDeviceStats | None") -> Iterator[tuple[str, int]]:
+    """Model and number of free devices of every pool of known GPUs."""
+    for pool in stats.pools if stats else ():
+        model = model_of(pool)
+        if model is not None:
+            yield model, pool["count"]
 
 
 def _read_pool(raw: Mapping[str, Any]) -> Pool:

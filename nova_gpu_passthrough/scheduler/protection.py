@@ -83,9 +83,7 @@ def _metadata(host_state: "HostState", key: str) -> list[Any]:
 
 def free_gpus(host_state: "HostState") -> int:
     """How many known GPUs the host has free; malformed pools do not count."""
-    stats = host_state.pci_stats
-    known = [pool for pool in (stats.pools if stats else ()) if pools.model_of(pool) is not None]
-    return sum(pool["count"] for pool in known)
+    return sum(count for _, count in pools.known_gpus(host_state.pci_stats))
 
 
 def _why_short(

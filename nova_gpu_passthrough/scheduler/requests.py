@@ -59,8 +59,7 @@ class ServerRequest(NamedTuple):
         )
 
     def __str__(self) -> str:
-        likely = [alias.demand.id for alias in self.aliases if alias.is_gpu is not False]
-        return str(self.gpu_request(likely))
+        return str(self.gpu_request(alias.demand.id for alias in self.aliases))
 
 
 def read(

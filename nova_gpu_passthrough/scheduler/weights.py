@@ -91,8 +91,7 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
                 return 0.0
             if fitted is not None:
                 score = self._policy.score(fitted.host, fitted.request, fitted.choice)
-                weight = _QUALITY * fitted.choice.quality + _POLICY * min(1.0, max(0.0, score))
-                return weight
+                return _QUALITY * fitted.choice.quality + _POLICY * min(1.0, max(0.0, score))
             return 1.0 - self._avoidance * self._exposure(host_state)
         except Exception as error:  # never raise into the scheduler
             self._warnings.warn(
@@ -115,12 +114,8 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
 
     def _exposure(self, host_state: "HostState") -> float:
         """0 for a host without free GPUs, else 0.5..1 by what they are worth."""
-        stats = host_state.pci_stats
-        found = False
-        value = 0.0
-        for raw in stats.pools if stats else ():
-            model = pools.model_of(raw)
-            if model is not None:
-                found = True
-                value += raw["count"] * models.value_of(model, self._values)
-        return 0.5 + 0.5 * min(1.0, value / _MOST_VALUE) if found else 0.0
+        values = [
+            count * models.value_of(model, self._values)
+            for model, count in pools.known_gpus(host_state.pci_stats)
+        ]
+        return 0.5 + 0.5 * min(1.0, sum(values) / _MOST_VALUE) if values else 0.0
