@@ -10,20 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nova_gpu_passthrough.catalog import models
+from nova_gpu_passthrough.topology import tags
 from nova_gpu_passthrough.topology.model import MAX_GPUS, Device, Gpu
 
 if TYPE_CHECKING:
     from nova.pci.stats import PciDeviceStats
-
-TAG_MODEL = "gpu_model"
-TAG_LINK_GROUP = "gpu_link_group"
-TAG_SWITCH = "gpu_switch"
-TAG_CARD = "gpu_card"
-TAGS = (TAG_MODEL, TAG_LINK_GROUP, TAG_SWITCH, TAG_CARD)
-#: Tags with this prefix are ours; all others are Nova's or somebody else's.
-TAG_PREFIX = "gpu_"
-#: Separates a link group from the partitions inside it, outermost first.
-LINK_SEPARATOR = "/"
 
 #: Types of an optional name.
 _TEXT = (str, type(None))
@@ -32,7 +23,7 @@ _MEND = "mend [pci] device_spec of the compute node"
 
 #: Keys of a pool that tell where its devices are, not of what kind they are.
 _PLACES = frozenset(
-    ("address", "rp_uuid", "count", "numa_node", TAG_LINK_GROUP, TAG_SWITCH, TAG_CARD)
+    ("address", "rp_uuid", "count", "numa_node", tags.LINK_GROUP, tags.SWITCH, tags.CARD)
 )
 
 
@@ -121,7 +112,7 @@ def model_of(pool: Mapping[str, Any]) -> str | None:
     """
     if type(pool) is not dict:
         return None
-    count, model = pool.get("count"), pool.get(TAG_MODEL)
+    count, model = pool.get("count"), pool.get(tags.MODEL)
     if type(count) is not int or count <= 0:
         return None
     if model is not None:
@@ -143,7 +134,7 @@ def known_gpus(stats: "PciDeviceStats | None") -> Iterator[tuple[str, int]]:
 
 def _read_pool(raw: Mapping[str, Any]) -> Pool:
     model = _check(raw)
-    numa_node, link_group, address = raw["numa_node"], raw.get(TAG_LINK_GROUP), raw.get("address")
+    numa_node, link_group, address = raw["numa_node"], raw.get(tags.LINK_GROUP), raw.get("address")
     return Pool(
         raw,
         f"{raw['vendor_id']}:{raw['product_id']}" if address is None else address,
@@ -152,8 +143,8 @@ def _read_pool(raw: Mapping[str, Any]) -> Pool:
         None if numa_node is None or numa_node < 0 else numa_node,
         model,
         () if link_group is None else _link_path(link_group),
-        raw.get(TAG_SWITCH),
-        raw.get(TAG_CARD),
+        raw.get(tags.SWITCH),
+        raw.get(tags.CARD),
         raw.get("rp_uuid"),
     )
 
@@ -181,16 +172,20 @@ def _check(raw: Mapping[str, Any]) -> str | None:
     if type(address) not in _TEXT or type(provider) not in _TEXT:
         wrong = "rp_uuid" if type(address) in _TEXT else "address"
         raise MalformedPoolError(f"PCI pool {_name(raw)}: {wrong} is {raw[wrong]!r}, expected text")
-    tags, problem = _tags_among(tuple(raw))
+    ours, problem = _tags_among(tuple(raw))
     if problem:
         raise MalformedPoolError(f"PCI pool {_name(raw)}: {problem}")
-    for key in tags:
+    for key in ours:
         value = raw[key]
-        if type(value) is not str or not value or (key == TAG_LINK_GROUP and not _link_path(value)):
+        if (
+            type(value) is not str
+            or not value
+            or (key == tags.LINK_GROUP and not _link_path(value))
+        ):
             raise MalformedPoolError(
                 f"PCI pool {_name(raw)}: tag {key} is {value!r}, expected a name; {_MEND}"
             )
-    model: str | None = raw.get(TAG_MODEL)
+    model: str | None = raw.get(tags.MODEL)
     if model is None:
         known = models.lookup(vendor.lower(), product.lower())
         model = known.name if known else None
@@ -203,17 +198,17 @@ def _tags_among(keys: tuple[Any, ...]) -> tuple[tuple[str, ...], str | None]:
     for key in keys:
         if not isinstance(key, str):
             return (), f"key {key!r} is no string"
-    tags = tuple(key for key in keys if key.startswith(TAG_PREFIX))
-    for key in tags:
-        if key not in TAGS:
-            return (), f"tag {key} is unknown, expected one of {', '.join(TAGS)}; {_MEND}"
-    return tags, None
+    ours = tuple(key for key in keys if key.startswith(tags.PREFIX))
+    for key in ours:
+        if key not in tags.TAGS:
+            return (), f"tag {key} is unknown, expected one of {', '.join(tags.TAGS)}; {_MEND}"
+    return ours, None
 
 
 @functools.lru_cache(maxsize=4096)
 def _link_path(link_group: str) -> tuple[str, ...]:
     """A link group's name and those of the partitions inside it; empty if one has no name."""
-    path = tuple(link_group.split(LINK_SEPARATOR))
+    path = tuple(link_group.split(tags.LINK_SEPARATOR))
     return path if all(path) else ()
 
 
