@@ -25,6 +25,11 @@ def surely_fits(
     guest, host = spec_obj.numa_topology, host_state.numa_topology
     if not guest or not host or len(nodes) != len(guest.cells):
         return False
+    if len({(len(c.cpuset), len(c.pcpuset), c.memory, c.pagesize) for c in guest.cells}) > 1:
+        # Given all cells of the host, Nova may refuse a guest whose cells differ although it fits:
+        # its caches of what fits go by the guest cell's id, which it overwrites with the host
+        # cell's as it tries (numa_fit_instance_to_host in nova/virt/hardware.py, Nova 31 to 34).
+        return False
     cells = [cell for cell in host.cells if cell.id in nodes]
     if len(cells) != len(nodes):
         return False
