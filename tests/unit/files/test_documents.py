@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors in a document name the file, the line and the key."""
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.files import documents
+
+RULES = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "count": {"type": "integer", "minimum": 1},
+        "hosts": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"address": {"type": "string", "pattern": "^[0-9]+$"}},
+                "required": ["address"],
+                "additionalProperties": False,
+            },
+        },
+        "limits": {"type": "object", "additionalProperties": {"type": "integer"}},
+    },
+    "required": ["name"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Load a text, and give the document or the message."""
+    path = tmp_path / "fleet.yaml"
+
+    def load_text(text):
+        if isinstance(text, bytes):
+            path.write_bytes(text)
+        else:
+            path.write_text(text, encoding="utf-8")
+        try:
+            return documents.load(path, "a fleet file", RULES)
+        except UserError as error:
+            return str(error).replace(f"{tmp_path}/", "")
+
+    return load_text
+
+
+def test_a_document_that_keeps_the_rules(load):
+    text = "# comment\nname: Größe\ncount: 2\nhosts:\n  - address: '12'\n"
+    assert load(text) == {"name": "Größe", "count": 2, "hosts": [{"address": "12"}]}
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "words"),
+    [
+        ("name: a\ncount: many\n", "fleet.yaml:2: key count:", "'many' is not of type 'integer'"),
+        ("name: a\n\n\ncount: 0\n", "fleet.yaml:4: key count:", "minimum of 1"),
+        ("name: a\nhosts:\n  - address: '1'\n  - address: x\n",
+         "fleet.yaml:4: key hosts[1].address:", "does not match"),
+        ("name: a\nhosts:\n  - {}\n", "fleet.yaml:3: key hosts[0]:", "'address' is a required"),
+        ("name: a\nhosts: none\n", "fleet.yaml:2: key hosts:", "not of type 'array'"),
+        ("name: a\nlimits:\n  x: 1\n  y: no number\n", "fleet.yaml:4: key limits.y:", "integer"),
+        ("name: a\ncount: 1\nextra: 1\n", "fleet.yaml:3:", "'extra' was unexpected"),
+        ("name: a\nhosts:\n  - address: '1'\n    port: 2\n", "fleet.yaml:4: key hosts[0]:",
+         "'port' was unexpected"),
+        ("# x\ncount: 1\n", "fleet.yaml:2:", "'name' is a required"),
+        ("name: a\nhosts: [{address: '1'}, {address: q}]", "fleet.yaml:2: key hosts[1].address:",
+         "match"),
+        ("name:\n  a: b\n", "fleet.yaml:1: key name:", "not of type 'string'"),
+        ("name: 1\n", "fleet.yaml:1: key name:", "not of type 'string'"),
+    ],
+)  # fmt: skip
+def test_a_broken_rule_is_told_with_line_and_key(load, text, start, words):
+    message = load(text)
+    assert message.startswith(start)
+    assert words in message
+    assert message.endswith("; expected a fleet file")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("name: [a\ncount: 1\n", "fleet.yaml:2:"),
+        ("name: a\n\tcount: 1\n", "fleet.yaml:2:"),
+        ("name: 'a\n", "fleet.yaml:2:"),
+        ("name: a\nname2: *missing\n", "fleet.yaml:2:"),
+        ("name: !!python/object:os.system x\n", "fleet.yaml:1:"),
+        ("? [a, b]\n: c\n", "fleet.yaml:1:"),
+        ("name: a\n---\nname: b\n", "fleet.yaml:2:"),
+        ("name: a\ncount: 1\n\nname: b\n", "fleet.yaml:4:"),
+        ("name: a\nhosts:\n  - address: '1'\n    address: '2'\n", "fleet.yaml:4:"),
+        ("name: a\x00b\n", "fleet.yaml:1:"),
+        ("name: a\ncount: \x07\n", "fleet.yaml:2:"),
+    ],
+)
+def test_what_is_no_yaml_is_told_with_its_line(load, text, start):
+    message = load(text)
+    assert message.startswith(start)
+    assert message.endswith("; expected a fleet file in YAML")
+    assert "\n" not in message
+
+
+def test_a_key_that_is_there_twice_is_named(load):
+    assert "key name is there twice" in load("name: a\nname: b\n")
+
+
+def test_a_merged_key_may_be_overridden(load):
+    text = "name: a\nlimits: &l {x: 1}\nhosts: []\n"
+    assert load(text)["limits"] == {"x": 1}
+    merged = "name: a\nlimits:\n  <<: {x: 1, y: 2}\n  x: 3\n"
+    assert load(merged)["limits"] == {"x": 3, "y": 2}
+
+
+def test_an_anchor_that_is_there_twice(load):
+    message = load("name: a\nlimits:\n  x: &n 1\n  y: &n 2\n")
+    assert message.startswith("fleet.yaml:4: found duplicate anchor")
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "null\n"])
+def test_an_empty_file(load, text):
+    message = load(text)
+    assert message.startswith("fleet.yaml:")
+    assert "None is not of type 'object'" in message
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "just words\n", "12\n", "[]\n"])
+def test_something_else_at_the_top(load, text):
+    message = load(text)
+    assert message.startswith("fleet.yaml:1: ")
+    assert "is not of type 'object'" in message
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"\x89PNG\r\n\x1a\n", bytes(range(128, 256))])
+def test_a_binary_file(load, data):
+    assert load(data) == "fleet.yaml is no text in UTF-8; is it the right file?"
+
+
+@pytest.mark.parametrize(
+    "text", ["1: a\nname: b\n", "null: a\nname: b\n", "2026-01-01: x\nname: b\n"]
+)
+def test_keys_that_are_no_text(load, text):
+    message = load(text)
+    assert message.startswith("fleet.yaml:1:")
+    assert "unexpected" in message
+
+
+@pytest.mark.parametrize("text", ["[" * 20000, "a: " + "[" * 5000 + "]" * 5000, "- " * 5000])
+def test_a_file_that_is_nested_too_deeply(load, text):
+    assert load(text).startswith("fleet.yaml")
+
+
+def test_a_long_value_is_not_repeated_in_full(load):
+    assert len(load(f"name: a\ncount: {'x' * 10000}\n")) < 400
+
+
+def test_a_document_that_contains_itself(load):
+    assert load("&a\nname: *a\n").startswith("fleet.yaml:")
+
+
+def test_an_unreadable_file_is_told(tmp_path):
+    with pytest.raises(UserError, match="No such file.*name a readable file"):
+        documents.read_text(tmp_path / "missing")
+    with pytest.raises(UserError, match="Is a directory"):
+        documents.read_text(tmp_path)
+    with pytest.raises(UserError):
+        documents.read_text(tmp_path / "a\0b")
+
+
+def test_lines_of_another_system(load):
+    assert load("name: a\r\ncount: x\r\n").startswith("fleet.yaml:2:")
+    assert load("\ufeffname: a\n") == {"name": "a"}
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=15,
+)
+
+
+@given(st.dictionaries(st.text(), PLAIN, max_size=5))
+def test_what_is_written_is_read_back(tmp_path_factory, document):
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_text(documents.dump(document), encoding="utf-8")
+    assert documents.load(path, "anything", {"type": "object"}) == document
+
+
+def test_keys_stay_in_their_order():
+    assert documents.dump({"b": 1, "a": 2}) == "b: 1\na: 2\n"
+
+
+@given(
+    st.binary(max_size=300) | st.text(max_size=300).map(lambda text: text.encode(errors="ignore"))
+)
+def test_any_file_is_read_or_refused_in_a_sentence(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_bytes(data)
+    try:
+        documents.load(path, "a fleet file", RULES)
+    except UserError as error:
+        assert str(error).startswith(str(path))
+        assert "\n" not in str(error)
+
+
+def test_shipped_schemas_are_found():
+    rules = documents.schema("nova_gpu_passthrough.inventory", "schema-v1.json")
+    jsonschema.Draft202012Validator.check_schema(rules)

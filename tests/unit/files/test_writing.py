@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files are replaced whole or not at all, and never over an edit."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.files import writing
+from nova_gpu_passthrough.files.writing import State, seal, state, write_all
+
+OLD, NEW = seal("a = 1\n", "nova-gpu x"), seal("a = 2\n", "nova-gpu x")
+AS_ROOT = os.geteuid() == 0
+
+
+def _mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def _names(folder):
+    return sorted(os.listdir(folder))
+
+
+def test_a_seal_is_two_comments_before_the_text():
+    lines = seal("a = 1\n", "nova-gpu host audit --write f").splitlines()
+    assert lines[0] == "# Made by: nova-gpu host audit --write f"
+    assert lines[1].startswith("# Checksum: ")
+    assert "--force" in lines[1]
+    assert lines[2:] == ["a = 1"]
+
+
+@pytest.mark.parametrize("command", ["a\nb = 1", "a\rb", "a\u2028b", "\udcff", ""])
+def test_a_command_stays_on_its_line(command):
+    text = seal("x\n", command)
+    assert text.encode()
+    assert [line[:1] for line in text.split("\n")[:2]] == ["#", "#"]
+    assert len(text.splitlines()) == 3
+
+
+def test_states(tmp_path):
+    path = tmp_path / "file"
+    assert state(path, NEW) is State.NEW
+    path.write_text(NEW)
+    assert state(path, NEW) is State.SAME
+    path.write_text(OLD)
+    assert state(path, NEW) is State.CHANGED
+    path.write_text(OLD + "# mine\n")
+    assert state(path, NEW) is State.EDITED
+    path.write_text("something else\n")
+    assert state(path, NEW) is State.EDITED
+    path.write_text("")
+    assert state(path, NEW) is State.EDITED
+
+
+def test_another_command_with_the_same_result_is_the_same(tmp_path):
+    path = tmp_path / "file"
+    path.write_text(seal("a = 1\n", "nova-gpu yesterday"))
+    assert state(path, seal("a = 1\n", "nova-gpu today")) is State.SAME
+
+
+def test_what_was_edited_to_the_new_text_is_the_same(tmp_path):
+    path = tmp_path / "file"
+    path.write_text(OLD.replace("a = 1", "a = 2"))
+    assert state(path, NEW) is State.SAME
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\xfe", NEW.replace("\n", "\r\n").encode(), NEW[:-1].encode()]
+)
+def test_any_other_byte_is_an_edit(tmp_path, data):
+    (tmp_path / "file").write_bytes(data)
+    assert state(tmp_path / "file", NEW) is State.EDITED
+
+
+TEXTS = st.text(st.characters(blacklist_categories=["Cs"]), max_size=60)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(TEXTS, TEXTS, TEXTS)
+def test_what_we_wrote_is_ours_until_it_is_changed(tmp_path, old, new, command):
+    path = tmp_path / "file"
+    path.unlink(missing_ok=True)
+    sealed = seal(old, command)
+    assert write_all({path: sealed}) == {path: State.NEW}
+    assert path.read_bytes() == sealed.encode()
+    expected = State.SAME if old == new else State.CHANGED
+    assert state(path, seal(new, "another")) is expected
+    path.write_bytes(sealed.encode() + b"#")
+    if f"{old}#" != new:
+        assert state(path, seal(new, command)) is State.EDITED
+
+
+def test_all_files_are_written(tmp_path):
+    files = {tmp_path / "a": OLD, tmp_path / "deep/er/b": NEW}
+    assert write_all(files) == dict.fromkeys(files, State.NEW)
+    assert {path: path.read_text() for path in files} == files
+    assert _names(tmp_path) == ["a", "deep"]
+
+
+def test_what_is_the_same_is_not_touched(tmp_path):
+    path = tmp_path / "file"
+    path.write_text(OLD)
+    before = path.stat()
+    assert write_all({path: OLD}) == {path: State.SAME}
+    assert path.stat().st_ino == before.st_ino
+
+
+def test_nothing_is_written_if_one_was_edited(tmp_path):
+    new, changed, edited = (tmp_path / name for name in "abc")
+    changed.write_text(OLD)
+    edited.write_text("mine\n")
+    with pytest.raises(UserError, match="nothing was written; compare and add --force") as caught:
+        write_all({new: NEW, changed: NEW, edited: NEW})
+    assert str(edited) in str(caught.value)
+    assert str(changed) not in str(caught.value)
+    assert _names(tmp_path) == ["b", "c"]
+    assert changed.read_text() == OLD
+    assert edited.read_text() == "mine\n"
+
+
+def test_force_replaces_an_edited_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("mine\n")
+    assert write_all({path: NEW}, force=True) == {path: State.EDITED}
+    assert path.read_text() == NEW
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_text(OLD)
+
+    def interrupted(handle):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_all({path: NEW})
+    assert path.read_text() == OLD
+    assert _names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("name", ["fsync", "replace", "fchmod"])
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch, name):
+    path = tmp_path / "file"
+    path.write_text(OLD)
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, name, full)
+    with pytest.raises(UserError, match=r"file: No space left on device; it was not written"):
+        write_all({path: NEW})
+    assert path.read_text() == OLD
+    assert _names(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(AS_ROOT, reason="root may write everywhere")
+def test_a_directory_that_may_not_be_written(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match="Permission denied; it was not written"):
+        write_all({tmp_path / "file": NEW})
+
+
+@pytest.mark.skipif(AS_ROOT, reason="root may read everything")
+def test_a_file_that_may_not_be_read(tmp_path):
+    (tmp_path / "file").touch(mode=0)
+    with pytest.raises(UserError, match="Permission denied"):
+        write_all({tmp_path / "file": NEW})
+
+
+def test_a_file_system_that_takes_no_files():
+    with pytest.raises(UserError, match="; it was not written"):
+        write_all({Path("/proc/none/file"): NEW})
+
+
+def test_a_path_through_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="a part of its path is no directory"):
+        write_all({tmp_path / "file" / "below": NEW})
+
+
+def test_a_directory_in_the_place(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match="is no regular file"):
+        write_all({tmp_path / "folder": NEW}, force=True)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="is no regular file"):
+        write_all({tmp_path / "pipe": NEW}, force=True)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_stays_one(tmp_path, exists):
+    (tmp_path / "there").mkdir()
+    target, link = tmp_path / "there/file", tmp_path / "link"
+    if exists:
+        target.write_text(OLD)
+    link.symlink_to("there/file")
+    assert write_all({link: NEW}) == {link: State.CHANGED if exists else State.NEW}
+    assert link.is_symlink()
+    assert target.read_text() == NEW
+    assert _names(tmp_path / "there") == ["file"]
+
+
+def test_links_in_a_circle(tmp_path):
+    (tmp_path / "link").symlink_to("link")
+    with pytest.raises(UserError, match="Too many levels of symbolic links"):
+        write_all({tmp_path / "link": NEW}, force=True)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444])
+def test_permissions_are_kept(tmp_path, mode):
+    path = tmp_path / "file"
+    path.write_text(OLD)
+    path.chmod(mode)
+    write_all({path: NEW})
+    assert _mode(path) == mode
+    assert path.read_text() == NEW
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_a_new_file_has_the_usual_permissions(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        write_all({tmp_path / "file": NEW})
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    assert _mode(tmp_path / "file") == mode
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root may give files away")
+def test_the_owner_is_kept(tmp_path):
+    path = tmp_path / "file"
+    path.write_text(OLD)
+    os.chown(path, 1, 2)
+    write_all({path: NEW})
+    assert (path.stat().st_uid, path.stat().st_gid) == (1, 2)
+
+
+def test_an_owner_that_cannot_be_kept_is_no_error(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_text(OLD)
+
+    def refused(*arguments):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(writing.os, "fchown", refused)
+    write_all({path: NEW})
+    assert path.read_text() == NEW
+
+
+def test_a_temporary_file_is_never_seen_by_its_name(tmp_path, monkeypatch):
+    """Tools that read a conf.d folder skip hidden files."""
+    seen = []
+    replace = os.replace
+
+    def looking(source, target):
+        seen.extend(_names(tmp_path))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", looking)
+    write_all({tmp_path / "10-gpu.conf": NEW})
+    assert seen
+    assert all(name.startswith(".") for name in seen)
