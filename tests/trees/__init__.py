@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Synthetic GPU servers: trees of /sys, /proc and a few other files, as Linux would show them.
+
+No file here was recorded on a machine: each server follows a published layout that its module
+names, and what was not published is marked there as an assumption.
+
+    from tests.trees import hgx_h100, write
+    write(hgx_h100.machine(), tmp_path)
+"""
+
+from pathlib import Path
+
+from tests.trees.groups import iommu_groups
+from tests.trees.hardware import write_hardware
+from tests.trees.kernel import write_kernel
+from tests.trees.model import Machine
+from tests.trees.pci import write_pci
+from tests.trees.tree import Tree
+
+
+def write(machine: Machine, root: Path | str, full_config: bool = False) -> Path:
+    """Write a machine below a directory, which is made if need be and should be empty.
+
+    :param full_config: the configuration spaces with all capabilities, as root reads them,
+        instead of their first 64 bytes
+    :raises FileExistsError: if there is a tree already
+    """
+    tree = Tree(root)
+    write_hardware(machine, tree)
+    write_kernel(machine, tree)
+    write_pci(machine, tree, iommu_groups(machine), full_config)
+    return tree.root
