@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The audit: facts, checks, verdicts."""
+
+import dataclasses
+from collections.abc import Iterable
+
+from nova_gpu_passthrough.host.checks import CHECKS
+from nova_gpu_passthrough.host.verdict import verdicts
+from nova_gpu_passthrough.inventory.findings import HOST, Finding, Severity, Verdict
+from nova_gpu_passthrough.inventory.model import Inventory
+
+_SEVERITIES = {
+    Verdict.READY: Severity.OK,
+    Verdict.CONFIGURE: Severity.FAILURE,
+    Verdict.UNFIT: Severity.FAILURE,
+}
+
+
+def judge(facts: Inventory, further: Iterable[Finding] = ()) -> Inventory:
+    """The inventory with findings and verdicts.
+
+    :param further: findings of what is not among the facts: unreadable files, links, the chassis
+    """
+    findings = [finding for check in CHECKS for finding in check(facts)]
+    findings += further
+    # A topology export tells too little for a verdict.
+    judged = dict(verdicts(facts.gpus, findings)) if facts.source == "sysfs" else {}
+    findings += [_verdict(address, verdict, findings) for address, verdict in judged.items()]
+    return dataclasses.replace(facts, findings=tuple(findings), verdicts=judged or None)
+
+
+def _verdict(address: str, verdict: Verdict, findings: Iterable[Finding]) -> Finding:
+    """A verdict as a finding, so that it stands in every list of findings."""
+    reasons = sorted(
+        {
+            finding.id
+            for finding in findings
+            if finding.severity is Severity.FAILURE and finding.subject in (HOST, address)
+        }
+    )
+    return Finding(
+        "verdict",
+        _SEVERITIES[verdict],
+        address,
+        ": ".join([verdict, *filter(None, [", ".join(reasons)])]),
+        "the findings about the host and this GPU",
+    )

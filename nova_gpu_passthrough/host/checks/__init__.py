@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks: each a function from the facts of an inventory to findings. They read no files."""
+
+from collections.abc import Callable, Iterator
+
+from nova_gpu_passthrough.host.checks import (
+    bars,
+    drivers,
+    grouping,
+    identity,
+    iommu,
+    kernel,
+    link,
+    numa,
+    reset,
+    sriov,
+)
+from nova_gpu_passthrough.inventory.findings import Finding
+from nova_gpu_passthrough.inventory.model import Inventory
+
+#: In the order in which an operator mends things: the host first, then GPU by GPU.
+CHECKS: tuple[Callable[[Inventory], Iterator[Finding]], ...] = (
+    iommu.check,
+    kernel.check,
+    numa.check,
+    identity.check,
+    grouping.check,
+    drivers.check,
+    sriov.check,
+    reset.check,
+    bars.check,
+    link.check,
+)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether it is known what the GPUs are, and how much power they may draw."""
+
+from collections.abc import Iterator
+
+from nova_gpu_passthrough.inventory.findings import HOST, Finding, Severity
+from nova_gpu_passthrough.inventory.model import Inventory
+from nova_gpu_passthrough.inventory.pci import Gpu
+
+_DEVICES = "/sys/bus/pci/devices"
+
+
+def check(inventory: Inventory) -> Iterator[Finding]:
+    """Models of all GPUs, slot power and hwmon."""
+    if not inventory.gpus:
+        yield Finding(
+            "gpu.none",
+            Severity.WARNING,
+            HOST,
+            f"no GPU among {len(inventory.devices)} PCI functions",
+            _DEVICES,
+            "There is nothing to pass through.",
+            "Look for the card with lspci; name one that is not in the catalogue with "
+            "--gpu VENDOR:PRODUCT=MODEL.",
+        )
+    for gpu in inventory.gpus:
+        yield _model(inventory, gpu)
+        yield from _power(inventory, gpu)
+
+
+def _model(inventory: Inventory, gpu: Gpu) -> Finding:
+    device = inventory.device(gpu)
+    found = f"{device.ids} class {device.class_code[:4]} is {gpu.model} ({gpu.model_source})"
+    source = f"{_DEVICES}/{gpu.address}/device"
+    if gpu.model_source in ("catalogue", "operator"):
+        return Finding("gpu.model", Severity.OK, gpu.address, found, source)
+    return Finding(
+        "gpu.model_unknown",
+        Severity.WARNING,
+        gpu.address,
+        found,
+        source,
+        "The catalogue knows neither its worth nor its board; the scheduler knows it as a GPU by "
+        "the tag gpu_model only.",
+        "Name the model with --gpu VENDOR:PRODUCT=MODEL.",
+    )
+
+
+def _power(inventory: Inventory, gpu: Gpu) -> Iterator[Finding]:
+    device = inventory.device(gpu)
+    parts = [
+        f"{name} {watts:g} W"
+        for name, watts in (
+            ("slot limit", device.slot_power_watts),
+            ("draws", device.power_watts),
+            ("cap", device.power_cap_watts),
+        )
+        if watts is not None
+    ]
+    if parts:
+        yield Finding(
+            "power.told",
+            Severity.OK,
+            gpu.address,
+            ", ".join(parts),
+            f"{_DEVICES}/{gpu.address}/hwmon, config of the port above",
+        )

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SR-IOV: how Nova will see a GPU, and whether its VFs stand in the way."""
+
+from collections.abc import Iterator
+
+from nova_gpu_passthrough.inventory.drivers import is_vfio
+from nova_gpu_passthrough.inventory.findings import Finding, Remedy, Severity
+from nova_gpu_passthrough.inventory.model import Inventory
+from nova_gpu_passthrough.inventory.pci import DeviceType, Gpu
+
+
+def check(inventory: Inventory) -> Iterator[Finding]:
+    """Nova's device type of every GPU."""
+    if inventory.source != "sysfs":
+        return
+    for gpu in inventory.gpus:
+        yield _type(inventory, gpu)
+
+
+def _type(inventory: Inventory, gpu: Gpu) -> Finding:
+    device = inventory.device(gpu)
+    source = f"/sys/bus/pci/devices/{gpu.address}/sriov_totalvfs"
+    kind = device.device_type
+    if kind is DeviceType.PF and device.sriov_vfs:
+        return Finding(
+            "sriov.vfs_enabled",
+            Severity.FAILURE,
+            gpu.address,
+            f"{device.sriov_vfs} of {device.sriov_total_vfs} VFs are enabled",
+            f"/sys/bus/pci/devices/{gpu.address}/sriov_numvfs",
+            "The GPU as a whole cannot go to a server while its VFs exist.",
+            "Write 0 to sriov_numvfs and take away what enables VFs at boot (sriov-manage, the "
+            "vGPU manager), or offer the VFs instead of the GPU.",
+            Remedy.CONFIGURATION,
+        )
+    if kind is DeviceType.VF:
+        parent = inventory.by_address.get(device.physical_function or "")
+        if parent is not None and is_vfio(parent.driver) and parent.driver != "pci-stub":
+            return Finding(
+                "sriov.pf_on_vfio",
+                Severity.FAILURE,
+                gpu.address,
+                f"its PF {parent.address} is held by {parent.driver}",
+                f"/sys/bus/pci/devices/{parent.address}/driver",
+                "vfio-pci lets nobody open a VF whose PF it holds without a shared token: the "
+                "server fails to start (Permission denied).",
+                "Bind the PF to its own driver or to pci-pf-stub.",
+                Remedy.CONFIGURATION,
+            )
+    note = {
+        DeviceType.PCI: "no SR-IOV",
+        DeviceType.PF: f"SR-IOV capable ({device.sriov_total_vfs} VFs, none enabled): the alias "
+        "must say device_type type-PF",
+        DeviceType.VF: f"a VF of {device.physical_function}: the alias must say "
+        "device_type type-VF",
+    }[kind]
+    return Finding("sriov.type", Severity.OK, gpu.address, f"{kind} in Nova; {note}", source)

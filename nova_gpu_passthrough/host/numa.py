@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads NUMA nodes, CPUs and huge pages from /sys/devices/system.
+
+Files: Documentation/ABI/stable/sysfs-devices-node and sysfs-devices-system-cpu.
+"""
+
+import re
+
+from nova_gpu_passthrough.host.root import Root
+from nova_gpu_passthrough.inventory.host import HugePages, NumaNode
+
+NODES = "/sys/devices/system/node"
+CPUS = "/sys/devices/system/cpu"
+_NODE = re.compile(r"node(\d+)")
+_HUGE = re.compile(r"hugepages-(\d+)kB")
+#: More CPUs than any machine has; a garbled list must not fill the memory.
+_MAX_CPU = 16384
+
+
+def cpu_ids(text: str) -> tuple[int, ...]:
+    """The CPUs of a kernel's list such as ``0-27,56-83``.
+
+    :raises ValueError: if it is none
+    """
+    found: set[int] = set()
+    for part in filter(None, text.split(",")):
+        first, dash, last = part.partition("-")
+        low, high = int(first), int(last if dash else first)
+        if not 0 <= low <= high < _MAX_CPU:
+            raise ValueError(text)
+        found.update(range(low, high + 1))
+    return tuple(sorted(found))
+
+
+def read_nodes(root: Root) -> tuple[NumaNode, ...]:
+    """The NUMA nodes; one with all CPUs where the kernel has no NUMA support."""
+    ids = sorted(int(m[1]) for name in root.names(NODES) if (m := _NODE.fullmatch(name)))
+    return tuple(_read_node(root, number) for number in ids)
+
+
+def _read_node(root: Root, number: int) -> NumaNode:
+    folder = f"{NODES}/node{number}"
+    cpus = root.parsed(f"{folder}/cpulist", cpu_ids, "a list of CPUs such as 0-27,56-83") or ()
+    cores: dict[tuple[int, ...], None] = {}
+    for cpu in cpus:
+        path = f"{CPUS}/cpu{cpu}/topology/thread_siblings_list"
+        siblings = root.parsed(path, cpu_ids, "a list of CPUs such as 0,56")
+        cores.setdefault(siblings or (cpu,))
+    socket = root.number(f"{CPUS}/cpu{cpus[0]}/topology/physical_package_id") if cpus else None
+    return NumaNode(
+        number,
+        socket,
+        root.text(f"{folder}/cpulist") or "" if cpus else "",
+        tuple(",".join(map(str, core)) for core in cores),
+        _memory_mib(root, f"{folder}/meminfo"),
+        tuple(_huge_pages(root, folder)),
+        root.parsed(f"{folder}/distance", _distances, "distances to nodes") or (),
+    )
+
+
+def _distances(text: str) -> tuple[int, ...]:
+    distances = tuple(map(int, text.split()))
+    # A byte each in the ACPI table.
+    if any(not 0 < distance < 256 for distance in distances):
+        raise ValueError(text)
+    return distances
+
+
+def _memory_mib(root: Root, path: str) -> int:
+    found = re.search(r"MemTotal:\s*(\d{1,18}) kB", root.text(path) or "")
+    return int(found[1]) // 1024 if found else 0
+
+
+def _huge_pages(root: Root, folder: str) -> list[HugePages]:
+    pools = []
+    for name in root.names(f"{folder}/hugepages"):
+        size = _HUGE.fullmatch(name)
+        if size:
+            pool = f"{folder}/hugepages/{name}"
+            total = root.number(f"{pool}/nr_hugepages") or 0
+            free = root.number(f"{pool}/free_hugepages") or 0
+            pools.append(HugePages(int(size[1]), total, free))
+    return sorted(pools, key=lambda pool: pool.size_kib)

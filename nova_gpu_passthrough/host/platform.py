@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads processor, firmware, kernel and IOMMU of a host."""
+
+import re
+import shlex
+
+from nova_gpu_passthrough.host.modules import Modules
+from nova_gpu_passthrough.host.root import Root
+from nova_gpu_passthrough.inventory.host import Cpu, Iommu, IommuKind, Kernel, Machine
+
+_CPU_VENDORS = {"GenuineIntel": "intel", "AuthenticAMD": "amd", "HygonGenuine": "amd"}
+#: Names in /sys/class/iommu (iommu_device_sysfs_add in drivers/iommu).
+_IOMMUS = {"dmar": IommuKind.INTEL, "ivhd": IommuKind.AMD, "smmu": IommuKind.SMMU}
+_ACPI_TABLES = "/sys/firmware/acpi/tables"
+_SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+
+
+def kernel_release(root: Root) -> str | None:
+    """The running kernel's release."""
+    release = root.text("/proc/sys/kernel/osrelease")
+    if release:
+        return release
+    found = re.match(r"Linux version (\S+)", root.text("/proc/version") or "")
+    return found[1] if found else None
+
+
+def read_machine(root: Root) -> Machine:
+    """Maker and distribution."""
+    text = root.text("/etc/os-release") or root.text("/usr/lib/os-release") or ""
+    values = {
+        key: _unquoted(value)
+        for key, _, value in (line.partition("=") for line in text.splitlines())
+    }
+    return Machine(
+        root.text("/sys/class/dmi/id/sys_vendor"),
+        root.text("/sys/class/dmi/id/product_name"),
+        values.get("ID"),
+        tuple(values.get("ID_LIKE", "").split()),
+        values.get("VERSION_ID"),
+    )
+
+
+def read_cpu(root: Root) -> Cpu:
+    """Vendor, model and width of physical addresses."""
+    # The first processor tells; with 256 of them the file has half a megabyte.
+    text = (root.data("/proc/cpuinfo", 2**14) or b"").decode(errors="replace")
+    vendor = re.search(r"^vendor_id\s*: (.+)$", text, re.MULTILINE)
+    model = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    bits = re.search(r"^address sizes\s*: (\d{1,2}) bits physical", text, re.MULTILINE)
+    name = _CPU_VENDORS.get(vendor[1], vendor[1]) if vendor else None
+    if name is None and re.search(r"^CPU implementer\s*:", text, re.MULTILINE):
+        name = "arm"
+    return Cpu(name, model[1].strip() if model else None, int(bits[1]) if bits else None)
+
+
+def read_kernel(root: Root, release: str | None, modules: Modules) -> Kernel:
+    """Release, command line, modules and what may lock it down."""
+    lockdown = re.search(r"\[(\w+)\]", root.text("/sys/kernel/security/lockdown") or "")
+    return Kernel(
+        release,
+        root.text("/proc/cmdline"),
+        modules.states() or None,
+        lockdown[1] if lockdown else None,
+        _secure_boot(root),
+    )
+
+
+def read_iommu(root: Root) -> Iommu:
+    """The IOMMU that runs and the one that the firmware offers."""
+    kind = None
+    for name in root.names("/sys/class/iommu"):
+        kind = next((k for prefix, k in _IOMMUS.items() if prefix in name), IommuKind.OTHER)
+    groups = len(root.names("/sys/kernel/iommu_groups"))
+    if groups and kind is None:
+        kind = IommuKind.OTHER
+    tables = root.names(_ACPI_TABLES)
+    unsafe = root.text("/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts")
+    return Iommu(
+        kind if groups else None,
+        next((table for table in ("DMAR", "IVRS", "IORT") if table in tables), None),
+        groups,
+        _interrupt_remapping(root),
+        {"Y": True, "1": True, "N": False, "0": False}.get(unsafe or ""),
+    )
+
+
+def _interrupt_remapping(root: Root) -> bool | None:
+    """Interrupt chips behind a remapping IOMMU have names that begin with ``IR-``.
+
+    (drivers/iommu/intel/irq_remapping.c, drivers/iommu/amd/iommu.c.) The kernel's own line about
+    it is in its log, which takes privileges. On Arm the GIC ITS does it, under another name.
+    """
+    text = root.text("/proc/interrupts")
+    if not text or not re.search(r"\b(IR-)?(IO-APIC|PCI-MSIX?)\b", text):
+        return None
+    if re.search(r"\bITS-(PCI-)?MSI", text):
+        return True
+    return "IR-" in text
+
+
+def _secure_boot(root: Root) -> bool | None:
+    """The EFI variable: four bytes of attributes and one of value."""
+    data = root.data(_SECURE_BOOT, 8)
+    if data is None or len(data) < 5:
+        # Booted without UEFI there is no secure boot; with it, the variable may be unreadable. A
+        # recording need not have the folder of either.
+        efi, any_firmware = root.exists("/sys/firmware/efi"), root.exists("/sys/firmware")
+        return None if efi or not any_firmware else False
+    return data[4] == 1
+
+
+def _unquoted(value: str) -> str:
+    try:
+        parts = shlex.split(value)
+    except ValueError:
+        return value
+    return parts[0] if parts else ""

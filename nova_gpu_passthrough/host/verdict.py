@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From findings to one verdict per GPU."""
+
+from collections.abc import Iterable, Mapping
+
+from nova_gpu_passthrough.inventory.findings import HOST, Finding, Remedy, Severity, Verdict
+from nova_gpu_passthrough.inventory.pci import Gpu
+
+#: Failures that an operator can mend without touching the hardware.
+_MENDABLE = frozenset((Remedy.CONFIGURATION, Remedy.FIRMWARE))
+
+
+def verdicts(gpus: Iterable[Gpu], findings: Iterable[Finding]) -> Mapping[str, Verdict]:
+    """Ready without failures, unfit with one that neither configuration nor firmware mends.
+
+    Failures of the host count for each of its GPUs.
+    """
+    remedies: dict[str, set[Remedy]] = {}
+    for finding in findings:
+        if finding.severity is Severity.FAILURE:
+            remedies.setdefault(finding.subject, set()).add(finding.remedy)
+    result = {}
+    for gpu in gpus:
+        failed = remedies.get(HOST, set()) | remedies.get(gpu.address, set())
+        if not failed:
+            result[gpu.address] = Verdict.READY
+        elif failed <= _MENDABLE:
+            result[gpu.address] = Verdict.CONFIGURE
+        else:
+            result[gpu.address] = Verdict.UNFIT
+    return result

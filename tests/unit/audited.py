@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Synthetic servers, made smaller, written in memory, and audited."""
+
+import dataclasses
+import functools
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from nova_gpu_passthrough.host import audit, sysfs
+from nova_gpu_passthrough.host.root import Root
+from nova_gpu_passthrough.inventory.findings import Severity
+from tests.trees import defects, parts, write
+from tests.unit.trees.strategies import MACHINES as FULL
+
+_MEMORY = "/dev/shm"
+_CORES = 4
+
+
+def _directory():
+    # A tree has thousands of files.
+    return tempfile.TemporaryDirectory(dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None)
+
+
+@pytest.fixture
+def folder():
+    """An empty directory, in memory where there is some."""
+    with _directory() as name:
+        # Without links, so that paths can be compared.
+        yield Path(name).resolve()
+
+
+@pytest.fixture(scope="session")
+def tree():
+    """A machine's tree, written once; for tests that change nothing in it."""
+    written = {}
+    with _directory() as name:
+
+        def written_once(machine, full_config=False):
+            key = (machine, full_config)
+            if key not in written:
+                written[key] = write(machine, f"{name}/{len(written)}", full_config)
+            return written[key]
+
+        yield written_once
+
+
+def smaller(machine):
+    """The same server with few cores: their files are most of a tree, and the same everywhere."""
+    processor = dataclasses.replace(machine.processor, cores_per_socket=_CORES)
+    count = len(machine.nodes)
+    cores = _CORES * processor.sockets // count
+    nodes = parts.nodes(count, cores, machine.nodes[0].memory_mib, processor.threads_per_core)
+    return dataclasses.replace(machine, processor=processor, nodes=nodes)
+
+
+def clean(machine):
+    """The same server without anything to warn of."""
+    machine = machine.alter(*machine.devices(), d3cold_allowed=False)
+    return defects.hugepages(machine, 0, 1048576, 900, 900)
+
+
+MACHINES = {name: smaller(machine) for name, machine in FULL.items()}
+HGX = clean(MACHINES["hgx-h100"])
+MI300X = clean(MACHINES["mi300x-vfio"])
+L40S = clean(MACHINES["l40s-4"])
+
+
+def read(root):
+    """The facts of a tree."""
+    return sysfs.read(Root(root))
+
+
+def audited(root):
+    """The findings and verdicts of a tree."""
+    opened = Root(root)
+    facts = sysfs.read(opened)
+    return audit.judge(facts, opened.findings())
+
+
+@functools.cache
+def audit_machine(machine, full_config=False):
+    """The findings and verdicts of a machine, which is written for it."""
+    with _directory() as name:
+        return audited(write(machine, f"{name}/tree", full_config))
+
+
+def ids(inventory, severity=None, subject=None):
+    """Ids of findings; without a severity, of those that are not ok, verdicts aside."""
+    return {
+        finding.id
+        for finding in inventory.findings
+        if (finding.severity is severity if severity else finding.severity is not Severity.OK)
+        and (subject is None or finding.subject == subject)
+        and finding.id != "verdict"
+    }
+
+
+def finding(inventory, identity, subject=None):
+    """The one finding of this id."""
+    (found,) = (
+        finding
+        for finding in inventory.findings
+        if finding.id == identity and (subject is None or finding.subject == subject)
+    )
+    return found
+
+
+def changed(inventory, address, **changes):
+    """The same inventory with one function changed."""
+    devices = tuple(
+        dataclasses.replace(device, **changes) if device.address == address else device
+        for device in inventory.devices
+    )
+    assert address in inventory.by_address
+    return dataclasses.replace(inventory, devices=devices)
+
+
+def only(findings, identity):
+    """The one finding of this id among those of a check."""
+    (found,) = (finding for finding in findings if finding.id == identity)
+    return found

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The IOMMU, interrupt remapping, and the kernel command line."""
+
+import dataclasses
+
+import pytest
+
+from nova_gpu_passthrough.host.checks.iommu import check
+from nova_gpu_passthrough.inventory.findings import Remedy, Severity
+from nova_gpu_passthrough.inventory.host import Cpu, Iommu, IommuKind, Kernel
+from tests.unit.audited import HGX, audit_machine, only
+
+
+def _host(iommu, command_line="quiet", vendor="intel", source="sysfs"):
+    return dataclasses.replace(
+        audit_machine(HGX),
+        iommu=iommu,
+        kernel=Kernel("6.8", command_line),
+        cpu=Cpu(vendor),
+        source=source,
+    )
+
+
+def _ids(inventory):
+    return [finding.id for finding in check(inventory)]
+
+
+ON = Iommu(IommuKind.INTEL, "DMAR", 80, True)
+
+
+def test_an_iommu_that_runs():
+    assert _ids(_host(ON)) == ["iommu.on", "interrupt_remapping.on"]
+    assert only(check(_host(ON)), "iommu.on").found == "intel IOMMU on, 80 groups"
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["intel_iommu=off", "amd_iommu=off", "iommu=off", "intel_iommu=sm_on,off", "iommu=off,noagp"],
+)
+def test_an_option_that_switches_it_off_is_named(option):
+    finding = only(check(_host(Iommu(None, "DMAR"), f"quiet {option} ro")), "iommu.off")
+    assert option in finding.found
+    assert option in finding.mend
+    assert finding.remedy is Remedy.CONFIGURATION
+
+
+@pytest.mark.parametrize("option", ["intel_iommu=on,sm_off", "iommu=pt", "xiommu=off", "iommu="])
+def test_other_options_are_not_blamed(option):
+    finding = only(check(_host(Iommu(None, "DMAR"), option)), "iommu.off")
+    assert option not in finding.found
+
+
+@pytest.mark.parametrize(
+    ("vendor", "word"), [("intel", "VT-d"), ("amd", "AMD-Vi"), ("arm", "SMMU")]
+)
+def test_firmware_that_offers_none_is_named_by_vendor(vendor, word):
+    finding = only(check(_host(Iommu(), vendor=vendor)), "iommu.no_firmware")
+    assert word in finding.mend
+    assert finding.remedy is Remedy.FIRMWARE
+
+
+def test_an_unknown_vendor_gets_no_wrong_advice_about_firmware():
+    finding = only(check(_host(Iommu(), vendor=None)), "iommu.off")
+    assert "None" not in finding.found
+    assert finding.severity is Severity.FAILURE
+
+
+@pytest.mark.parametrize("vendor", ["intel", "amd", "arm"])
+def test_the_options_are_those_of_the_processor(vendor):
+    finding = only(check(_host(Iommu(None, "DMAR"), vendor=vendor)), "iommu.off")
+    assert ("intel_iommu=on" in finding.mend) == (vendor == "intel")
+
+
+@pytest.mark.parametrize(
+    ("iommu", "identity", "severity"),
+    [
+        (dataclasses.replace(ON, interrupt_remapping=False), "off", Severity.FAILURE),
+        (
+            dataclasses.replace(ON, interrupt_remapping=False, unsafe_interrupts=True),
+            "unsafe",
+            Severity.WARNING,
+        ),
+        (dataclasses.replace(ON, interrupt_remapping=None), "unknown", Severity.OK),
+        (Iommu(IommuKind.SMMU, "IORT", 8, False), "unknown", Severity.OK),
+        (dataclasses.replace(ON, unsafe_interrupts=True), "on", Severity.OK),
+    ],
+)
+def test_interrupt_remapping(iommu, identity, severity):
+    finding = only(check(_host(iommu)), f"interrupt_remapping.{identity}")
+    assert finding.severity is severity
+
+
+def test_without_an_iommu_interrupts_are_not_spoken_of():
+    assert _ids(_host(Iommu(None, "DMAR"))) == ["iommu.off"]
+
+
+def test_an_acs_override_is_dangerous():
+    inventory = _host(ON, "pcie_acs_override=downstream,multifunction")
+    finding = only(check(inventory), "acs.overridden")
+    assert "pcie_acs_override=downstream,multifunction" in finding.mend
+
+
+def test_a_recording_that_knows_no_iommu_is_not_judged():
+    assert _ids(_host(Iommu(), source="hwloc")) == []
