@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PCI aliases and resource classes: one per model, function and device type.
+
+Placement finds devices by resource class, Nova's pools by device type: an alias without a
+``device_type`` never gets a PF (``_filter_pools_for_unrequested_pfs`` in nova/pci/stats.py), and
+one alias cannot name two types (nova/pci/request.py). So where one model is type-PF on one host and
+type-PCI on another, it gets two aliases with a resource class each: with one class Placement would
+offer devices that the pools then refuse. The type that most of them have keeps the plain name.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import os_resource_classes
+import os_traits
+
+from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.generate.notes import Note
+from nova_gpu_passthrough.generate.selection import Kind, Offer, Offered
+from nova_gpu_passthrough.inventory.pci import DeviceType
+
+#: What an alias stands for.
+Key = tuple[Kind, str, DeviceType]
+#: Placement's limit for names of resource classes and traits.
+_MAX_NAME = 255
+#: Which type keeps the plain name where there are as many of each.
+_PREFERENCE = (DeviceType.PF, DeviceType.PCI, DeviceType.VF)
+
+
+@dataclass(frozen=True)
+class Alias:
+    """One ``[pci] alias``."""
+
+    name: str
+    resource_class: str
+    device_type: DeviceType
+    kind: Kind
+    model: str
+    numa_policy: str
+
+    def to_json(self) -> str:
+        """The option's value; Nova wants every value to be a string."""
+        return json.dumps(
+            {
+                "name": self.name,
+                "device_type": str(self.device_type),
+                "resource_class": self.resource_class,
+                "numa_policy": self.numa_policy,
+            }
+        )
+
+
+def key_of(offered: Offered) -> Key:
+    """Which alias stands for a function."""
+    return offered.kind, offered.model, offered.device.device_type
+
+
+def make(offers: Iterable[Offer], numa_policy: str) -> tuple[Mapping[Key, Alias], list[Note]]:
+    """All aliases of the cloud, in the order of their names.
+
+    :raises UserError: if two models would get the same name
+    """
+    counts = Counter(key_of(offered) for offer in offers for offered in offer.devices)
+    aliases = {key: _alias(key, counts, numa_policy) for key in counts}
+    _check_names(aliases.values())
+    ordered = dict(sorted(aliases.items(), key=lambda item: item[1].name))
+    return ordered, list(_notes(ordered))
+
+
+def trait(*words: str) -> str:
+    """A custom trait's name, normalised as Nova does."""
+    name: str = os_traits.normalize_name("_".join(words))
+    return name[:_MAX_NAME]
+
+
+def _alias(key: Key, counts: Counter[Key], numa_policy: str) -> Alias:
+    kind, model, device_type = key
+    types = [other for other in _PREFERENCE if counts[kind, model, other]]
+    usual = max(types, key=lambda other: counts[kind, model, other])
+    family = "NIC" if kind is Kind.NIC else "GPU"
+    words = ["nic", model] if kind is Kind.NIC else [model]
+    if kind not in (Kind.GPU, Kind.NIC):
+        words.append(kind)
+    if device_type is not usual:
+        words.append(device_type)
+    name = re.sub(r"[^a-z0-9._]+", "-", "-".join(words).lower()).strip("-")
+    if kind is not Kind.NIC:
+        words.insert(0, family)
+    resource_class: str = os_resource_classes.normalize_name("_".join(words))
+    return Alias(name, resource_class[:_MAX_NAME], device_type, kind, model, numa_policy)
+
+
+def _check_names(aliases: Iterable[Alias]) -> None:
+    seen: dict[str, Alias] = {}
+    for alias in aliases:
+        for name in (alias.name, alias.resource_class):
+            other = seen.setdefault(name, alias)
+            if other is not alias:
+                raise UserError(
+                    f"models {other.model} and {alias.model} would both be {name}: name them apart "
+                    "with nova-gpu host audit --gpu VENDOR:PRODUCT=MODEL"
+                )
+        if not alias.name:
+            raise UserError(
+                f"model {alias.model!r} has no letter or digit for an alias's name: name it with "
+                "nova-gpu host audit --gpu VENDOR:PRODUCT=MODEL"
+            )
+
+
+def _notes(aliases: Mapping[Key, Alias]) -> Iterator[Note]:
+    by_model: dict[tuple[Kind, str], list[Alias]] = {}
+    for (kind, model, _), alias in aliases.items():
+        by_model.setdefault((kind, model), []).append(alias)
+    for (kind, model), members in by_model.items():
+        if len(members) > 1 and kind is not Kind.NIC:
+            what = ", ".join(f"{alias.name} ({alias.device_type})" for alias in members)
+            yield Note(
+                None,
+                f"{model} has more than one device type in this cloud, which one alias of Nova "
+                f"cannot serve: aliases {what}; SR-IOV switched on (or off) alike in the firmware "
+                "of all hosts makes them one",
+            )

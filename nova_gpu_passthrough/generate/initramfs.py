@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vfio-pci in the initramfs, and the script that binds by address there.
+
+initramfs-tools(7): ``force_load`` in a hook; scripts in ``init-top`` run before modules are loaded.
+dracut.conf(5): ``force_drivers``; dracut.modules(7): ``inst_hook pre-udev``. Both take over
+modprobe.d with its softdeps. Scripts carry the ids as well, so that they never touch another device
+that got the address.
+"""
+
+from nova_gpu_passthrough.generate.binding import Binding
+from nova_gpu_passthrough.generate.modprobe import PATH as MODPROBE_PATH
+from nova_gpu_passthrough.generate.options import comment
+
+HOOK_PATH = "etc/initramfs-tools/hooks/gpu-passthrough"
+SCRIPT_PATH = "etc/initramfs-tools/scripts/init-top/gpu-passthrough"
+DRACUT_PATH = "etc/dracut.conf.d/90-gpu-passthrough.conf"
+_DRACUT_MODULE = "gpu-passthrough"
+DRACUT_SETUP_PATH = f"usr/lib/dracut/modules.d/90{_DRACUT_MODULE}/module-setup.sh"
+DRACUT_SCRIPT_PATH = f"usr/lib/dracut/modules.d/90{_DRACUT_MODULE}/bind.sh"
+_SHEBANG = "#!/bin/sh\n"
+_MODULES = ("vfio_pci", "vfio_iommu_type1")
+_PREREQUISITES = """\
+case "$1" in
+prereqs)
+\texit 0
+\t;;
+esac
+
+"""
+_WHY = (
+    "Binds functions to vfio-pci by address, before udev loads other drivers.\n\n"
+    "A function with other ids than in the inventory is left alone."
+)
+#: POSIX shell with builtins only, but for modprobe: busybox and klibc differ in the rest.
+_BIND = """\
+gpu_passthrough_claim() {
+\tdevice="/sys/bus/pci/devices/$1"
+\t[ -e "$device/driver_override" ] || return 0
+\tread -r vendor < "$device/vendor"
+\tread -r product < "$device/device"
+\tif [ "$vendor:$product" != "0x$2:0x$3" ]; then
+\t\techo "gpu-passthrough: $1 is $vendor:$product, not $2:$3: left alone" > /dev/kmsg
+\t\treturn 0
+\tfi
+\techo vfio-pci > "$device/driver_override"
+\tif [ -e "$device/driver" ] && ! [ -e "/sys/bus/pci/drivers/vfio-pci/$1" ]; then
+\t\techo "$1" > "$device/driver/unbind"
+\tfi
+}
+
+gpu_passthrough_probe() {
+\tif [ -e "/sys/bus/pci/devices/$1" ] && ! [ -e "/sys/bus/pci/devices/$1/driver" ]; then
+\t\techo "$1" > /sys/bus/pci/drivers_probe
+\tfi
+}
+
+"""
+
+
+def hook() -> str:
+    """initramfs-tools: puts vfio-pci into the initramfs and loads it there."""
+    return (
+        _SHEBANG
+        + comment("Puts vfio-pci into the initramfs and has it loaded there.")
+        + _PREREQUISITES
+        + ". /usr/share/initramfs-tools/hook-functions\n\n"
+        + "".join(f"force_load {module}\n" for module in _MODULES)
+    )
+
+
+def script(binding: Binding) -> str:
+    """initramfs-tools: binds by address."""
+    return _SHEBANG + comment(_WHY) + _PREREQUISITES + _bind(binding)
+
+
+def dracut_conf(binding: Binding) -> str:
+    """dracut: puts vfio-pci into the initramfs and loads it before udev."""
+    text = comment("vfio-pci is loaded before udev looks for drivers.")
+    text += f'force_drivers+=" {" ".join(_MODULES)} "\n'
+    text += f'install_items+=" /{MODPROBE_PATH} "\n'
+    if binding.overrides:
+        text += f'add_dracutmodules+=" {_DRACUT_MODULE} "\n'
+    return text
+
+
+def dracut_setup() -> str:
+    """dracut: the module that carries the script. It is sourced by bash."""
+    return (
+        comment("Included only where dracut.conf.d names it.")
+        + "check() {\n    return 255\n}\n\n"
+        + "depends() {\n    return 0\n}\n\n"
+        + 'install() {\n    inst_hook pre-udev 00 "$moddir/bind.sh"\n}\n'
+    )
+
+
+def dracut_script(binding: Binding) -> str:
+    """dracut: binds by address. It is sourced."""
+    return comment(_WHY) + _bind(binding)
+
+
+def _bind(binding: Binding) -> str:
+    devices = binding.override_devices
+    claims = "".join(
+        f"gpu_passthrough_claim {device.address} {device.vendor_id} {device.product_id}\n"
+        for device in devices
+    )
+    probes = "".join(f"gpu_passthrough_probe {device.address}\n" for device in devices)
+    return f"{_BIND}{claims}modprobe vfio-pci\n{probes}"

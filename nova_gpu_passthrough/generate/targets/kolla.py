@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Override files of Kolla-Ansible, for ``node_custom_config`` (default ``/etc/kolla/config``).
+
+What it merges, in this order, a later value of an option replacing all earlier ones:
+``nova.conf``, ``nova/<service>.conf``, ``nova/<inventory name>/nova.conf`` (tasks/config.yml of the
+roles nova and nova-cell), and likewise for Placement. The files are Jinja templates to it, and no
+JSON here has two braces in a row.
+"""
+
+from collections.abc import Iterator
+
+from nova_gpu_passthrough.generate.cloud import CloudOptions, Draft
+from nova_gpu_passthrough.generate.options import to_ini
+from nova_gpu_passthrough.generate.selection import CONTROL
+
+_CONFIG = "etc/kolla/config"
+_REPLACES = "An option here replaces all its values in files that are merged earlier."
+#: nova-super-conductor is the API cell's, nova-conductor the compute cells'.
+_SERVICES = ("nova-api", "nova-super-conductor", "nova-conductor")
+
+
+def files(cloud: CloudOptions) -> Iterator[Draft]:
+    """One file for each service, one for each compute node, all for the deployment host."""
+    for service in _SERVICES:
+        yield Draft(
+            CONTROL,
+            f"{_CONFIG}/nova/{service}.conf",
+            f"{service}: PCI aliases",
+            to_ini(cloud.shared, f"Merged into the nova.conf of {service}. {_REPLACES}"),
+        )
+    yield Draft(
+        CONTROL,
+        f"{_CONFIG}/nova/nova-scheduler.conf",
+        "nova-scheduler",
+        to_ini(
+            (*cloud.shared, *cloud.scheduler),
+            f"Merged into the nova.conf of nova-scheduler. {_REPLACES}",
+        ),
+    )
+    yield Draft(
+        CONTROL,
+        f"{_CONFIG}/placement.conf",
+        "Placement",
+        to_ini(cloud.placement, "Merged into placement.conf."),
+    )
+    for host, sections in cloud.computes.items():
+        yield Draft(
+            CONTROL,
+            f"{_CONFIG}/nova/{host}/nova.conf",
+            f"nova-compute of {host}",
+            to_ini(
+                (*cloud.shared, *sections),
+                f"Merged into the nova.conf of {host}, which must be its name in Kolla's "
+                f"inventory. {_REPLACES}",
+            ),
+        )
