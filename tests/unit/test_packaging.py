@@ -8,6 +8,11 @@ import yaml
 
 DISTRIBUTION = "nova-gpu-passthrough"
 ENTRY_POINTS = {
+    ("console_scripts", "nova-gpu"),
+    ("nova_gpu_passthrough.cli", "config_generate"),
+    ("nova_gpu_passthrough.cli", "gpu_list"),
+    ("nova_gpu_passthrough.cli", "host_audit"),
+    ("nova_gpu_passthrough.cli", "host_draw"),
     ("oslo.config.opts", "nova_gpu_passthrough"),
     ("nova.api.extra_spec_validators", "gpu"),
     ("nova_gpu_passthrough.policies", "pack"),

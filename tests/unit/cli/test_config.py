@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+import logging
+import os
+import subprocess
+
+import pytest
+
+from nova_gpu_passthrough.cli.main import main
+from nova_gpu_passthrough.inventory import store
+from tests.unit.generate import builders
+
+
+@pytest.fixture
+def inventories(tmp_path):
+    """Files of two hosts."""
+    paths = []
+    for found in (builders.hgx(), builders.l40s(count=2)):
+        path = tmp_path / f"{found.host}.yaml"
+        path.write_text(store.dump(found, "nova-gpu host audit"), encoding="utf-8")
+        paths.append(str(path))
+    return paths
+
+
+@pytest.fixture
+def run(capsys):
+    """Run ``nova-gpu config generate``: status, standard output, standard error."""
+
+    def generate(*arguments):
+        handlers = logging.root.handlers[:]
+        status = main(["config", "generate", *map(str, arguments)])
+        # The program's own, which writes to what was standard error during this run.
+        logging.root.handlers[:] = handlers
+        return status, *capsys.readouterr()
+
+    return generate
+
+
+def test_files_are_listed_and_nothing_is_written(run, inventories, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    status, out, err = run(*inventories)
+    assert status == 0
+    assert "etc/modprobe.d/gpu-passthrough.conf" in out
+    assert "hgx1: 4 NVSwitches stay with the host" in err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_machine_formats_have_the_content(run, inventories):
+    status, out, _ = run(*inventories, "-f", "json")
+    rows = json.loads(out)
+    assert status == 0
+    assert {row["State"] for row in rows} == {"-"}
+    (row,) = [r for r in rows if (r["Host"], r["Purpose"]) == ("l40s1", "nova-compute")]
+    assert row["Content"].count("device_spec = ") == 4
+
+
+def test_show_prints_the_files(run, inventories):
+    _, out, _ = run(*inventories, "--show")
+    assert "==> hgx1/etc/modprobe.d/gpu-passthrough.conf <==\n# Made by: nova-gpu config" in out
+
+
+def test_write_then_diff_then_change_and_edit(run, inventories, tmp_path):
+    root = tmp_path / "out"
+    status, out, _ = run(*inventories, "--write", root)
+    assert status == 0
+    assert "| new " in out
+    status, out, _ = run(*inventories, "--diff", root)
+    assert status == 0
+    assert {line.split("|")[-2].strip() for line in out.splitlines() if "/" in line} == {"same"}
+
+    # Another setting changes files that nobody has edited.
+    status, out, _ = run(*inventories, "--diff", root, "--host-cores", "3")
+    assert status == 1
+    assert "-cpu_dedicated_set = " in out
+    assert "+cpu_dedicated_set = " in out
+    assert "| changed" in out
+    assert run(*inventories, "--write", root, "--host-cores", "3")[0] == 0
+    assert run(*inventories, "--diff", root, "--host-cores", "3")[0] == 0
+
+    edited = root / "hgx1/etc/modprobe.d/gpu-passthrough.conf"
+    edited.write_text(edited.read_text() + "blacklist mine\n")
+    status, _, err = run(*inventories, "--write", root)
+    assert status == 2
+    assert str(edited) in err
+    assert edited.read_text().endswith("blacklist mine\n")
+    assert run(*inventories, "--write", root, "--force")[0] == 0
+    assert "mine" not in edited.read_text()
+
+
+def test_diff_writes_nothing(run, inventories, tmp_path):
+    root = tmp_path / "empty"
+    status, out, _ = run(*inventories, "--diff", root)
+    assert status == 1
+    assert "--- /dev/null" in out
+    assert not root.exists()
+
+
+def test_scripts_are_executable_and_other_files_are_not(run, inventories, tmp_path):
+    root = tmp_path / "out"
+    run(*inventories, "--write", root, "--exclude", "0000:41:00.0")
+    modes = {
+        str(path.relative_to(root)): os.access(path, os.X_OK)
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+    script = "l40s1/etc/initramfs-tools/scripts/init-top/gpu-passthrough"
+    hooks = {f"{host}/etc/initramfs-tools/hooks/gpu-passthrough" for host in ("hgx1", "l40s1")}
+    assert {path for path, executable in modes.items() if executable} == {script, *hooks}
+    # As initramfs-tools does, from a shell.
+    subprocess.run(["sh", "-c", f"'{root / script}' prereqs"], check=True)
+
+
+def test_only_one_host_goes_below_its_own_root(run, inventories, tmp_path):
+    root = tmp_path / "root"
+    status, out, _ = run(*inventories, "--only", "l40s1", "--write", root)
+    assert status == 0
+    assert "hgx1" not in out
+    assert (root / "etc/modprobe.d/gpu-passthrough.conf").exists()
+    assert run(*inventories, "--only", "l40s1", "--diff", root)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--release", "30"], "--release 30: unknown release"),
+        (["--only", "nobody"], "--only nobody: there are no files of it"),
+        (["--exclude", "0000:99:00.0"], "--exclude 0000:99:00.0: there is no such"),
+        (["--exclude", "l40s1/0000:20:00.0"], "there is no such"),
+    ],
+)
+def test_a_bad_setting_is_one_sentence_and_status_2(run, inventories, arguments, message):
+    status, out, err = run(*inventories, *arguments)
+    assert status == 2
+    assert message in err
+    assert "Traceback" not in out + err
+
+
+def test_no_inventory_and_no_such_file(run, inventories):
+    status, _, err = run()
+    assert status == 2
+    assert "no inventory was given" in err
+    status, _, err = run("/nowhere.yaml")
+    assert status == 2
+    assert "/nowhere.yaml" in err
+    status, _, err = run(inventories[0], inventories[0])
+    assert status == 2
+    assert "two inventories are of host hgx1" in err

@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-gpu host audit`` and ``host draw``: formats, exit status, the inventory file, colours."""
+
+import csv
+import io
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from nova_gpu_passthrough.inventory import store
+from nova_gpu_passthrough.inventory.findings import HOST
+from tests.trees import defects, write
+from tests.unit.audited import HGX, L40S, MACHINES, MI300X, audited
+
+COLUMNS = ["Severity", "Subject", "Finding", "Found", "Source", "Why", "Mend", "Remedy"]
+SHORT = ["Severity", "Subject", "Finding", "Found", "Mend"]
+GPU = "0000:18:00.0"
+CSI = "\x1b["
+WARNED = HGX.alter(GPU, d3cold_allowed=True)
+FAILED = defects.bound(L40S, "nouveau")
+
+
+@pytest.fixture
+def audit(nova_gpu, tree):
+    """Run ``host audit`` on a machine."""
+
+    def run(machine, *arguments):
+        return nova_gpu("host", "audit", "--root", tree(machine), *arguments)
+
+    return run
+
+
+def _cells(out):
+    """Rows of a table, as lists of cells."""
+    rows = [line for line in out.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in rows]
+
+
+def _rows(text, form):
+    if form == "json":
+        return json.loads(text)
+    if form == "yaml":
+        return yaml.safe_load(text)
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.mark.parametrize("form", ["json", "yaml", "csv"])
+@pytest.mark.parametrize("name", MACHINES)
+def test_programs_get_all_findings(audit, tree, name, form):
+    machine = MACHINES[name]
+    status, out, err = audit(machine, "-f", form)
+    rows = _rows(out, form)
+    assert status in (0, 2)
+    assert err == ""
+    assert all(sorted(row) == sorted(COLUMNS) for row in rows)
+    found = {(row["Subject"], row["Finding"]) for row in rows}
+    inventory = audited(tree(machine))
+    assert found >= {(finding.subject, finding.id) for finding in inventory.findings}
+    assert {row["Severity"] for row in rows} <= {"ok", "warning", "failure"}
+    assert (status == 2) == ("failure" in {row["Severity"] for row in rows})
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_people_get_a_drawing_and_what_is_wrong(audit, name):
+    machine = MACHINES[name]
+    _, out, err = audit(machine)
+    assert err == ""
+    head, *rows = _cells(out)
+    assert head == SHORT
+    assert {row[0] for row in rows} <= {"warning", "failure", ""}
+    severities = [row[0] for row in rows if row[0]]
+    assert severities == sorted(severities)
+    for gpu in machine.gpus():
+        assert f"GPU {gpu.address} " in out
+    assert CSI not in out
+
+
+def test_the_same_on_several_gpus_is_one_row(audit):
+    _, out, _ = audit(defects.no_reset(HGX, *[gpu.address for gpu in HGX.gpus()]))
+    rows = _cells(out)
+    first = next(n for n, row in enumerate(rows) if row[2] == "reset.none")
+    assert [row[1] for row in rows[first : first + 8]] == [gpu.address for gpu in HGX.gpus()]
+    assert [row[2] for row in rows[first + 1 : first + 8]] == [""] * 7
+    assert sum(row[2] == "reset.none" for row in rows) == 1
+
+
+def test_all_shows_what_is_well(audit):
+    _, out, _ = audit(L40S, "--all")
+    assert {"iommu.on", "driver.vfio", "verdict"} <= {row[2] for row in _cells(out)}
+
+
+def test_long_shows_why_and_where(audit):
+    _, out, _ = audit(FAILED, "--long")
+    head, *rows = _cells(out)
+    assert head == COLUMNS
+    taken = dict(zip(head, next(row for row in rows if row[2] == "driver.taken"), strict=True))
+    assert taken["Source"] == "/sys/bus/pci/devices/*.0/driver"
+    assert taken["Why"].startswith("Taking a GPU away")
+    assert taken["Remedy"] == "configuration"
+
+
+def test_what_holds_for_the_host_is_not_shortened(audit):
+    _, out, _ = audit(defects.iommu_off(L40S, "iommu=off"), "--long")
+    assert not [row for row in _cells(out) if row[1] == HOST and "*" in row[4]
+                and "/node*/" not in row[4]]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("machine", "strict", "status"),
+    [
+        (L40S, (), 0),
+        (L40S, ("--strict",), 0),
+        (WARNED, (), 0),
+        (WARNED, ("--strict",), 1),
+        (FAILED, (), 2),
+        (FAILED, ("--strict",), 2),
+    ],
+)
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_exit_status(audit, machine, strict, status, form):
+    assert audit(machine, "-f", form, *strict)[0] == status
+
+
+def test_columns_can_be_chosen(audit):
+    status, out, _ = audit(FAILED, "-f", "value", "-c", "Subject", "-c", "Finding")
+    assert "0000:01:00.0 driver.taken" in out.splitlines()
+    assert status == 2
+
+
+def test_an_inventory_is_written_and_judged_again(audit, nova_gpu, tmp_path):
+    path = tmp_path / "inventories/l40s.yaml"
+    status, _, err = audit(FAILED, "--write", path, "--host", "compute-7")
+    assert (status, err) == (2, "")
+    inventory = store.load(path)
+    assert inventory.host == "compute-7"
+    assert len(inventory.gpus) == 4
+    assert set(inventory.verdicts) == {gpu.address for gpu in FAILED.gpus()}
+    status, out, _ = nova_gpu("host", "audit", "--inventory", path, "-f", "json")
+    assert status == 2
+    taken = [row for row in json.loads(out) if row["Finding"] == "driver.taken"]
+    assert len(taken) == 4
+
+
+def test_an_inventory_of_a_later_audit_replaces_the_earlier(audit, tmp_path):
+    path = tmp_path / "host.yaml"
+    assert audit(FAILED, "--write", path)[0] == 2
+    assert audit(L40S, "--write", path)[0] == 0
+    assert "nouveau" not in {device.driver for device in store.load(path).devices}
+
+
+def test_an_edited_inventory_is_not_replaced_without_force(audit, tmp_path):
+    path = tmp_path / "host.yaml"
+    audit(L40S, "--write", path)
+    edited = path.read_text() + "# note\n"
+    path.write_text(edited)
+    status, out, err = audit(L40S, "--write", path)
+    assert (status, out) == (2, "")
+    assert "edited since it was generated" in err
+    assert path.read_text() == edited
+    status, _, err = audit(L40S, "--write", path, "--force")
+    assert (status, err) == (0, "")
+    assert "# note" not in path.read_text()
+
+
+def test_an_inventory_that_cannot_be_written(audit, tmp_path):
+    (tmp_path / "file").touch()
+    status, out, err = audit(L40S, "--write", tmp_path / "file/host.yaml")
+    assert (status, out) == (2, "")
+    assert "no directory" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--root", "/dev"), "no directory sys in it"),
+        (("--inventory", "/none.yaml"), "No such file or directory"),
+        (("--inventory", "/proc/version"), "expected an inventory of version 1"),
+        (("--hwloc", "/none.xml"), "/none.xml"),
+        (("--links", "/none.txt"), "/none.txt"),
+        (("--gpu", "RTX-4090"), "expected VENDOR:PRODUCT=MODEL"),
+        (("--gpu", "10de:268=X"), "expected VENDOR:PRODUCT=MODEL"),
+        (("--gpu", "10de:2684="), "expected VENDOR:PRODUCT=MODEL"),
+        (("--link-group", "nvs0"), "expected NAME=ADDRESS"),
+    ],
+)
+@pytest.mark.parametrize("command", ["audit", "draw"])
+def test_bad_options_are_told_in_one_sentence(nova_gpu, command, arguments, words):
+    status, out, err = nova_gpu("host", command, *arguments)
+    assert (status, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_a_source_excludes_the_others(nova_gpu):
+    status, _, err = nova_gpu("host", "audit", "--root", "/", "--inventory", "x")
+    assert status == 2
+    assert "not allowed with argument" in err
+
+
+def test_models_by_the_operators_word(audit):
+    _, out, _ = audit(L40S, "--gpu", "10DE:26B9=mine", "-f", "json")
+    found = {row["Found"] for row in json.loads(out) if row["Finding"] == "gpu.model"}
+    assert found == {"10de:26b9 class 0302 is mine (operator)"}
+
+
+@pytest.mark.parametrize("machine", [HGX, MI300X], ids=lambda machine: machine.name)
+def test_draw_only_draws(nova_gpu, tree, machine):
+    status, out, err = nova_gpu("host", "draw", "--root", tree(machine))
+    assert (status, err) == (0, "")
+    assert re.search(r", IOMMU (intel|amd), \d+ groups$", out.splitlines()[0])
+    for gpu in machine.gpus():
+        assert out.count(f"GPU {gpu.address} ") == 1
+    assert "+--" not in out
+    assert CSI not in out
+
+
+def _on_a_terminal(*arguments, **environment):
+    """What a command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nova_gpu_passthrough.cli.main", *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "TERM": "xterm-256color", **environment},
+        )
+        os.close(theirs)
+        parts = []
+        while True:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:
+                # Linux says EIO once the other end is closed.
+                break
+            if not part:
+                break
+            parts.append(part)
+        errors = process.stderr.read()
+        process.stderr.close()
+        assert process.wait() in (0, 1, 2)
+    finally:
+        os.close(ours)
+    assert errors == b""
+    return b"".join(parts).decode()
+
+
+def test_a_terminal_has_colours(tree):
+    text = _on_a_terminal("host", "audit", "--root", tree(FAILED))
+    assert f"{CSI}1;31mfailure{CSI}0m" in text
+    assert f"{CSI}33m  ready after configuration{CSI}0m" in text
+
+
+def test_no_color_is_respected(tree):
+    text = _on_a_terminal("host", "audit", "--root", tree(FAILED), NO_COLOR="1")
+    assert "failure" in text
+    # Bold and dim are no colours.
+    assert set(re.findall(r"\x1b\[([0-9;]*)m", text)) <= {"", "0", "1", "2"}
+
+
+def test_programs_get_no_colours_on_a_terminal(tree):
+    text = _on_a_terminal("host", "audit", "--root", tree(FAILED), "-f", "json")
+    assert CSI not in text
+    assert json.loads(text)
+
+
+def test_a_damaged_tree_is_audited(nova_gpu, folder):
+    root = write(L40S, folder / "tree")
+    defects.vanished(root, "0000:01:00.0")
+    defects.garbled(root, "sys/bus/pci/devices/0000:21:00.0/numa_node")
+    status, out, err = nova_gpu("host", "audit", "--root", root, "-f", "json")
+    assert (status, err) == (0, "")
+    notes = [row["Found"] for row in json.loads(out) if row["Finding"] == "read.unusable"]
+    assert len(notes) == 2
+    assert len([row for row in json.loads(out) if row["Finding"] == "verdict"]) == 3

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dependencies between the package's folders point one way, and few of them know Nova."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import nova_gpu_passthrough
+
+PACKAGE = Path(nova_gpu_passthrough.__file__).parent
+NAME = PACKAGE.name
+PURE = {"catalog", "errors", "files", "inventory", "topology"}
+#: What each folder or file may import of the package, besides itself.
+MAY_IMPORT = {
+    "catalog": set(),
+    "cli": {"generate", "host", *PURE},
+    "conf": {"policies"},
+    "errors": set(),
+    "extra_specs": {"topology"},
+    "files": {"errors"},
+    "generate": PURE,
+    "host": PURE,
+    "inventory": PURE - {"catalog"},
+    "policies": {"topology"},
+    "scheduler": {"catalog", "conf", "extra_specs", "policies", "topology"},
+    "topology": set(),
+}
+NOVA_TOO = {"extra_specs", "scheduler"}
+
+
+def _imports(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            if node.module == NAME:
+                yield from (f"{NAME}.{alias.name}" for alias in node.names)
+
+
+def _files(part):
+    return [*(PACKAGE / part).rglob("*.py"), *PACKAGE.glob(f"{part}.py")]
+
+
+def test_every_folder_has_a_rule():
+    parts = {path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py")}
+    assert {part.removesuffix(".py") for part in parts} - {"__init__"} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("part", sorted(MAY_IMPORT))
+def test_imports_point_one_way(part):
+    found = {
+        name.split(".")[1]
+        for path in _files(part)
+        for name in _imports(path)
+        if name.startswith(f"{NAME}.")
+    }
+    assert found - {part} <= MAY_IMPORT[part]
+
+
+@pytest.mark.parametrize("part", sorted(set(MAY_IMPORT) - NOVA_TOO))
+def test_nova_is_not_imported(part):
+    roots = {name.split(".")[0] for path in _files(part) for name in _imports(path)}
+    assert "nova" not in roots
+    assert "placement" not in roots
