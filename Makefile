@@ -1,6 +1,6 @@
 # NOVA=31 or NOVA=34 selects one Nova release; PYTHON=... the interpreter (3.11 or newer).
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-functional lint format sample bench docs constraints clean
+.PHONY: help demo test test-unit test-functional test-gpu-host lint format sample bench docs constraints clean
 # The recipes of the environments change files that others read: one at a time.
 .NOTPARALLEL:
 
@@ -24,18 +24,22 @@ help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | \
 	while IFS='|' read -r target text; do printf '  make %-16s %s\n' "$$target" "$$text"; done
 
-demo:  ## place GPU servers with and without the filter and weigher
+demo:  ## audit and configure a GPU host, place GPU servers with and without filter and weigher
 	@$(VENV) nova-$(RELEASE)
+	@$(BIN)/python -m tests.demo.host
 	@$(BIN)/python -m tests.demo
 
-test:  ## lint, then unit and functional tests with both Nova releases
-	@$(PYTHON) tools/run_tests.py lint unit functional --nova $(RELEASES)
+test:  ## lint, unit and functional tests with both Nova releases, virtual GPU server
+	@$(PYTHON) tools/run_tests.py lint unit functional gpu_host --nova $(RELEASES)
 
 test-unit:  ## unit tests with both Nova releases
 	@$(PYTHON) tools/run_tests.py unit --nova $(RELEASES)
 
 test-functional:  ## functional tests with both Nova releases
 	@$(PYTHON) tools/run_tests.py functional --nova $(RELEASES)
+
+test-gpu-host:  ## tests in a virtual GPU server (QEMU, Debian packages)
+	@$(PYTHON) tools/run_tests.py gpu_host --nova $(RELEASE)
 
 lint:  ## style, types, and whether the option sample is up to date
 	@$(VENV) nova-$(RELEASE)
@@ -75,6 +79,6 @@ constraints:  ## pin the newest versions that fit both Nova releases
 	done
 
 clean:  ## remove environments, caches and everything that was built
-	rm -rf .venv .tox .stestr .hypothesis .mypy_cache .pytest_cache .ruff_cache .eggs build dist \
+	rm -rf .venv .cache .tox .stestr .hypothesis .mypy_cache .pytest_cache .ruff_cache .eggs build dist \
 		doc/build releasenotes/build test-results AUTHORS ChangeLog *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

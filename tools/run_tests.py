@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the tiers of the test suite: lint first, then the Nova releases side by side.
+"""Run the tiers of the test suite: lint, then the Nova releases side by side, then the heavy ones.
 
 Each tier writes to a log of its own, so that tiers that run at the same time do not mix; what
 is shown is one line for each, the whole of the failures, and a summary.
@@ -22,7 +22,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "test-results"
 # In seconds. Together they bound the default run, the building of environments included.
-LIMITS = {"lint": 180, "unit": 240, "functional": 900}
+LIMITS = {"lint": 180, "unit": 420, "functional": 900, "gpu_host": 1200}
+#: Run once, with the newest of the releases, and alone: they need all processors.
+HEAVY = ("gpu_host",)
 HEARTBEAT = 60
 interrupted = threading.Event()
 
@@ -113,8 +115,8 @@ def pytest(kind: str, nova: str, workers: int) -> Tier:
     return Tier(f"{kind}-{nova}", command, LIMITS[kind])
 
 
-def run_all(lint: list[Tier], lanes: list[list[Tier]]) -> None:
-    """Run lint alone, then the lanes side by side, the tiers of each in turn."""
+def run_all(lint: list[Tier], lanes: list[list[Tier]], heavy: list[Tier]) -> None:
+    """Run lint alone, then the lanes side by side, the tiers of each in turn, then the rest."""
 
     def in_turn(tiers: list[Tier]) -> None:
         for tier in tiers:
@@ -126,6 +128,7 @@ def run_all(lint: list[Tier], lanes: list[list[Tier]]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    in_turn(heavy)
 
 
 def main() -> int:
@@ -142,15 +145,17 @@ def main() -> int:
     kinds = [kind for kind in LIMITS if kind in arguments.kinds]
     lint = [Tier("lint", ["make", "lint"], LIMITS["lint"])] if "lint" in kinds else []
     lanes = [
-        [pytest(kind, nova, workers) for kind in kinds if kind != "lint"] for nova in arguments.nova
+        [pytest(kind, nova, workers) for kind in kinds if kind not in ("lint", *HEAVY)]
+        for nova in arguments.nova
     ]
-    tiers = lint + [tier for lane in lanes for tier in lane]
+    heavy = [pytest(kind, arguments.nova[-1], 1) for kind in kinds if kind in HEAVY]
+    tiers = [*lint, *(tier for lane in lanes for tier in lane), *heavy]
     try:
         for nova in arguments.nova:
             build = [sys.executable, str(ROOT / "tools" / "venv.py"), f"nova-{nova}"]
             if status := subprocess.call(build):
                 return status
-        run_all(lint, lanes)
+        run_all(lint, lanes, heavy)
     except KeyboardInterrupt:
         interrupted.set()
         for tier in tiers:
