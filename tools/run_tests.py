@@ -65,6 +65,8 @@ class Tier:
         say(self.line())
         if self.state != "passed":
             say(self.failures())
+        elif not self.count("passed"):
+            say("\n".join(re.findall(r"^SKIPPED .*$", self.log.read_text(), re.MULTILINE)))
 
     def wait(self, process: subprocess.Popen[bytes], started: float) -> str:
         while (elapsed := time.monotonic() - started) < self.limit:

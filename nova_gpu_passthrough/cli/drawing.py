@@ -59,7 +59,10 @@ def _add_devices(
         port = gpu.switch if gpu else shared_port(device, functions)
         switches.setdefault(port, []).append(device)
     for port, members in sorted(switches.items(), key=lambda item: item[1][0].address):
-        branch = tree if port is None else tree.add(Text(f"PCIe switch {port}"))
+        # Right below a bridge to conventional PCI, behind a port of its own below a switch.
+        is_bridge = all(device.bridges[-1:] == (port,) for device in members)
+        name = f"{'PCI bridge' if is_bridge else 'PCIe switch'} {port}"
+        branch = tree if port is None else tree.add(Text(name))
         for device in members:
             branch.add(_device(inventory, device, gpus.get(device.address)))
 

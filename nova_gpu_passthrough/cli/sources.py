@@ -100,16 +100,18 @@ def audit(options: argparse.Namespace) -> Inventory:
 
     saved = [texts.read(path) for path in options.links]
     facts, hives, further = _facts(options)
-    links = assignment.assign(
-        facts.devices,
-        facts.gpus,
-        saved,
-        hives,
-        options.link_group,
-        drivers_told=facts.source == "sysfs",
-    )
-    facts = dataclasses.replace(facts, gpus=links.applied_to(facts.gpus))
-    further += links.findings
+    if saved or options.link_group or not options.inventory:
+        links = assignment.assign(
+            facts.devices,
+            facts.gpus,
+            saved,
+            hives,
+            options.link_group,
+            drivers_told=facts.source == "sysfs",
+        )
+        facts = dataclasses.replace(facts, gpus=links.applied_to(facts.gpus))
+        further = [finding for finding in further if not finding.id.startswith("fabric.")]
+        further += links.findings
     if options.redfish:
         from nova_gpu_passthrough.host import redfish
 
@@ -130,7 +132,11 @@ def _facts(options: argparse.Namespace) -> tuple[Inventory, Mapping[str, str], l
         from nova_gpu_passthrough.inventory import store
 
         facts = store.load(options.inventory)
-        return dataclasses.replace(facts, host=options.host or facts.host), {}, []
+        # What an inventory's facts do not show again.
+        kept = [
+            f for f in facts.findings if f.id.partition(".")[0] in ("fabric", "read", "redfish")
+        ]
+        return dataclasses.replace(facts, host=options.host or facts.host), {}, kept
     if options.hwloc:
         from nova_gpu_passthrough.host import hwloc
         from nova_gpu_passthrough.host.sysfs import now

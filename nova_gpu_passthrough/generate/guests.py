@@ -10,7 +10,11 @@ from nova_gpu_passthrough.generate import cpu_sets, memory
 from nova_gpu_passthrough.generate.aliases import Alias, Key, key_of
 from nova_gpu_passthrough.generate.selection import Kind, Offer, Offered
 from nova_gpu_passthrough.generate.settings import Settings
-from nova_gpu_passthrough.topology.address_space import GuestPlatform, most_ram_gib
+from nova_gpu_passthrough.topology.address_space import (
+    GuestPlatform,
+    most_ram_gib,
+    window_bytes,
+)
 
 #: Consumer cards, whose older drivers refuse to work (code 43) in a guest that sees its hypervisor.
 _CONSUMER = re.compile(r"geforce|titan|\b(gtx|rtx)[ -]?\d{3,4}\b", re.IGNORECASE)
@@ -213,7 +217,8 @@ def _least(by_node: Mapping[int, Any], gpus: Iterable[Offered], size: Any) -> fl
 
 def _most_ram_mib(offer: Offer, gpus: Sequence[Offered], count: int, passthrough: bool) -> int:
     host_gib = sum(node.memory_mib for node in offer.inventory.numa_nodes) // 1024
-    bars = [gpu.device.high_bars for gpu in gpus[:count]]
+    # Cards of one model may differ (Resizable BAR): the largest decide.
+    bars = sorted((gpu.device.high_bars for gpu in gpus), key=window_bytes, reverse=True)[:count]
     most = most_ram_gib(bars, _platform(offer, passthrough), host_gib)
     return (most or 0) * 1024
 

@@ -23,8 +23,9 @@ def judge(facts: Inventory, further: Iterable[Finding] = ()) -> Inventory:
     """
     findings = [finding for check in CHECKS for finding in check(facts)]
     findings += further
-    # A topology export tells too little for a verdict.
-    judged = dict(verdicts(facts.gpus, findings)) if facts.source == "sysfs" else {}
+    # A topology export, or a recording without IOMMU groups, tells too little for a verdict.
+    enough = facts.source == "sysfs" and facts.iommu.told
+    judged = dict(verdicts(facts.gpus, findings)) if enough else {}
     findings += [_verdict(address, verdict, findings) for address, verdict in judged.items()]
     return dataclasses.replace(facts, findings=tuple(findings), verdicts=judged or None)
 

@@ -81,7 +81,23 @@ def read_iommu(root: Root) -> Iommu:
         groups,
         _interrupt_remapping(root),
         {"Y": True, "1": True, "N": False, "0": False}.get(unsafe or ""),
+        _address_bits(root),
+        root.exists("/sys/kernel/iommu_groups") or root.exists(_ACPI_TABLES),
     )
+
+
+def _address_bits(root: Root) -> int | None:
+    """The narrowest IOMMU's maximum guest address width.
+
+    Intel's only: bits 21:16 of its capability register (VT-d specification, 11.4.2).
+    """
+    widths = []
+    for name in root.names("/sys/class/iommu"):
+        path = f"/sys/class/iommu/{name}/intel-iommu/cap"
+        capability = root.parsed(path, lambda text: int(text[:16], 16), "a register in hexadecimal")
+        if capability is not None:
+            widths.append((capability >> 16 & 0x3F) + 1)
+    return min(widths, default=None)
 
 
 def _interrupt_remapping(root: Root) -> bool | None:

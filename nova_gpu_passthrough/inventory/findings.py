@@ -17,7 +17,7 @@ class Remedy(enum.StrEnum):
     """Who can mend a failure, on which a GPU's verdict depends."""
 
     NONE = "none"
-    #: ``nova-gpu config generate`` writes what mends it.
+    #: A setting or package of the host; ``nova-gpu config generate`` writes most settings.
     CONFIGURATION = "configuration"
     #: A setting of the machine's firmware.
     FIRMWARE = "firmware"

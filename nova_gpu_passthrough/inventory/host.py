@@ -63,6 +63,10 @@ class Iommu:
     interrupt_remapping: bool | None = None
     #: ``allow_unsafe_interrupts`` of vfio_iommu_type1.
     unsafe_interrupts: bool | None = None
+    #: Bits of an address that it can translate.
+    address_bits: int | None = None
+    #: False where what was read says nothing of IOMMUs, as in a recording of parts of /sys.
+    told: bool = True
 
 
 class ModuleState(enum.StrEnum):

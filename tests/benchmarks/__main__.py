@@ -9,7 +9,7 @@ import time
 from tests.benchmarks import prepare, report
 
 #: The scale first: the peak of memory use tells something only before the others.
-PARTS = ("scale", "plain", "filter", "decisions")
+PARTS = ("scale", "plain", "filter", "decisions", "audit")
 
 
 def main() -> None:
@@ -21,9 +21,15 @@ def main() -> None:
     start = time.monotonic()
     prepare()
     # Nova's objects must be registered before these are imported.
-    from tests.benchmarks import decisions, filtering, plain, scale
+    from tests.benchmarks import audit, decisions, filtering, plain, scale
 
-    modules = {"filter": filtering, "scale": scale, "plain": plain, "decisions": decisions}
+    modules = {
+        "filter": filtering,
+        "scale": scale,
+        "plain": plain,
+        "decisions": decisions,
+        "audit": audit,
+    }
     print(
         f"nova {importlib.metadata.version('nova')}, Python {platform.python_version()}, "
         f"{platform.machine()}; times are processor times"

@@ -4,6 +4,7 @@
 from collections.abc import Callable, Iterator
 
 from nova_gpu_passthrough.host.checks import (
+    acs,
     bars,
     drivers,
     grouping,
@@ -21,6 +22,7 @@ from nova_gpu_passthrough.inventory.model import Inventory
 #: In the order in which an operator mends things: the host first, then GPU by GPU.
 CHECKS: tuple[Callable[[Inventory], Iterator[Finding]], ...] = (
     iommu.check,
+    acs.check,
     kernel.check,
     numa.check,
     identity.check,

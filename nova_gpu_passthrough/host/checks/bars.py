@@ -69,6 +69,8 @@ def _guests(inventory: Inventory) -> Iterator[Finding]:
     bits = inventory.cpu.physical_address_bits
     source = "/sys/bus/pci/devices/*/resource, /proc/cpuinfo"
     for model, gpus in models.items():
+        # Cards of one model may differ (Resizable BAR): the largest decide.
+        gpus.sort(key=window_bytes, reverse=True)
         passed = _most_ram(inventory, gpus, host_gib, passthrough=True, uefi=True)
         uefi = _most_ram(inventory, gpus, host_gib, passthrough=False, uefi=True)
         bios = _most_ram(inventory, gpus, host_gib, passthrough=False, uefi=False)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Remedy, Severity
 from nova_gpu_passthrough.inventory.host import IommuKind
 from nova_gpu_passthrough.inventory.model import Inventory
+from nova_gpu_passthrough.topology.address_space import OVMF_MAX_BITS
 
 #: Options are lists: intel_iommu=on,sm_off is on.
 _OFF = re.compile(r"(intel_iommu|amd_iommu|iommu)=([^,]+,)*off(,.*)?")
@@ -36,6 +37,7 @@ def check(inventory: Inventory) -> Iterator[Finding]:
     yield _translation(inventory)
     if inventory.iommu.kind is not None:
         yield from _interrupts(inventory)
+        yield from _width(inventory)
     yield from _override(inventory)
 
 
@@ -44,6 +46,17 @@ def _translation(inventory: Inventory) -> Finding:
     if iommu.kind is not None:
         found = f"{iommu.kind} IOMMU on, {iommu.groups} groups"
         return Finding("iommu.on", Severity.OK, HOST, found, GROUPS)
+    if not iommu.told:
+        return Finding(
+            "iommu.unknown",
+            Severity.WARNING,
+            HOST,
+            "neither IOMMU groups nor ACPI tables are told",
+            GROUPS,
+            _WHY,
+            "Audit the running machine, or record /sys/kernel/iommu_groups, /sys/class/iommu and "
+            "/sys/firmware, too.",
+        )
     off = [option for option in options if _OFF.fullmatch(option)]
     vendor = inventory.cpu.vendor or ""
     if off:
@@ -116,6 +129,23 @@ def _interrupts(inventory: Inventory) -> Iterator[Finding]:
             "intremap=off and nox2apic off the kernel command line.",
             Remedy.FIRMWARE,
         )
+
+
+def _width(inventory: Inventory) -> Iterator[Finding]:
+    """Guests map BARs at the end of their address space, which the IOMMU must reach."""
+    bits, host_bits = inventory.iommu.address_bits, inventory.cpu.physical_address_bits
+    if bits is None or host_bits is None or bits >= min(host_bits, OVMF_MAX_BITS):
+        return
+    yield Finding(
+        "iommu.narrow",
+        Severity.WARNING,
+        HOST,
+        f"the IOMMU translates addresses of {bits} bits, the processor has {host_bits}",
+        "/sys/class/iommu/*/intel-iommu/cap",
+        "A guest with the processor's address width maps BARs where the IOMMU does not reach: GPUs "
+        'cannot reach each other, and QEMU warns "VFIO_MAP_DMA failed".',
+        f"Give flavors hw:maxphysaddr_mode=emulate and hw:maxphysaddr_bits={bits}.",
+    )
 
 
 def _override(inventory: Inventory) -> Iterator[Finding]:

@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 
 from nova_gpu_passthrough.host.modules import VFIO
-from nova_gpu_passthrough.inventory.findings import HOST, Finding, Severity
+from nova_gpu_passthrough.inventory.findings import HOST, Finding, Remedy, Severity
 from nova_gpu_passthrough.inventory.host import ModuleState
 from nova_gpu_passthrough.inventory.model import Inventory
 
@@ -31,6 +31,7 @@ def check(inventory: Inventory) -> Iterator[Finding]:
                 "VFIO is how QEMU gets at the device.",
                 "Install the distribution's full kernel (such as linux-image-amd64 instead of a "
                 "cloud kernel, or the package with the extra modules).",
+                Remedy.CONFIGURATION,
             )
         else:
             yield Finding("vfio.present", Severity.OK, HOST, f"{module} is {state}", source)

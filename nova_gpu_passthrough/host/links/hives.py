@@ -26,6 +26,6 @@ def read(root: Files, addresses: Iterable[str]) -> Mapping[str, str]:
         path = f"/sys/bus/pci/devices/{address}/xgmi_hive_info/xgmi_hive_id"
         hive = root.text(path)
         # 0 stands for no hive (amdgpu_get_xgmi_hive).
-        if hive and hive.isascii() and hive.isdigit() and int(hive):
+        if hive and hive.isascii() and hive.isdigit() and hive.strip("0"):
             found[address] = hive
     return found
