@@ -33,7 +33,7 @@ def cpu_ids(text: str) -> tuple[int, ...]:
 
 
 def read_nodes(root: Root) -> tuple[NumaNode, ...]:
-    """The NUMA nodes; one with all CPUs where the kernel has no NUMA support."""
+    """The NUMA nodes; none where the kernel has no NUMA support."""
     ids = sorted(int(m[1]) for name in root.names(NODES) if (m := _NODE.fullmatch(name)))
     return tuple(_read_node(root, number) for number in ids)
 

@@ -89,7 +89,7 @@ def read_iommu(root: Root) -> Iommu:
 def _address_bits(root: Root) -> int | None:
     """The narrowest IOMMU's maximum guest address width.
 
-    Intel's only: bits 21:16 of its capability register (VT-d specification, 11.4.2).
+    Intel's only, by its capability register (cap_mgaw in drivers/iommu/intel/iommu.h).
     """
     widths = []
     for name in root.names("/sys/class/iommu"):

@@ -176,3 +176,25 @@ def test_some_chips_remapped_is_remapped(host):
 def test_unsafe_interrupts(host, text, unsafe):
     _write(host, "sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", text)
     assert platform.read_iommu(Root(host)).unsafe_interrupts is unsafe
+
+
+@pytest.mark.parametrize(
+    ("registers", "bits"),
+    [
+        (["8d2078c106f0466"], 48),
+        (["d2008c222f0686", "d2008c40660462"], 39),
+        (["beyond"], None),
+        ([], None),
+    ],
+)
+def test_the_narrowest_iommu_counts(host, registers, bits):
+    for number, register in enumerate(registers):
+        _write(host, f"sys/class/iommu/dmar{number}/intel-iommu/cap", f"{register}\n")
+    assert platform.read_iommu(Root(host)).address_bits == bits
+
+
+@pytest.mark.parametrize("folder", ["sys/kernel/iommu_groups", "sys/firmware/acpi/tables"])
+def test_what_is_recorded_tells_of_iommus(host, folder):
+    assert not platform.read_iommu(Root(host)).told
+    (host / folder).mkdir(parents=True)
+    assert platform.read_iommu(Root(host)).told

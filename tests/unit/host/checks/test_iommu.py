@@ -102,3 +102,30 @@ def test_an_acs_override_is_dangerous():
 
 def test_a_recording_that_knows_no_iommu_is_not_judged():
     assert _ids(_host(Iommu(), source="hwloc")) == []
+
+
+def test_what_a_recording_does_not_tell_is_no_failure():
+    finding = only(check(_host(Iommu(told=False))), "iommu.unknown")
+    assert finding.severity is Severity.WARNING
+
+
+@pytest.mark.parametrize(
+    ("bits", "host_bits", "narrow"),
+    [(39, 46, True), (45, 52, True), (46, 52, False), (48, 46, False), (39, 39, False)],
+)
+def test_an_iommu_that_reaches_less_than_guests_use(bits, host_bits, narrow):
+    # UEFI uses 46 bits at most.
+    inventory = dataclasses.replace(
+        _host(dataclasses.replace(ON, address_bits=bits)), cpu=Cpu("intel", None, host_bits)
+    )
+    found = [finding for finding in check(inventory) if finding.id == "iommu.narrow"]
+    assert bool(found) is narrow
+    assert all(f"hw:maxphysaddr_bits={bits}" in finding.mend for finding in found)
+
+
+@pytest.mark.parametrize(("bits", "host_bits"), [(None, 46), (39, None)])
+def test_widths_that_are_not_told_are_not_compared(bits, host_bits):
+    inventory = dataclasses.replace(
+        _host(dataclasses.replace(ON, address_bits=bits)), cpu=Cpu("intel", None, host_bits)
+    )
+    assert "iommu.narrow" not in _ids(inventory)
