@@ -95,7 +95,12 @@ def _sentence(error: jsonschema.ValidationError) -> str:
     key = "".join(
         f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path
     ).lstrip(".")
-    message = error.message if len(error.message) <= 200 else error.message[:200] + "..."
+    message, found = error.message, error.instance
+    if isinstance(found, str) and len(found) > 80:
+        # What is expected comes after what was found.
+        message = message.replace(repr(found), f"{found[:60]!r}...")
+    if len(message) > 200:
+        message = f"{message[:200]}..."
     return f"key {key}: {message}" if key else message
 
 

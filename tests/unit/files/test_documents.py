@@ -210,3 +210,9 @@ def test_any_file_is_read_or_refused_in_a_sentence(tmp_path_factory, data):
 def test_shipped_schemas_are_found():
     rules = documents.schema("nova_gpu_passthrough.inventory", "schema-v1.json")
     jsonschema.Draft202012Validator.check_schema(rules)
+
+
+def test_what_is_expected_is_told_of_a_long_text(load):
+    message = load("x" * 1000)
+    assert "is not of type 'object'" in message
+    assert len(message) < 200
