@@ -10,6 +10,7 @@ from nova_gpu_passthrough.generate.notes import Note
 from nova_gpu_passthrough.generate.options import Option, Section, option
 from nova_gpu_passthrough.generate.selection import Offer
 from nova_gpu_passthrough.generate.settings import Settings
+from nova_gpu_passthrough.inventory import cpu_list
 
 #: PCIe ports for disks, network ports, the random number generator and what is attached later.
 _OTHER_PORTS = 8
@@ -81,15 +82,15 @@ def _cpus(sets: cpu_sets.CpuSets | None) -> Iterator[Option]:
         return
     yield option(
         "cpu_dedicated_set",
-        cpu_sets.to_text(sets.dedicated),
+        cpu_list.to_text(sets.dedicated),
         "A proposal in whole cores. Pinned vCPUs (hw:cpu_policy=dedicated) on the GPUs' NUMA "
-        f"nodes; the host keeps {cpu_sets.to_text(sets.host) or 'no CPUs'}. Nova refuses to start "
+        f"nodes; the host keeps {cpu_list.to_text(sets.host) or 'no CPUs'}. Nova refuses to start "
         "while a server without pinning runs on CPUs that are not in cpu_shared_set.",
     )
     if sets.shared:
         yield option(
             "cpu_shared_set",
-            cpu_sets.to_text(sets.shared),
+            cpu_list.to_text(sets.shared),
             "vCPUs of other servers, and emulator threads (hw:emulator_threads_policy=share).",
         )
 

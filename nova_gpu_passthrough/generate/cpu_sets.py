@@ -7,10 +7,12 @@ shared. Where every node has GPUs, a few cores of each are shared, for emulator 
 servers.
 """
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nova_gpu_passthrough.generate.selection import Offer
+from nova_gpu_passthrough.inventory import cpu_list
 from nova_gpu_passthrough.inventory.host import NumaNode
 
 #: How many cores one core of the host's own serves.
@@ -61,29 +63,13 @@ def propose(offer: Offer, host_cores: int | None) -> CpuSets | None:
     )
 
 
-def to_text(cpus: Iterable[int]) -> str:
-    """CPU ids as Nova reads them: ``2-27,58-83``."""
-    ranges: list[list[int]] = []
-    for cpu in sorted(cpus):
-        if ranges and ranges[-1][1] == cpu - 1:
-            ranges[-1][1] = cpu
-        else:
-            ranges.append([cpu, cpu])
-    return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in ranges)
-
-
-def parse(text: str) -> frozenset[int]:
-    """CPU ids as the kernel lists them; empty for what is no such list."""
-    cpus: set[int] = set()
-    for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if first.isdecimal() and (not last or last.isdecimal()):
-            cpus.update(range(int(first), int(last or first) + 1))
-    return frozenset(cpus)
-
-
 def _cores(node: NumaNode) -> list[Core]:
-    return sorted({core for text in node.cores if (core := parse(text))}, key=min)
+    """Its cores; none of what is no list of CPUs, in an inventory that somebody edited."""
+    cores = set()
+    for text in node.cores:
+        with contextlib.suppress(ValueError):
+            cores.add(frozenset(cpu_list.parse(text)))
+    return sorted(filter(None, cores), key=min)
 
 
 def _host_cores(count: int, wanted: int | None) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from nova_gpu_passthrough.host import hwloc_xml
 from nova_gpu_passthrough.host.classify import gpus_of, role_of
 from nova_gpu_passthrough.host.hwloc_xml import Element, Topology
+from nova_gpu_passthrough.inventory import cpu_list
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Severity
 from nova_gpu_passthrough.inventory.host import Cpu, Kernel, Machine, NumaNode
 from nova_gpu_passthrough.inventory.model import Inventory
@@ -93,7 +94,7 @@ def _numa_nodes(topology: Topology) -> Iterator[NumaNode]:
         yield NumaNode(
             node.number("os_index"),
             sockets.pop() if len(sockets) == 1 else None,
-            _ranges(cpus),
+            cpu_list.to_text(cpus),
             tuple(",".join(map(str, threads)) for threads in sorted(own)),
             node.number("local_memory", 0) // 2**20,
             distances=distances.get(node.number("os_index"), ()),
@@ -167,14 +168,3 @@ def _with_peers(topology: Topology, gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
     return tuple(
         dataclasses.replace(gpu, peers=tuple(sorted(peers.get(gpu.address, ())))) for gpu in gpus
     )
-
-
-def _ranges(numbers: set[int]) -> str:
-    """CPU ids as the kernel lists them."""
-    parts: list[list[int]] = []
-    for number in sorted(numbers):
-        if parts and parts[-1][1] == number - 1:
-            parts[-1][1] = number
-        else:
-            parts.append([number, number])
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)

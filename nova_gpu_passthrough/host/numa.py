@@ -7,29 +7,13 @@ Files: Documentation/ABI/stable/sysfs-devices-node and sysfs-devices-system-cpu.
 import re
 
 from nova_gpu_passthrough.host.root import Root
+from nova_gpu_passthrough.inventory import cpu_list
 from nova_gpu_passthrough.inventory.host import HugePages, NumaNode
 
 NODES = "/sys/devices/system/node"
 CPUS = "/sys/devices/system/cpu"
 _NODE = re.compile(r"node(\d+)")
 _HUGE = re.compile(r"hugepages-(\d+)kB")
-#: More CPUs than any machine has; a garbled list must not fill the memory.
-_MAX_CPU = 16384
-
-
-def cpu_ids(text: str) -> tuple[int, ...]:
-    """The CPUs of a kernel's list such as ``0-27,56-83``.
-
-    :raises ValueError: if it is none
-    """
-    found: set[int] = set()
-    for part in filter(None, text.split(",")):
-        first, dash, last = part.partition("-")
-        low, high = int(first), int(last if dash else first)
-        if not 0 <= low <= high < _MAX_CPU:
-            raise ValueError(text)
-        found.update(range(low, high + 1))
-    return tuple(sorted(found))
 
 
 def read_nodes(root: Root) -> tuple[NumaNode, ...]:
@@ -40,11 +24,13 @@ def read_nodes(root: Root) -> tuple[NumaNode, ...]:
 
 def _read_node(root: Root, number: int) -> NumaNode:
     folder = f"{NODES}/node{number}"
-    cpus = root.parsed(f"{folder}/cpulist", cpu_ids, "a list of CPUs such as 0-27,56-83") or ()
+    cpus = (
+        root.parsed(f"{folder}/cpulist", cpu_list.parse, "a list of CPUs such as 0-27,56-83") or ()
+    )
     cores: dict[tuple[int, ...], None] = {}
     for cpu in cpus:
         path = f"{CPUS}/cpu{cpu}/topology/thread_siblings_list"
-        siblings = root.parsed(path, cpu_ids, "a list of CPUs such as 0,56")
+        siblings = root.parsed(path, cpu_list.parse, "a list of CPUs such as 0,56")
         cores.setdefault(siblings or (cpu,))
     socket = root.number(f"{CPUS}/cpu{cpus[0]}/topology/physical_package_id") if cpus else None
     return NumaNode(

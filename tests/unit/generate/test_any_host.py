@@ -15,6 +15,7 @@ from nova_gpu_passthrough.generate import aliases, binding, cpu_sets, device_spe
 from nova_gpu_passthrough.generate.releases import RELEASES
 from nova_gpu_passthrough.generate.selection import CONTROL, choose
 from nova_gpu_passthrough.generate.settings import Settings, Target
+from nova_gpu_passthrough.inventory import cpu_list
 from nova_gpu_passthrough.topology import tags
 from tests.unit.generate import builders
 from tests.unit.generate.ini import assignments
@@ -68,7 +69,11 @@ def test_every_device_spec_and_alias_is_what_nova_reads(inventories, wanted):
 def test_cpu_sets_are_disjoint_and_keep_cores_whole(inventories, host_cores):
     (offer,), _ = choose(inventories, Settings())
     sets = cpu_sets.propose(offer, host_cores)
-    cores = [cpu_sets.parse(core) for node in offer.inventory.numa_nodes for core in node.cores]
+    cores = [
+        frozenset(cpu_list.parse(core))
+        for node in offer.inventory.numa_nodes
+        for core in node.cores
+    ]
     if sets is None:
         assert min(len(node.cores) for node in offer.inventory.numa_nodes) < 2
         return

@@ -6,6 +6,7 @@ import pytest
 from nova_gpu_passthrough.generate import cpu_sets
 from nova_gpu_passthrough.generate.selection import choose
 from nova_gpu_passthrough.generate.settings import Settings
+from nova_gpu_passthrough.inventory import cpu_list
 from nova_gpu_passthrough.inventory.host import NumaNode
 from tests.unit.generate import builders
 
@@ -14,7 +15,7 @@ def propose(found, host_cores=None):
     (offer,), _ = choose([found], Settings())
     sets = cpu_sets.propose(offer, host_cores)
     return sets and tuple(
-        cpu_sets.to_text(part) for part in (sets.dedicated, sets.shared, sets.host)
+        cpu_list.to_text(part) for part in (sets.dedicated, sets.shared, sets.host)
     )
 
 
@@ -68,18 +69,3 @@ def test_a_node_without_cpus_stands_for_the_nearest():
 @pytest.mark.parametrize("nodes", [(), builders.nodes(2, 1)])
 def test_without_cores_to_share_out_there_is_no_proposal(nodes):
     assert propose(builders.hgx(numa_nodes=nodes)) is None
-
-
-@pytest.mark.parametrize(
-    "text, cpus",
-    [
-        ("0-2,5", {0, 1, 2, 5}),
-        ("7", {7}),
-        ("", set()),
-        ("junk,3-x,-1", set()),
-        (" 1 , 2-3", {1, 2, 3}),
-    ],
-)
-def test_lists_of_cpus(text, cpus):
-    assert cpu_sets.parse(text) == cpus
-    assert cpu_sets.parse(cpu_sets.to_text(cpus)) == cpus

@@ -1,15 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """NUMA nodes, whatever of their files is there."""
 
-import contextlib
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from nova_gpu_passthrough.host import numa
 from nova_gpu_passthrough.host.root import Root
-from tests.trees.pci import cpu_list
 
 NODES = "sys/devices/system/node"
 CPUS = "sys/devices/system/cpu"
@@ -29,31 +24,6 @@ def _write(host, path, text):
 def _node(host, number, cpus="0-1\n", kib=1024):
     _write(host, f"{NODES}/node{number}/cpulist", cpus)
     _write(host, f"{NODES}/node{number}/meminfo", f"Node {number} MemTotal:  {kib} kB\n")
-
-
-@pytest.mark.parametrize(
-    ("text", "cpus"),
-    [("", ()), ("0", (0,)), ("0-2", (0, 1, 2)), ("4,0-1", (0, 1, 4)), ("1,1-2", (1, 2))],
-)
-def test_lists_of_cpus(text, cpus):
-    assert numa.cpu_ids(text) == cpus
-
-
-@pytest.mark.parametrize("text", ["a", "1-", "-1", "2-1", "0-99999999999", "1 2", "1;2", "0x1"])
-def test_what_is_no_list_of_cpus(text):
-    with pytest.raises(ValueError):
-        numa.cpu_ids(text)
-
-
-@given(st.sets(st.integers(0, 1000)))
-def test_the_kernels_lists_are_read_back(cpus):
-    assert set(numa.cpu_ids(cpu_list(sorted(cpus)))) == cpus
-
-
-@given(st.text(max_size=40))
-def test_any_text_is_a_list_or_a_value_error(text):
-    with contextlib.suppress(ValueError):
-        assert all(0 <= cpu < 16384 for cpu in numa.cpu_ids(text))
 
 
 def test_nodes_are_in_the_order_of_their_numbers(host):
