@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cliff.lister import Lister
-
+from nova_gpu_passthrough.cli.listing import StatusLister
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.files import writing
 
@@ -22,7 +21,7 @@ _COLUMNS = ("Host", "Path", "Purpose", "State")
 _NUMA_POLICIES = ("legacy", "preferred", "required", "socket")
 
 
-class Generate(Lister):
+class Generate(StatusLister):
     """Generate configuration from the inventories of GPU hosts.
 
     Kernel command line, modprobe.d, initramfs and udev rules for each host; nova.conf for each
@@ -34,8 +33,6 @@ class Generate(Lister):
 
     Exit status: 0, or 1 with --diff and a difference, or 2 with an error.
     """
-
-    status = 0
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Options of the command."""
@@ -59,29 +56,27 @@ class Generate(Lister):
         files = _files(generated, parsed_args.only)
         root, alone = parsed_args.write or parsed_args.diff, parsed_args.only is not None
         places = {file: file.below(root, alone) for file in files} if root else {}
-        states = {file: str(writing.state(place, file.text)) for file, place in places.items()}
         if parsed_args.write:
-            writing.write_all(
-                {place: file.text for file, place in places.items()}, parsed_args.force
-            )
-        if parsed_args.diff and set(states.values()) - {writing.State.SAME}:
+            texts = {place: file.text for file, place in places.items()}
+            written = writing.write_all(texts, parsed_args.force)
+            states = {file: written[place] for file, place in places.items()}
+        else:
+            states = {file: writing.state(place, file.text) for file, place in places.items()}
+        different = {f: p for f, p in places.items() if states[f] is not writing.State.SAME}
+        if parsed_args.diff and different:
             self.status = 1
         if parsed_args.formatter == "table":
             if parsed_args.diff:
-                _print_differences(places)
+                _print_differences(different)
             elif parsed_args.show:
                 for file in files:
                     print(f"==> {file.host}/{file.path} <==\n{file.text}")
-            rows = [(f.host, f.path, f.purpose, states.get(f, "-")) for f in files]
+            rows = [(f.host, f.path, f.purpose, str(states.get(f, "-"))) for f in files]
             return _COLUMNS, rows
         return (*_COLUMNS, "Content"), [
-            (file.host, file.path, file.purpose, states.get(file, "-"), file.text) for file in files
+            (file.host, file.path, file.purpose, str(states.get(file, "-")), file.text)
+            for file in files
         ]
-
-    def run(self, parsed_args: argparse.Namespace) -> int:
-        """Run the command and return its exit status."""
-        super().run(parsed_args)
-        return self.status
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -232,8 +227,6 @@ def _files(generated: "Generated", only: str | None) -> list["File"]:
 
 def _print_differences(places: dict["File", Path]) -> None:
     for file, place in places.items():
-        if writing.state(place, file.text) is writing.State.SAME:
-            continue
         try:
             found = place.read_text(encoding="utf-8", errors="replace")
             name = str(place)

@@ -46,7 +46,7 @@ def _title(inventory: Inventory) -> str:
     iommu = inventory.iommu
     state = f"IOMMU {iommu.kind}, {iommu.groups} groups" if iommu.kind else "no IOMMU"
     parts = [inventory.host, machine or None, inventory.cpu.model]
-    return ", ".join(filter(None, [*parts, state if inventory.source == "sysfs" else None]))
+    return ", ".join(filter(None, [*parts, state if inventory.tells_kernel else None]))
 
 
 def _add_devices(

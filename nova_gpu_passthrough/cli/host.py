@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from cliff.command import Command
-from cliff.lister import Lister
 
 from nova_gpu_passthrough.cli import sources
 from nova_gpu_passthrough.cli.colour import Coloured, wanted
+from nova_gpu_passthrough.cli.listing import StatusLister
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Severity
 from nova_gpu_passthrough.inventory.model import Inventory
 
@@ -20,7 +20,7 @@ _LONG = ("Severity", "Subject", "Finding", "Found", "Source", "Why", "Mend", "Re
 _ATTRIBUTES = {"Finding": "id"}
 
 
-class Audit(Lister):
+class Audit(StatusLister):
     """Tell whether this host can pass GPUs through, what is wrong and how to mend it.
 
     Reads /sys and /proc, changes nothing, and needs no privileges; as root it also sees ACS and
@@ -29,8 +29,6 @@ class Audit(Lister):
 
     Exit status: 0, or 1 with --strict and warnings, or 2 with failures.
     """
-
-    status = 0
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Options of the command."""
@@ -75,11 +73,6 @@ class Audit(Lister):
             if finding.severity is severity and (parsed_args.all or severity is not Severity.OK)
         ]
         return columns, [_row(finding, columns) for finding in _merged(shown)]
-
-    def run(self, parsed_args: argparse.Namespace) -> int:
-        """Run the command and return its exit status."""
-        super().run(parsed_args)
-        return self.status
 
 
 class Draw(Command):

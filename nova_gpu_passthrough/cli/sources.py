@@ -107,7 +107,7 @@ def audit(options: argparse.Namespace) -> Inventory:
             saved,
             hives,
             options.link_group,
-            drivers_told=facts.source == "sysfs",
+            drivers_told=facts.tells_kernel,
         )
         facts = dataclasses.replace(facts, gpus=links.applied_to(facts.gpus))
         further = [finding for finding in further if not finding.id.startswith("fabric.")]

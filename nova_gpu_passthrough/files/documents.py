@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """YAML documents with a JSON schema; errors name the line and the key."""
 
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from importlib import resources
@@ -34,6 +35,7 @@ class _Loader(_BaseLoader):
         return result
 
 
+@functools.cache
 def schema(package: str, name: str) -> Mapping[str, Any]:
     """A JSON schema that is shipped as package data."""
     text = resources.files(package).joinpath(name).read_text(encoding="utf-8")

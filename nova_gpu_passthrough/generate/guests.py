@@ -10,11 +10,7 @@ from nova_gpu_passthrough.generate import cpu_sets, memory
 from nova_gpu_passthrough.generate.aliases import Alias, Key, key_of
 from nova_gpu_passthrough.generate.selection import Kind, Offer, Offered
 from nova_gpu_passthrough.generate.settings import Settings
-from nova_gpu_passthrough.topology.address_space import (
-    GuestPlatform,
-    most_ram_gib,
-    window_bytes,
-)
+from nova_gpu_passthrough.topology.address_space import GuestPlatform, most_ram_gib
 
 #: Consumer cards, whose older drivers refuse to work (code 43) in a guest that sees its hypervisor.
 _CONSUMER = re.compile(r"geforce|titan|\b(gtx|rtx)[ -]?\d{3,4}\b", re.IGNORECASE)
@@ -49,7 +45,7 @@ def table(offers: Sequence[Offer], known: Mapping[Key, Alias], settings: Setting
 
 def needs_wide_addresses(offer: Offer) -> bool:
     """Whether a guest with all GPUs of one model and all memory needs more than QEMU's 40 bits."""
-    host_gib = sum(node.memory_mib for node in offer.inventory.numa_nodes) // 1024
+    host_gib = offer.inventory.memory_gib
     for bars in _bars_by_model(offer).values():
         if most_ram_gib(bars, _platform(offer, passthrough=False), host_gib) != host_gib:
             return True
@@ -216,10 +212,8 @@ def _least(by_node: Mapping[int, Any], gpus: Iterable[Offered], size: Any) -> fl
 
 
 def _most_ram_mib(offer: Offer, gpus: Sequence[Offered], count: int, passthrough: bool) -> int:
-    host_gib = sum(node.memory_mib for node in offer.inventory.numa_nodes) // 1024
-    # Cards of one model may differ (Resizable BAR): the largest decide.
-    bars = sorted((gpu.device.high_bars for gpu in gpus), key=window_bytes, reverse=True)[:count]
-    most = most_ram_gib(bars, _platform(offer, passthrough), host_gib)
+    bars = [gpu.device.high_bars for gpu in gpus]
+    most = most_ram_gib(bars, _platform(offer, passthrough), offer.inventory.memory_gib, count)
     return (most or 0) * 1024
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.generate.notes import Note
 from nova_gpu_passthrough.generate.settings import Settings
-from nova_gpu_passthrough.inventory.findings import HOST, Severity, Verdict
+from nova_gpu_passthrough.inventory.findings import Verdict, failures_of
 from nova_gpu_passthrough.inventory.model import Inventory
 from nova_gpu_passthrough.inventory.pci import DeviceType, Gpu, PciDevice, Role
 
@@ -198,16 +198,8 @@ def _gpus(
 
 
 def _failures(inventory: Inventory, gpu: Gpu) -> str:
-    return ", ".join(
-        dict.fromkeys(
-            finding.id
-            for finding in inventory.findings
-            if finding.severity is Severity.FAILURE
-            and finding.subject in (HOST, gpu.address)
-            # It sums the others up.
-            and finding.id != "verdict"
-        )
-    )
+    failures = failures_of(inventory.findings, gpu.address)
+    return ", ".join(dict.fromkeys(finding.id for finding in failures))
 
 
 def _cards(inventory: Inventory, gpus: Iterable[Gpu]) -> Iterable[Offered]:

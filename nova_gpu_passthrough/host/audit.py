@@ -6,7 +6,13 @@ from collections.abc import Iterable
 
 from nova_gpu_passthrough.host.checks import CHECKS
 from nova_gpu_passthrough.host.verdict import verdicts
-from nova_gpu_passthrough.inventory.findings import HOST, Finding, Severity, Verdict
+from nova_gpu_passthrough.inventory.findings import (
+    VERDICT,
+    Finding,
+    Severity,
+    Verdict,
+    failures_of,
+)
 from nova_gpu_passthrough.inventory.model import Inventory
 
 _SEVERITIES = {
@@ -24,7 +30,7 @@ def judge(facts: Inventory, further: Iterable[Finding] = ()) -> Inventory:
     findings = [finding for check in CHECKS for finding in check(facts)]
     findings += further
     # A topology export, or a recording without IOMMU groups, tells too little for a verdict.
-    enough = facts.source == "sysfs" and facts.iommu.told
+    enough = facts.tells_kernel and facts.iommu.told
     judged = dict(verdicts(facts.gpus, findings)) if enough else {}
     findings += [_verdict(address, verdict, findings) for address, verdict in judged.items()]
     return dataclasses.replace(facts, findings=tuple(findings), verdicts=judged or None)
@@ -32,15 +38,9 @@ def judge(facts: Inventory, further: Iterable[Finding] = ()) -> Inventory:
 
 def _verdict(address: str, verdict: Verdict, findings: Iterable[Finding]) -> Finding:
     """A verdict as a finding, so that it stands in every list of findings."""
-    reasons = sorted(
-        {
-            finding.id
-            for finding in findings
-            if finding.severity is Severity.FAILURE and finding.subject in (HOST, address)
-        }
-    )
+    reasons = sorted({finding.id for finding in failures_of(findings, address)})
     return Finding(
-        "verdict",
+        VERDICT,
         _SEVERITIES[verdict],
         address,
         ": ".join([verdict, *filter(None, [", ".join(reasons)])]),

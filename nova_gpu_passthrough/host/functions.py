@@ -50,7 +50,9 @@ class FunctionReader:
         bridges = _bridges_above(folders) or self._bridges_by_bus(folders)
         found = []
         for address, folder in folders.items():
-            device = self._read(address, folder, bridges.get(address, ()))
+            above = bridges.get(address, ())
+            slot = folders.get(above[-1]) if above else None
+            device = self._read(address, folder, above, slot)
             if device is None:
                 self._gone(address)
             else:
@@ -62,7 +64,10 @@ class FunctionReader:
             f"{DEVICES}/{address}", "has no readable class, vendor or device: it may be unplugged"
         )
 
-    def _read(self, address: str, folder: str, bridges: tuple[str, ...]) -> PciDevice | None:
+    def _read(
+        self, address: str, folder: str, bridges: tuple[str, ...], slot: str | None
+    ) -> PciDevice | None:
+        """One function; ``slot`` is the folder of the bridge right above it."""
         root = self._root
         class_code, vendor, product = (
             self._hex(f"{folder}/{name}", digits)
@@ -74,7 +79,6 @@ class FunctionReader:
         # What decides over passthrough is read of GPUs and companions only: with 256 functions
         # the rest would cost more than all else.
         ours = role is Role.GPU or role in COMPANIONS
-        slot = root.resolve(f"{DEVICES}/{bridges[-1]}") if bridges else None
         node = root.number(f"{folder}/numa_node")
         group = root.link_name(f"{folder}/iommu_group")
         parent = root.link_name(f"{folder}/physfn")

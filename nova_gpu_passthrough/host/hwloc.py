@@ -15,13 +15,13 @@ from pathlib import Path
 from nova_gpu_passthrough.host import hwloc_xml
 from nova_gpu_passthrough.host.classify import gpus_of, role_of
 from nova_gpu_passthrough.host.hwloc_xml import Element, Topology
+from nova_gpu_passthrough.host.platform import cpu_vendor
 from nova_gpu_passthrough.inventory import cpu_list
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Severity
 from nova_gpu_passthrough.inventory.host import Cpu, Kernel, Machine, NumaNode
 from nova_gpu_passthrough.inventory.model import Inventory
 from nova_gpu_passthrough.inventory.pci import Gpu, PciDevice
 
-_CPU_VENDORS = {"GenuineIntel": "intel", "AuthenticAMD": "amd", "HygonGenuine": "amd"}
 #: Names of the matrices of hwloc's NVML and RSMI backends (doc/hwloc.doxy): MB/s, hops.
 _LINKS = ("NVLinkBandwidth", "XGMIBandwidth")
 _LATENCY = 1 << 2
@@ -75,7 +75,7 @@ def parse(
 def _cpu(topology: Topology) -> Cpu:
     for element in topology.of_type("Package", "Socket"):
         vendor = element.infos.get("CPUVendor")
-        name = _CPU_VENDORS.get(vendor, vendor) if vendor else None
+        name = cpu_vendor(vendor) if vendor else None
         return Cpu(name, element.infos.get("CPUModel", "").strip() or None)
     return Cpu()
 

@@ -3,6 +3,7 @@
 
 import re
 import shlex
+from collections.abc import Iterable
 
 from nova_gpu_passthrough.host.modules import Modules
 from nova_gpu_passthrough.host.root import Root
@@ -40,6 +41,11 @@ def read_machine(root: Root) -> Machine:
     )
 
 
+def cpu_vendor(vendor_id: str) -> str:
+    """A processor's vendor by its CPUID signature; one that is not known is its own name."""
+    return _CPU_VENDORS.get(vendor_id, vendor_id)
+
+
 def read_cpu(root: Root) -> Cpu:
     """Vendor, model and width of physical addresses."""
     # The first processor tells; with 256 of them the file has half a megabyte.
@@ -47,7 +53,7 @@ def read_cpu(root: Root) -> Cpu:
     vendor = re.search(r"^vendor_id\s*: (.+)$", text, re.MULTILINE)
     model = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
     bits = re.search(r"^address sizes\s*: (\d{1,2}) bits physical", text, re.MULTILINE)
-    name = _CPU_VENDORS.get(vendor[1], vendor[1]) if vendor else None
+    name = cpu_vendor(vendor[1]) if vendor else None
     if name is None and re.search(r"^CPU implementer\s*:", text, re.MULTILINE):
         name = "arm"
     return Cpu(name, model[1].strip() if model else None, int(bits[1]) if bits else None)
@@ -68,7 +74,8 @@ def read_kernel(root: Root, release: str | None, modules: Modules) -> Kernel:
 def read_iommu(root: Root) -> Iommu:
     """The IOMMU that runs and the one that the firmware offers."""
     kind = None
-    for name in root.names("/sys/class/iommu"):
+    names = root.names("/sys/class/iommu")
+    for name in names:
         kind = next((k for prefix, k in _IOMMUS.items() if prefix in name), IommuKind.OTHER)
     groups = len(root.names("/sys/kernel/iommu_groups"))
     if groups and kind is None:
@@ -81,18 +88,18 @@ def read_iommu(root: Root) -> Iommu:
         groups,
         _interrupt_remapping(root),
         {"Y": True, "1": True, "N": False, "0": False}.get(unsafe or ""),
-        _address_bits(root),
+        _address_bits(root, names),
         root.exists("/sys/kernel/iommu_groups") or root.exists(_ACPI_TABLES),
     )
 
 
-def _address_bits(root: Root) -> int | None:
+def _address_bits(root: Root, names: Iterable[str]) -> int | None:
     """The narrowest IOMMU's maximum guest address width.
 
     Intel's only, by its capability register (cap_mgaw in drivers/iommu/intel/iommu.h).
     """
     widths = []
-    for name in root.names("/sys/class/iommu"):
+    for name in names:
         path = f"/sys/class/iommu/{name}/intel-iommu/cap"
         capability = root.parsed(path, lambda text: int(text[:16], 16), "a register in hexadecimal")
         if capability is not None:

@@ -3,7 +3,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from nova_gpu_passthrough.inventory.findings import HOST, Finding, Remedy, Severity, Verdict
+from nova_gpu_passthrough.inventory.findings import Finding, Remedy, Verdict, failures_of
 from nova_gpu_passthrough.inventory.pci import Gpu
 
 #: Failures that an operator can mend without touching the hardware.
@@ -15,13 +15,10 @@ def verdicts(gpus: Iterable[Gpu], findings: Iterable[Finding]) -> Mapping[str, V
 
     Failures of the host count for each of its GPUs.
     """
-    remedies: dict[str, set[Remedy]] = {}
-    for finding in findings:
-        if finding.severity is Severity.FAILURE:
-            remedies.setdefault(finding.subject, set()).add(finding.remedy)
+    known = tuple(findings)
     result = {}
     for gpu in gpus:
-        failed = remedies.get(HOST, set()) | remedies.get(gpu.address, set())
+        failed = {finding.remedy for finding in failures_of(known, gpu.address)}
         if not failed:
             result[gpu.address] = Verdict.READY
         elif failed <= _MENDABLE:

@@ -60,8 +60,7 @@ def takers(device: PciDevice) -> tuple[str, ...]:
     names = [driver.module for driver in DRIVERS if driver.takes(device)]
     names += [name.replace("-", "_") for name in device.modules]
     if not names and device.driver:
-        driver = device.driver.replace("-", "_")
-        names.append(_MODULE_OF.get(driver, driver))
+        names.append(_module_of(device.driver))
     return tuple(name for name in dict.fromkeys(names) if not is_vfio(name))
 
 
@@ -81,9 +80,12 @@ def users(module: str, devices: tuple[PciDevice, ...]) -> Iterator[PciDevice]:
     """Functions of a host that a module drives or could drive."""
     known = _BY_MODULE.get(module)
     for device in devices:
-        driver = (device.driver or "").replace("-", "_")
-        if module in (
-            _MODULE_OF.get(driver, driver),
-            *(m.replace("-", "_") for m in device.modules),
-        ) or (known is not None and known.takes(device)):
+        seen = {_module_of(device.driver or ""), *(m.replace("-", "_") for m in device.modules)}
+        if module in seen or (known is not None and known.takes(device)):
             yield device
+
+
+def _module_of(driver: str) -> str:
+    """The module that a driver is in."""
+    name = driver.replace("-", "_")
+    return _MODULE_OF.get(name, name)

@@ -2,6 +2,7 @@
 """What the audit has to say about a host or a GPU."""
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -36,6 +37,8 @@ class Verdict(enum.StrEnum):
 
 #: Subject of findings about the whole host, which hold for each of its GPUs.
 HOST = "host"
+#: Id of the finding that sums up a GPU's others.
+VERDICT = "verdict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +59,14 @@ class Finding:
     #: How to mend it; may be empty where all is well.
     mend: str = ""
     remedy: Remedy = Remedy.NONE
+
+
+def failures_of(findings: Iterable[Finding], address: str) -> tuple[Finding, ...]:
+    """The failures that hold for a GPU, its own and the host's, but for the verdict itself."""
+    return tuple(
+        finding
+        for finding in findings
+        if finding.severity is Severity.FAILURE
+        and finding.subject in (HOST, address)
+        and finding.id != VERDICT
+    )

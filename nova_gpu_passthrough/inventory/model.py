@@ -47,6 +47,16 @@ class Inventory:
                 members.setdefault(device.iommu_group, []).append(device)
         return {number: tuple(group) for number, group in sorted(members.items())}
 
+    @property
+    def tells_kernel(self) -> bool:
+        """Whether it tells of drivers and IOMMU groups, which a topology export does not."""
+        return self.source == "sysfs"
+
+    @property
+    def memory_gib(self) -> int:
+        """Memory of all NUMA nodes, in whole GiB."""
+        return sum(node.memory_mib for node in self.numa_nodes) // 1024
+
     def device(self, gpu: Gpu) -> PciDevice:
         """The GPU's own PCI function."""
         return self.by_address[gpu.address]

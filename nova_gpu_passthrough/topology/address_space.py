@@ -116,12 +116,20 @@ def fits(gpus: Sequence[Sequence[int]], ram_bytes: int, platform: GuestPlatform)
 
 
 def most_ram_gib(
-    gpus: Sequence[Sequence[int]], platform: GuestPlatform, host_ram_gib: int
+    gpus: Sequence[Sequence[int]],
+    platform: GuestPlatform,
+    host_ram_gib: int,
+    count: int | None = None,
 ) -> int | None:
     """The most RAM (GiB, at most the host's) with which a guest sees all these GPUs.
 
     None: not even the smallest guest does.
+
+    :param count: of so many of them, whichever they are: those with the largest BARs decide, since
+        cards of one model may differ (Resizable BAR)
     """
+    if count is not None:
+        gpus = sorted(gpus, key=window_bytes, reverse=True)[:count]
     if not fits(gpus, GIB, platform):
         return None
     low, high = 1, max(1, host_ram_gib)

@@ -3,40 +3,31 @@
 
 import dataclasses
 import functools
-import os
-import tempfile
-from pathlib import Path
 
 import pytest
 
 from nova_gpu_passthrough.host import audit, sysfs
 from nova_gpu_passthrough.host.root import Root
 from nova_gpu_passthrough.inventory.findings import Severity
-from tests.trees import defects, parts, write
+from tests.trees import defects, parts, scratch, write
 from tests.unit.trees.strategies import MACHINES as FULL
 
-_MEMORY = "/dev/shm"
 _CORES = 4
-
-
-def _directory():
-    # A tree has thousands of files.
-    return tempfile.TemporaryDirectory(dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None)
 
 
 @pytest.fixture
 def folder():
     """An empty directory, in memory where there is some."""
-    with _directory() as name:
+    with scratch.directory() as name:
         # Without links, so that paths can be compared.
-        yield Path(name).resolve()
+        yield name.resolve()
 
 
 @pytest.fixture(scope="session")
 def tree():
     """A machine's tree, written once; for tests that change nothing in it."""
     written = {}
-    with _directory() as name:
+    with scratch.directory() as name:
 
         def written_once(machine, full_config=False):
             key = (machine, full_config)
@@ -83,7 +74,7 @@ def audited(root):
 @functools.cache
 def audit_machine(machine, full_config=False):
     """The findings and verdicts of a machine, which is written for it."""
-    with _directory() as name:
+    with scratch.directory() as name:
         return audited(write(machine, f"{name}/tree", full_config))
 
 

@@ -65,17 +65,16 @@ def _guests(inventory: Inventory) -> Iterator[Finding]:
     for gpu in inventory.gpus:
         if bars := inventory.device(gpu).high_bars:
             models.setdefault(gpu.model, []).append(bars)
-    host_gib = sum(node.memory_mib for node in inventory.numa_nodes) // 1024
+    host_gib = inventory.memory_gib
     bits = inventory.cpu.physical_address_bits
     source = "/sys/bus/pci/devices/*/resource, /proc/cpuinfo"
     for model, gpus in models.items():
-        # Cards of one model may differ (Resizable BAR): the largest decide.
-        gpus.sort(key=window_bytes, reverse=True)
         passed = _most_ram(inventory, gpus, host_gib, passthrough=True, uefi=True)
         uefi = _most_ram(inventory, gpus, host_gib, passthrough=False, uefi=True)
         bios = _most_ram(inventory, gpus, host_gib, passthrough=False, uefi=False)
+        largest = max(map(window_bytes, gpus))
         found = (
-            f"{model}: {size(window_bytes(gpus[0]))} of a guest's address space each; with the "
+            f"{model}: {size(largest)} of a guest's address space each; with the "
             f"host's {bits or '?'} bits and UEFI {_fits(passed, host_gib)}; with QEMU's default of "
             f"{DEFAULT_BITS} bits and UEFI {_fits(uefi, host_gib)}, and BIOS "
             f"{_fits(bios, host_gib)}"
@@ -119,7 +118,7 @@ def _most_ram(
         inventory.cpu.physical_address_bits, inventory.cpu.vendor, passthrough, uefi
     )
     counts = [count for count in (1, 2, 4, 8, 16) if count < len(gpus)] + [len(gpus)]
-    return {count: most_ram_gib(gpus[:count], platform, host_gib) for count in counts}
+    return {count: most_ram_gib(gpus, platform, host_gib, count) for count in counts}
 
 
 def _fits(rams: dict[int, int | None], host_gib: int) -> str:

@@ -41,7 +41,7 @@ def could_take(inventory: Inventory, device: PciDevice) -> tuple[str, ...]:
 
 def check(inventory: Inventory) -> Iterator[Finding]:
     """Drivers of every GPU and its companions."""
-    if inventory.source != "sysfs":
+    if not inventory.tells_kernel:
         return
     for gpu in inventory.gpus:
         yield _gpu(inventory, gpu)

@@ -32,7 +32,7 @@ _LOOK = "Look for an IOMMU error in the kernel's log, and whether it has a drive
 
 def check(inventory: Inventory) -> Iterator[Finding]:
     """The IOMMU, its interrupts, and what the command line says about it."""
-    if inventory.source != "sysfs":
+    if not inventory.tells_kernel:
         return
     yield _translation(inventory)
     if inventory.iommu.kind is not None:

@@ -11,7 +11,7 @@ from nova_gpu_passthrough.inventory.pci import DeviceType, Gpu
 
 def check(inventory: Inventory) -> Iterator[Finding]:
     """Nova's device type of every GPU."""
-    if inventory.source != "sysfs":
+    if not inventory.tells_kernel:
         return
     for gpu in inventory.gpus:
         yield _type(inventory, gpu)

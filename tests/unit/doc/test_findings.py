@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import nova_gpu_passthrough
+from nova_gpu_passthrough.inventory import findings
 from nova_gpu_passthrough.inventory.findings import Severity
 
 PACKAGE = Path(nova_gpu_passthrough.__file__).parent
@@ -27,6 +28,8 @@ def _ids(node):
         yield from _ids(node.orelse)
     elif isinstance(node, ast.Constant):
         yield re.escape(node.value)
+    elif isinstance(node, ast.Name):
+        yield re.escape(getattr(findings, node.id))
     elif isinstance(node, ast.JoinedStr):
         yield "".join(
             re.escape(part.value) if isinstance(part, ast.Constant) else "[a-z]+"
