@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many servers fit, against the filters and Nova's own bookkeeping, on random hosts."""
+
+import logging
+
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+from nova import exception
+from nova.scheduler.filters.numa_topology_filter import NUMATopologyFilter
+from nova.scheduler.filters.pci_passthrough_filter import PciPassthroughFilter
+
+from nova_gpu_passthrough.cloud import requests
+from nova_gpu_passthrough.scheduler import requests as scheduler_requests
+from nova_gpu_passthrough.scheduler.assessment import assess
+from nova_gpu_passthrough.scheduler.filters import GpuPassthroughFilter
+from nova_gpu_passthrough.topology.cause import Refused, Stage
+from nova_gpu_passthrough.topology.host_cell import HostCell, Pages
+from nova_gpu_passthrough.topology.model import Device
+from nova_gpu_passthrough.topology.placing import place
+from nova_gpu_passthrough.topology.room import Amount, Room, RoomDevice
+from tests.unit import builders
+from tests.unit.cloud.builders import alias
+from tests.unit.scheduler import nova_hosts
+
+ALIASES = requests.by_name([alias("h100"), alias("nic", kind="nic")])
+PLENTY = tuple((name, Amount(10**6)) for name in ("VCPU", "PCPU", "MEMORY_MB", "DISK_GB"))
+TRAITS = frozenset(("COMPUTE_SOCKET_PCI_NUMA_AFFINITY", "HW_CPU_HYPERTHREADING"))
+
+
+@st.composite
+def rooms(draw):
+    """A host with up to eight GPUs and two NICs on up to four NUMA nodes, partly used."""
+    count = draw(st.sampled_from([1, 2, 2, 4]))
+    socket_of = draw(st.sampled_from([lambda n: n // 2, lambda n: n, lambda n: None]))
+    cells = []
+    for number in range(count):
+        cores = [frozenset((number * 100 + n, number * 100 + n + 50)) for n in range(8)]
+        dedicated = frozenset().union(*cores[1:])
+        # Whole cores or any CPUs: a server with another thread policy was there before.
+        used = draw(st.sampled_from([0, 0, 0, 2, 5, 14]))
+        cells.append(
+            HostCell(
+                number,
+                16384,
+                socket_of(number),
+                cores[0],
+                draw(st.integers(0, 2)),
+                dedicated,
+                frozenset(sorted(dedicated)[:used]),
+                tuple(cores),
+                draw(st.sampled_from([0, 0, 4096, 12288])),
+                (
+                    Pages(4, 2 * 1024 * 1024, draw(st.sampled_from([0, 1024 * 1024]))),
+                    Pages(1048576, 8, draw(st.sampled_from([0, 0, 3, 7]))),
+                ),
+            )
+        )
+    nodes = st.sampled_from([*range(count), *range(count), None])
+    devices = []
+    for number in range(draw(st.sampled_from([8, 8, 6, 3, 1]))):
+        node = draw(nodes)
+        gpu = builders.gpu(
+            number,
+            node,
+            draw(st.sampled_from(["x", "x", f"x/h{node}", "y"])),
+            draw(st.sampled_from(["a", "b", f"s{node}"])),
+        )
+        free, reserved = draw(st.sampled_from([(1, 0)] * 8 + [(0, 1), (0, 0)]))
+        devices.append(RoomDevice("CUSTOM_H100", gpu, frozenset(), free, reserved))
+    for number in range(draw(st.integers(0, 2))):
+        nic = Device(builders.address(64 + number), draw(nodes), draw(st.sampled_from("ab")))
+        devices.append(RoomDevice("CUSTOM_NIC", nic))
+    return Room(PLENTY, tuple(cells), tuple(devices), TRAITS)
+
+
+@st.composite
+def flavors(draw):
+    """Extra specs of a GPU flavor of 4 vCPUs and 4096 MiB."""
+    specs = {"pci_passthrough:alias": f"h100:{draw(st.sampled_from([1, 1, 2, 2, 4]))}"}
+    if draw(st.integers(0, 4)) == 4:
+        specs["pci_passthrough:alias"] += ",nic:1"
+    for key, values in {
+        "hw:cpu_policy": ["dedicated", "dedicated", "dedicated", "shared", None],
+        "hw:numa_nodes": ["1", "1", "2", "2", "4", None],
+        "hw:mem_page_size": ["1GB", "small", "large", None, None],
+        "hw:pci_numa_affinity_policy": ["required", "required", "socket", "preferred", "legacy"],
+        "gpu:link": ["required", None, None],
+        "gpu:switch": ["required", None, None],
+        "gpu:numa": ["required", None, None],
+    }.items():
+        value = draw(st.sampled_from(values))
+        if value:
+            specs[key] = value
+    if specs.get("hw:cpu_policy") == "dedicated":
+        threads = draw(st.sampled_from([None, None, "prefer", "require"]))
+        if threads:
+            specs["hw:cpu_thread_policy"] = threads
+        if draw(st.integers(0, 3)) == 3:
+            specs["hw:emulator_threads_policy"] = "isolate"
+    return specs
+
+
+@pytest.fixture
+def chain(options):
+    """The filters in the order that the generator proposes."""
+    logging.disable(logging.CRITICAL)
+    options(randomize_equal_choices=False)
+    yield GpuPassthroughFilter(), PciPassthroughFilter(), NUMATopologyFilter()
+    logging.disable(logging.NOTSET)
+
+
+def addresses(choice):
+    return sorted(d.address for devices in choice.devices.values() for d in devices)
+
+
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rooms(), flavors())
+def test_servers_are_placed_one_after_the_other_as_nova_places_them(chain, room, specs):
+    needs = requests.read(requests.Size(4, 4096), specs, ALIASES).needs
+    state = nova_hosts.host_state(room)
+    by_provider = {
+        builders.provider_of("host", one.device.address): one.device.address for one in room.devices
+    }
+    placed = 0
+    while True:
+        answer = place(room, needs)
+        spec = nova_hosts.request_spec(needs, 4, 4096, specs)
+        state.allocation_candidates = nova_hosts.candidates(room, needs, spec, state)
+        stages = []
+        if state.allocation_candidates:
+            for one in chain:
+                passed = list(one.filter_all([state], spec))
+                stages.append(type(one).__name__)
+                if not passed:
+                    break
+            else:
+                stages.append("claim")
+                try:
+                    taken = nova_hosts.claim(state, spec)
+                except exception.NovaException:
+                    pass
+                else:
+                    assert not isinstance(answer, Refused), answer
+                    assert addresses(answer.choice) == sorted(by_provider[p] for p in taken)
+                    room = answer.room
+                    check_rest(room, state)
+                    placed += 1
+                    continue
+        assert isinstance(answer, Refused), (answer, stages)
+        last = stages[-1] if stages else "Placement"
+        event(f"{placed} placed, refused by {last}")
+        assert answer.stage == Stage(last)
+        if answer.stage is Stage.GPU_FILTER:
+            refusal = assess(state, scheduler_requests.read(spec, (), ())).refusal
+            assert answer.reason is refusal.reason
+            assert answer.detail.startswith(refusal.detail)
+        return
+
+
+def check_rest(room, state):
+    """Our books say the same as Nova's."""
+    free = {p["address"]: p["count"] for p in state.pci_stats.pools if p["count"]}
+    assert free == {d.device.address: d.pooled for d in room.devices if d.pooled}
+    for ours, theirs in zip(room.cells, state.numa_topology.cells, strict=True):
+        assert ours.pinned == theirs.pinned_cpus
+        assert ours.used_mib == theirs.memory_usage
+        assert [p.used for p in ours.pages] == [p.used for p in theirs.mempages]
