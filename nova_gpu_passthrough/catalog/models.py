@@ -31,6 +31,11 @@ def _models() -> Mapping[tuple[str, str], Model]:
     }
 
 
+def names() -> tuple[str, ...]:
+    """Names of all models."""
+    return tuple(dict.fromkeys(model.name for model in _models().values()))
+
+
 def lookup(vendor_id: str, product_id: str) -> Model | None:
     """The GPU model with these ids (four hex digits each, lower case), or None."""
     return _models().get((vendor_id, product_id))

@@ -2,6 +2,7 @@
 """``nova-gpu config ...``: configuration from inventories."""
 
 import argparse
+import dataclasses
 import difflib
 import shlex
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nova_gpu_passthrough.cli import fleet_option
 from nova_gpu_passthrough.cli.listing import StatusLister
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.files import writing
@@ -20,6 +22,23 @@ if TYPE_CHECKING:
 _COLUMNS = ("Host", "Path", "Purpose", "State")
 _NUMA_POLICIES = ("legacy", "preferred", "required", "socket")
 
+#: Options that contradict a fleet file.
+_OF_FLEET = {
+    "inventories": "INVENTORY",
+    "exclude": "--exclude",
+    "include_unfit": "--include-unfit",
+    "nic": "--nic",
+    "numa_policy": "--numa-policy",
+    "one_time_use": "--one-time-use",
+    "enabled_filters": "--enabled-filters",
+    "policy": "--policy",
+    "hugepages": "--hugepages",
+}
+_NUMBERS_OF_FLEET = {
+    "host_cores": "--host-cores",
+    "reserved_host_memory_mb": "--reserved-host-memory-mb",
+}
+
 
 class Generate(StatusLister):
     """Generate configuration from the inventories of GPU hosts.
@@ -29,7 +48,9 @@ class Generate(StatusLister):
     files; writes nothing without --write. What was left out, and why, is told on standard error.
 
     Give the inventories of all GPU hosts of the cloud at once: the aliases must be the same
-    everywhere. The files of HOST are below HOST/, those of the control plane below control/.
+    everywhere. Or name a fleet file, which has the inventories, all settings but --release,
+    --target and --distribution, and the flavors. The files of HOST are below HOST/, those of the
+    control plane below control/.
 
     Exit status: 0, or 1 with --diff and a difference, or 2 with an error.
     """
@@ -44,6 +65,7 @@ class Generate(StatusLister):
             type=Path,
             help="file that nova-gpu host audit --write made",
         )
+        fleet_option.add_argument(parser)
         _add_settings(parser)
         _add_output(parser)
         return parser
@@ -81,9 +103,7 @@ class Generate(StatusLister):
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what to generate")
-    group.add_argument(
-        "--release", metavar="N", default="34", help="Nova's: 31 to 34, or 2025.1 to 2026.2 (34)"
-    )
+    group.add_argument("--release", metavar="N", help="Nova's: 31 to 34, or 2025.1 to 2026.2 (34)")
     group.add_argument(
         "--target",
         choices=("plain", "kolla", "devstack"),
@@ -116,7 +136,6 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--numa-policy",
         choices=_NUMA_POLICIES,
-        default="legacy",
         help="numa_policy of the aliases (legacy: GPUs whose NUMA node is known must be on the "
         "server's)",
     )
@@ -131,9 +150,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="NAME,...",
         help="your filters, to which GpuPassthroughFilter is added (default: Nova's)",
     )
-    group.add_argument(
-        "--policy", default="pack", help="[gpu_passthrough] policy (pack)", metavar="NAME"
-    )
+    group.add_argument("--policy", help="[gpu_passthrough] policy (pack)", metavar="NAME")
     group.add_argument(
         "--host-cores",
         metavar="N",
@@ -180,12 +197,49 @@ def _generate(options: argparse.Namespace) -> "Generated":
     from nova_gpu_passthrough.generate import tree
     from nova_gpu_passthrough.inventory import store
 
+    if options.fleet and not (options.inventories and fleet_option.is_default(options)):
+        return _generate_fleet(options)
     settings = _settings(options)
     inventories = [store.load(path) for path in options.inventories]
     words = ["nova-gpu config generate", settings.arguments()]
     words.append(shlex.join(str(path) for path in options.inventories))
-    command = " ".join(filter(None, words)).replace("\n", " ")
-    return tree.generate(inventories, settings, command)
+    return tree.generate(inventories, settings, _command(words))
+
+
+def _generate_fleet(options: argparse.Namespace) -> "Generated":
+    from nova_gpu_passthrough.generate import desired, releases, tree
+    from nova_gpu_passthrough.generate.settings import Distribution, Target
+
+    given = [option for name, option in _OF_FLEET.items() if getattr(options, name)]
+    # 0 is a number.
+    given += [o for name, o in _NUMBERS_OF_FLEET.items() if getattr(options, name) is not None]
+    if given:
+        raise UserError(
+            f"{', '.join(given)}: with --fleet, {options.fleet} is the one source of inventories "
+            "and settings; say it there"
+        )
+    resolved = fleet_option.required(options)
+    settings = dataclasses.replace(
+        resolved.settings,
+        release=releases.parse(options.release) if options.release else resolved.settings.release,
+        target=Target(options.target),
+        distribution=Distribution(options.distribution) if options.distribution else None,
+    )
+    resolved = dataclasses.replace(resolved, settings=settings)
+    words = ["nova-gpu config generate", shlex.join(["--fleet", str(options.fleet)])]
+    for option in ("release", "target", "distribution"):
+        value = getattr(options, option)
+        if value and value != "plain":
+            words.append(shlex.join([f"--{option}", value]))
+    _, plan = desired.make(resolved)
+    for refused in plan.refused:
+        print(f"flavor {refused.name} is refused: {refused.reason}", file=sys.stderr)
+    return tree.generate_fleet(resolved, plan, _command(words))
+
+
+def _command(words: Iterable[str]) -> str:
+    """On one line, for the heads of files."""
+    return " ".join(filter(None, words)).replace("\n", " ")
 
 
 def _settings(options: argparse.Namespace) -> "Settings":
@@ -199,16 +253,16 @@ def _settings(options: argparse.Namespace) -> "Settings":
 
     filters = options.enabled_filters
     return Settings(
-        releases.parse(options.release),
+        releases.parse(options.release) if options.release else releases.NEWEST,
         Target(options.target),
         Distribution(options.distribution) if options.distribution else None,
         tuple(options.exclude),
         tuple(options.nic),
         options.include_unfit,
-        options.numa_policy,
+        options.numa_policy or "legacy",
         options.one_time_use,
         tuple(filter(None, map(str.strip, filters.split(",")))) if filters else ENABLED_FILTERS,
-        options.policy,
+        options.policy or "pack",
         options.host_cores,
         options.reserved_host_memory_mb,
         options.hugepages,

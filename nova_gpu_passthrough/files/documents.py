@@ -3,7 +3,7 @@
 
 import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,20 @@ def load(path: Path, kind: str, rules: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def place(path: Path, keys: Sequence[str | int]) -> str:
+    """Where in a file a key is, for a message about it: ``fleet.yaml:7: key groups[0].name``.
+
+    Without the line, if the file is not what it was when it was read.
+
+    :param keys: names of keys and indices that lead to it
+    """
+    try:
+        line = f":{_line_of(read_text(path), keys)}"
+    except (UserError, yaml.YAMLError):
+        line = ""
+    return f"{path}{line}: key {_dotted(keys)}"
+
+
 def dump(document: Mapping[str, Any]) -> str:
     """YAML text of plain data, keys in the order given."""
     text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
@@ -94,9 +108,7 @@ def dump(document: Mapping[str, Any]) -> str:
 
 def _sentence(error: jsonschema.ValidationError) -> str:
     """A schema error in the words of somebody who edits the file."""
-    key = "".join(
-        f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path
-    ).lstrip(".")
+    key = _dotted(error.absolute_path)
     message, found = error.message, error.instance
     if isinstance(found, str) and len(found) > 80:
         # What is expected comes after what was found.
@@ -104,6 +116,12 @@ def _sentence(error: jsonschema.ValidationError) -> str:
     if len(message) > 200:
         message = f"{message[:200]}..."
     return f"key {key}: {message}" if key else message
+
+
+def _dotted(keys: Iterable[str | int]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in keys).lstrip(
+        "."
+    )
 
 
 def _place(error: jsonschema.ValidationError) -> list[str | int]:

@@ -9,6 +9,7 @@ whose checksum is still right has not been edited and may be replaced; any other
 import contextlib
 import enum
 import hashlib
+import html
 import os
 import re
 import tempfile
@@ -17,8 +18,14 @@ from pathlib import Path
 
 from nova_gpu_passthrough.errors import UserError
 
-_SEAL = re.compile(r"\A(#![^\n]*\n)?# Made by: [^\n]*\n# Checksum: ([0-9a-f]{16}); [^\n]*\n")
+_SEAL = re.compile(
+    r"\A(#![^\n]*\n|<!DOCTYPE html>[^\n]*\n)?"
+    r"(?:# |<!-- )Made by: [^\n]*\n(?:# |<!-- )Checksum: ([0-9a-f]{16}); [^\n]*\n"
+)
 _SHEBANG = re.compile(r"\A#!/[^\n]*\n")
+#: A page's first line, which also has to tell its encoding: browsers look no further than 1024
+#: bytes, and a command may be longer.
+_DOCTYPE = re.compile(r"\A<!DOCTYPE html>[^\n]*\n")
 _HINT = "an edited file is not replaced without --force"
 
 
@@ -33,15 +40,21 @@ class State(enum.StrEnum):
 
 
 def seal(text: str, command: str) -> str:
-    """Put the head before a text whose comments begin with ``#``; in a script after the first line.
+    """Put the head before a text whose comments begin with ``#``.
+
+    In a script and in a page of HTML, whose comments are others, after the first line.
 
     :param command: the command that made it, on one line
     """
     # A name in the command may hold anything, the head of a file may not.
     line = " ".join(command.encode(errors="replace").decode().split())
-    shebang = _SHEBANG.match(text)
-    first, rest = (shebang[0], text[shebang.end() :]) if shebang else ("", text)
-    return f"{first}# Made by: {line}\n# Checksum: {_checksum(text)}; {_HINT}\n{rest}"
+    page = _DOCTYPE.match(text)
+    head = page or _SHEBANG.match(text)
+    first, rest = (head[0], text[head.end() :]) if head else ("", text)
+    start, end = ("<!-- ", " -->") if page else ("# ", "")
+    line = html.escape(line, quote=False) if page else line
+    made, checksum = f"Made by: {line}", f"Checksum: {_checksum(text)}; {_HINT}"
+    return f"{first}{start}{made}{end}\n{start}{checksum}{end}\n{rest}"
 
 
 def state(path: Path, text: str) -> State:
@@ -67,12 +80,10 @@ def state(path: Path, text: str) -> State:
     return State.CHANGED if mark and mark[2] == _checksum(body) else State.EDITED
 
 
-def write_all(files: Mapping[Path, str], force: bool = False) -> dict[Path, State]:
-    """Write files, each atomically; all are checked before the first is written.
+def check(files: Mapping[Path, str], force: bool = False) -> dict[Path, State]:
+    """What writing the files would mean; the texts may be empty where they take long to make.
 
-    :returns: what each was before; those that were the same are left as they are
-    :raises UserError: if one was edited (without ``force``) or cannot be written; in the first case
-        nothing has been written
+    :raises UserError: if one was edited (without ``force``) or cannot be read
     """
     states = {path: state(path, text) for path, text in files.items()}
     edited = [str(path) for path, found in states.items() if found is State.EDITED]
@@ -81,6 +92,17 @@ def write_all(files: Mapping[Path, str], force: bool = False) -> dict[Path, Stat
             f"{', '.join(edited)}: edited since it was generated, or not generated at all; "
             "nothing was written; compare and add --force to replace it"
         )
+    return states
+
+
+def write_all(files: Mapping[Path, str], force: bool = False) -> dict[Path, State]:
+    """Write files, each atomically; all are checked before the first is written.
+
+    :returns: what each was before; those that were the same are left as they are
+    :raises UserError: if one was edited (without ``force``) or cannot be written; in the first case
+        nothing has been written
+    """
+    states = check(files, force)
     for path, text in files.items():
         if states[path] is not State.SAME:
             _write(path, text)

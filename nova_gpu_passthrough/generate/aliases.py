@@ -6,18 +6,21 @@ Placement finds devices by resource class, Nova's pools by device type: an alias
 one alias cannot name two types (nova/pci/request.py). So where one model is type-PF on one host and
 type-PCI on another, it gets two aliases with a resource class each: with one class Placement would
 offer devices that the pools then refuse. The type that most of them have keeps the plain name.
+
+Rules of a fleet file name an alias, its resource class or its NUMA policy otherwise.
 """
 
 import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import os_resource_classes
 import os_traits
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.fleet.model import AliasRule
 from nova_gpu_passthrough.generate.notes import Note
 from nova_gpu_passthrough.generate.selection import Kind, Offer, Offered
 from nova_gpu_passthrough.inventory.pci import DeviceType
@@ -58,16 +61,37 @@ def key_of(offered: Offered) -> Key:
     return offered.kind, offered.model, offered.device.device_type
 
 
-def make(offers: Iterable[Offer], numa_policy: str) -> tuple[Mapping[Key, Alias], list[Note]]:
+def make(
+    offers: Iterable[Offer], numa_policy: str, rules: Iterable[AliasRule] = ()
+) -> tuple[Mapping[Key, Alias], list[Note]]:
     """All aliases of the cloud, in the order of their names.
 
+    :param rules: a rule that stands for no device of the offers changes nothing
     :raises UserError: if two models would get the same name
     """
-    counts = Counter(key_of(offered) for offer in offers for offered in offer.devices)
+    counts = _counts(offers)
     aliases = {key: _alias(key, counts, numa_policy) for key in counts}
+    for rule in rules:
+        key = key_of_rule(rule, counts)
+        if key in aliases:
+            aliases[key] = _ruled(aliases[key], rule)
     _check_names(aliases.values())
     ordered = dict(sorted(aliases.items(), key=lambda item: item[1].name))
     return ordered, list(_notes(ordered))
+
+
+def key_of_rule(rule: AliasRule, devices: Iterable[Offer] | Mapping[Key, int]) -> Key | None:
+    """Which alias a rule of a fleet file is about; None if no device has what it names.
+
+    :param devices: offers, or how many devices of each kind there are
+    """
+    counts = devices if isinstance(devices, Mapping) else _counts(devices)
+    kind = Kind(rule.kind)
+    if rule.device_type is None:
+        usual = _usual(kind, rule.model, counts)
+        return (kind, rule.model, usual) if usual else None
+    key = kind, rule.model, DeviceType(rule.device_type)
+    return key if counts.get(key) else None
 
 
 def trait(*words: str) -> str:
@@ -76,10 +100,37 @@ def trait(*words: str) -> str:
     return name[:_MAX_NAME]
 
 
+def _counts(offers: Iterable[Offer]) -> Counter[Key]:
+    return Counter(key_of(offered) for offer in offers for offered in offer.devices)
+
+
+def _usual(kind: Kind, model: str, counts: Mapping[Key, int]) -> DeviceType | None:
+    """The device type that most functions of a kind have."""
+    types = [other for other in _PREFERENCE if counts.get((kind, model, other))]
+    return max(types, key=lambda other: counts[kind, model, other], default=None)
+
+
+def _ruled(alias: Alias, rule: AliasRule) -> Alias:
+    return replace(
+        alias,
+        name=rule.name or alias.name,
+        resource_class=_class(rule.resource_class) if rule.resource_class else alias.resource_class,
+        numa_policy=rule.numa_policy or alias.numa_policy,
+    )
+
+
+def _class(name: str) -> str:
+    """A resource class as Nova will call it (nova/compute/pci_placement_translator.py)."""
+    name = name.upper()
+    if name in os_resource_classes.STANDARDS or os_resource_classes.is_custom(name):
+        return name
+    normal: str = os_resource_classes.normalize_name(name)
+    return normal[:_MAX_NAME]
+
+
 def _alias(key: Key, counts: Counter[Key], numa_policy: str) -> Alias:
     kind, model, device_type = key
-    types = [other for other in _PREFERENCE if counts[kind, model, other]]
-    usual = max(types, key=lambda other: counts[kind, model, other])
+    usual = _usual(kind, model, counts)
     family = "NIC" if kind is Kind.NIC else "GPU"
     words = ["nic", model] if kind is Kind.NIC else [model]
     if kind not in (Kind.GPU, Kind.NIC):
@@ -101,7 +152,8 @@ def _check_names(aliases: Iterable[Alias]) -> None:
             if other is not alias:
                 raise UserError(
                     f"models {other.model} and {alias.model} would both be {name}: name them apart "
-                    "with nova-gpu host audit --gpu VENDOR:PRODUCT=MODEL"
+                    "with nova-gpu host audit --gpu VENDOR:PRODUCT=MODEL, or in the fleet file's "
+                    "aliases"
                 )
         if not alias.name:
             raise UserError(

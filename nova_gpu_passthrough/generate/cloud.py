@@ -2,7 +2,7 @@
 """The options of all services of a cloud, before a deployment tool's form."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from nova_gpu_passthrough.generate.options import Section
@@ -19,6 +19,8 @@ class CloudOptions:
     placement: tuple[Section, ...]
     #: nova-compute's besides, by host.
     computes: Mapping[str, tuple[Section, ...]]
+    #: Custom traits of the compute nodes' own providers, by host; hosts without are left out.
+    traits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Draft(NamedTuple):

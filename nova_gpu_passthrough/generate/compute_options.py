@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from nova_gpu_passthrough.generate import cpu_sets, device_spec, memory
 from nova_gpu_passthrough.generate.aliases import Alias, Key
-from nova_gpu_passthrough.generate.guests import needs_wide_addresses
+from nova_gpu_passthrough.generate.flavors.address_space import needs_wide_addresses
 from nova_gpu_passthrough.generate.notes import Note
 from nova_gpu_passthrough.generate.options import Option, Section, option
 from nova_gpu_passthrough.generate.selection import Offer

@@ -76,7 +76,8 @@ def scheduler(
                     if settings.enabled_filters == ENABLED_FILTERS
                     else "Yours, with GpuPassthroughFilter before the filters of PCI devices.",
                 ),
-                Option("weight_classes", ("nova.scheduler.weights.all_weighers", WEIGHER)),
+                # One list, unlike available_filters: of several lines Nova takes the last.
+                option("weight_classes", f"nova.scheduler.weights.all_weighers,{WEIGHER}"),
             ),
         ),
         Section(

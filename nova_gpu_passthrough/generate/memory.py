@@ -28,6 +28,8 @@ class MemoryPlan:
     reserved_by_node: dict[int, int]
     #: 1 GiB pages by NUMA node; empty where there shall be none.
     huge_pages: dict[int, int]
+    #: All memory of each NUMA node, rounded.
+    total_by_node: dict[int, int]
 
     @property
     def kernel_options(self) -> tuple[str, ...]:
@@ -73,7 +75,7 @@ def plan(offer: Offer, reserved_mib: int | None, hugepages: bool) -> MemoryPlan 
         # What is no huge page is the host's.
         by_node = {node: mib - pages[node] * _GIB for node, mib in nodes.items()}
         reserved_mib = sum(by_node.values())
-    return MemoryPlan(total, reserved_mib, by_node, pages)
+    return MemoryPlan(total, reserved_mib, by_node, pages, nodes)
 
 
 def _rounded(mib: int) -> int:

@@ -21,6 +21,10 @@ class Release:
     #: its versions of this release. Placement's release notes of 2025.1, 2025.2 and 2026.1, bug
     #: 2126751. An older one ignores the option.
     wide_provider_trees_since: str | None = None
+    #: Whether unified limits count the devices of PCI aliases. Nova's release note
+    #: fix-unified-limits-pci-4c5ab30b1fcd4245 (bug 2140631), first in 34.0.0; not in stable/2025.1,
+    #: stable/2025.2 and stable/2026.1 as of August 2026.
+    counts_aliases: bool = False
 
 
 #: Oldest first. ``managed``, ``resource_class`` and ``traits`` of a device_spec and the rules of an
@@ -30,7 +34,7 @@ RELEASES = (
     Release(31, "2025.1", False, "13.0.1"),
     Release(32, "2025.2", True, "a build of stable/2025.2 after 14.0.0"),
     Release(33, "2026.1", True),
-    Release(34, "2026.2", True),
+    Release(34, "2026.2", True, counts_aliases=True),
 )
 NEWEST = RELEASES[-1]
 

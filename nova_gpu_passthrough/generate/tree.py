@@ -4,8 +4,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.files import writing
+from nova_gpu_passthrough.fleet.desired import Flavor
 from nova_gpu_passthrough.generate import (
     aliases,
     compute_options,
@@ -15,12 +18,16 @@ from nova_gpu_passthrough.generate import (
     steps,
 )
 from nova_gpu_passthrough.generate.cloud import CloudOptions
+from nova_gpu_passthrough.generate.flavors import groups
 from nova_gpu_passthrough.generate.notes import Note
-from nova_gpu_passthrough.generate.options import comment
 from nova_gpu_passthrough.generate.selection import CONTROL, Offer, choose
 from nova_gpu_passthrough.generate.settings import Settings, Target
 from nova_gpu_passthrough.generate.targets import devstack, kolla, plain
 from nova_gpu_passthrough.inventory.model import Inventory
+
+if TYPE_CHECKING:
+    from nova_gpu_passthrough.generate.flavors import FlavorPlan
+    from nova_gpu_passthrough.generate.fleet import Resolved
 
 GUESTS_PATH = "etc/gpu-passthrough/guests.yaml"
 _TARGETS = {
@@ -68,21 +75,55 @@ def generate(inventories: Sequence[Inventory], settings: Settings, command: str 
     command = command or f"nova-gpu config generate {settings.arguments()}".strip()
     offers, notes = choose(inventories, settings)
     known, alias_notes = aliases.make(offers, settings.numa_policy)
-    notes += alias_notes
+    return _generate(offers, known, settings, command, [*notes, *alias_notes])
+
+
+def generate_fleet(resolved: "Resolved", plan: "FlavorPlan", command: str) -> Generated:
+    """All files for the hosts of a fleet.
+
+    :param resolved: with the settings that are wanted
+    :raises UserError: if no host of the fleet passes its GPUs through
+    """
+    if not resolved.offers:
+        raise UserError(f"{resolved.file.path}: there is no group of mode passthrough")
+    traits = groups.traits(resolved.file, resolved.offers, resolved.aliases, resolved.groups)
+    notes = [*resolved.notes, *plan.notes]
+    return _generate(
+        resolved.offers,
+        resolved.aliases,
+        resolved.settings,
+        command,
+        notes,
+        traits,
+        plan.flavors,
+    )
+
+
+def _generate(
+    offers: Sequence[Offer],
+    known: Mapping[aliases.Key, aliases.Alias],
+    settings: Settings,
+    command: str,
+    notes: list[Note],
+    traits: Mapping[str, tuple[str, ...]] | None = None,
+    flavors: Sequence[Flavor] | None = None,
+) -> Generated:
     computes = {}
     for offer in offers:
         computes[offer.host], more = compute_options.make(offer, known, settings)
         notes += more
     placement, more = control_options.placement(offers, settings)
-    notes += [*more, *_release_notes(settings), *_target_notes(settings)]
+    notes += [*more, *_release_notes(settings), *_target_notes(settings, bool(traits))]
     cloud = CloudOptions(
         control_options.shared(known),
         control_options.scheduler(offers, known, settings),
         placement,
         computes,
+        traits or {},
     )
+    table = guests.table(offers, known, settings, flavors)
     drafts = [
-        File(CONTROL, GUESTS_PATH, "flavors and images", _guests(offers, known, settings)),
+        File(CONTROL, GUESTS_PATH, "flavors and images", table),
         File(CONTROL, steps.PATH, "what to do, in order", _control_steps(known, settings)),
     ]
     drafts += [File(*draft) for draft in _TARGETS[settings.target](cloud)]
@@ -96,12 +137,6 @@ def generate(inventories: Sequence[Inventory], settings: Settings, command: str 
     ]
     files.sort(key=lambda file: (file.host != CONTROL, file.host, file.path))
     return Generated(tuple(files), tuple(notes))
-
-
-def _guests(
-    offers: Sequence[Offer], known: Mapping[aliases.Key, aliases.Alias], settings: Settings
-) -> str:
-    return comment(guests.HEADING.strip()) + "\n" + guests.table(offers, known, settings)
 
 
 def _control_steps(known: Mapping[aliases.Key, aliases.Alias], settings: Settings) -> str:
@@ -130,15 +165,17 @@ def _release_notes(settings: Settings) -> list[Note]:
     return []
 
 
-def _target_notes(settings: Settings) -> list[Note]:
+def _target_notes(settings: Settings, with_traits: bool) -> list[Note]:
     if settings.target is Target.KOLLA:
+        host_vars = "Kolla: copy etc/kolla/host_vars into the directory of your inventory"
         return [
+            *([Note(None, host_vars)] if with_traits else []),
             Note(
                 None,
                 "Kolla: the images of nova-scheduler and nova-api must contain "
                 "nova-gpu-passthrough; a value in a later override file replaces all values of the "
                 "same option in earlier ones",
-            )
+            ),
         ]
     if settings.target is Target.DEVSTACK:
         return [

@@ -17,6 +17,7 @@ from oslo_config import cfg
 from oslo_config import fixture as config_fixture
 
 from nova_gpu_passthrough import conf as gpu_conf
+from nova_gpu_passthrough.generate.control_options import WEIGHER
 from nova_gpu_passthrough.generate.selection import CONTROL
 from nova_gpu_passthrough.generate.settings import Target
 from tests.embedded.fleet import GPU
@@ -168,6 +169,11 @@ class GeneratedCloud(GpuCloudTest):
             for host in (CONTROL, "hgx1", "l40s1")
         }
         options = values[CONTROL] | values["hgx1"]
+        # Nova's own weighers stay.
+        assert options["filter_scheduler", "weight_classes"] == [
+            "nova.scheduler.weights.all_weighers",
+            WEIGHER,
+        ]
         for option in (("pci", "device_spec"), ("pci", "alias")):
             options.pop(option)
         self.specs = {

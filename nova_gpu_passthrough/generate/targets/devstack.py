@@ -9,6 +9,7 @@ nova-compute has a file of its own, ``$NOVA_CPU_CONF``, that begins as a copy of
 
 from collections.abc import Iterator
 
+from nova_gpu_passthrough.generate import provider_config
 from nova_gpu_passthrough.generate.cloud import CloudOptions, Draft
 from nova_gpu_passthrough.generate.options import Option, Section, comment, to_ini
 from nova_gpu_passthrough.generate.selection import CONTROL
@@ -36,6 +37,10 @@ def files(cloud: CloudOptions) -> Iterator[Draft]:
                 "goes before this one."
             )
             + _group("$NOVA_CPU_CONF", (*cloud.shared, *sections)),
+        )
+    for host, traits in cloud.traits.items():
+        yield Draft(
+            host, provider_config.PATH, provider_config.PURPOSE, provider_config.plain(traits)
         )
 
 

@@ -9,11 +9,14 @@ JSON here has two braces in a row.
 
 from collections.abc import Iterator
 
+from nova_gpu_passthrough.generate import provider_config
 from nova_gpu_passthrough.generate.cloud import CloudOptions, Draft
 from nova_gpu_passthrough.generate.options import to_ini
 from nova_gpu_passthrough.generate.selection import CONTROL
 
 _CONFIG = "etc/kolla/config"
+#: For the directory of Kolla's inventory, wherever that is.
+_HOST_VARS = "etc/kolla/host_vars"
 _REPLACES = "An option here replaces all its values in files that are merged earlier."
 #: nova-super-conductor is the API cell's, nova-conductor the compute cells'.
 _SERVICES = ("nova-api", "nova-super-conductor", "nova-conductor")
@@ -53,4 +56,11 @@ def files(cloud: CloudOptions) -> Iterator[Draft]:
                 f"Merged into the nova.conf of {host}, which must be its name in Kolla's "
                 f"inventory. {_REPLACES}",
             ),
+        )
+    for host, traits in cloud.traits.items():
+        yield Draft(
+            CONTROL,
+            f"{_HOST_VARS}/{host}/gpu-passthrough.yml",
+            f"{provider_config.PURPOSE}: {host}",
+            provider_config.kolla(traits),
         )

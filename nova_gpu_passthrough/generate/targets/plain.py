@@ -8,6 +8,7 @@ configuration file, unless a service is started with another ``--config-dir``
 
 from collections.abc import Iterator
 
+from nova_gpu_passthrough.generate import provider_config
 from nova_gpu_passthrough.generate.cloud import CloudOptions, Draft
 from nova_gpu_passthrough.generate.options import Section, to_ini
 from nova_gpu_passthrough.generate.selection import CONTROL
@@ -27,9 +28,8 @@ def files(cloud: CloudOptions) -> Iterator[Draft]:
         "nova-scheduler",
         cloud.scheduler,
         "Options of nova-scheduler.",
-        f"{_DIRECTORY} enabled_filters replaces the list in other files. {_REPEATED} where another "
-        "one names all_weighers in weight_classes, take it out there, or each of Nova's weighers "
-        "counts twice.",
+        f"{_DIRECTORY} enabled_filters and weight_classes replace the lists in other files: name "
+        "filters and weighers of your own here, too.",
     )
     yield _draft(
         CONTROL,
@@ -48,6 +48,10 @@ def files(cloud: CloudOptions) -> Iterator[Draft]:
             f"Options of nova-compute on {host}.",
             f"{_DIRECTORY} {_REPEATED} take a device_spec that fits one of these devices out of "
             "other files.",
+        )
+    for host, traits in cloud.traits.items():
+        yield Draft(
+            host, provider_config.PATH, provider_config.PURPOSE, provider_config.plain(traits)
         )
 
 

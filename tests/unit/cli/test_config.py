@@ -5,6 +5,7 @@ import os
 import subprocess
 
 import pytest
+import yaml
 
 from nova_gpu_passthrough.cli.main import main
 from nova_gpu_passthrough.inventory import store
@@ -145,3 +146,102 @@ def test_no_inventory_and_no_such_file(run, inventories):
     status, _, err = run(inventories[0], inventories[0])
     assert status == 2
     assert "two inventories are of host hgx1" in err
+
+
+@pytest.fixture
+def fleet(inventories, tmp_path):
+    """A fleet file of the two hosts."""
+    path = tmp_path / "fleet.yaml"
+    path.write_text(
+        "schema: nova-gpu-passthrough/fleet\nversion: 1\nname: f\n"
+        "groups: [{name: all, inventories: ['hgx1.yaml', 'l40s1.yaml']}]\n"
+        "settings: {release: 33, policy: spread, host_cores: 2}\n"
+        "aliases: [{model: L40S, name: small}]\n"
+        "flavors: [{model: L40S, counts: [1], name: one}]\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def content(out):
+    return {(row["Host"], row["Path"]): row["Content"] for row in json.loads(out)}
+
+
+def test_a_fleet_file_has_inventories_settings_aliases_and_flavors(run, fleet):
+    status, out, err = run("--fleet", fleet, "-f", "json")
+    assert status == 0, err
+    texts = content(out)
+    scheduler = texts["control", "etc/nova/nova.conf.d/91-gpu-passthrough-scheduler.conf"]
+    assert "policy = spread" in scheduler
+    assert (
+        '"name": "small"' in texts["hgx1", "etc/nova/nova.conf.d/90-gpu-passthrough-aliases.conf"]
+    )
+    guests = yaml.safe_load(texts["control", "etc/gpu-passthrough/guests.yaml"])
+    flavors = {entry["model"]: entry["flavors"] for entry in guests["gpus"]}
+    assert [flavor["name"] for flavor in flavors["L40S"]] == ["one"]
+    assert flavors["L40S"][0]["extra_specs"]["pci_passthrough:alias"] == "small:1,l40s-audio:1"
+    assert flavors["H100-SXM"] == []
+    head = scheduler.splitlines()[0]
+    assert head == f"# Made by: nova-gpu config generate --fleet {fleet}"
+
+
+def test_release_target_and_distribution_may_be_given_with_a_fleet_file(run, fleet):
+    options = ("--release", "34", "--target", "kolla", "--distribution", "redhat")
+    status, out, _ = run("--fleet", fleet, *options, "-f", "json")
+    assert status == 0
+    texts = content(out)
+    text = texts["control", "etc/kolla/config/nova/nova-scheduler.conf"]
+    command = f"nova-gpu config generate --fleet {fleet} {' '.join(options)}"
+    assert text.splitlines()[0] == f"# Made by: {command}"
+    assert not any("grub.d" in path for _, path in texts)
+
+
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        (["l40s1.yaml"], "INVENTORY"),
+        (["--exclude", "0000:41:00.0"], "--exclude"),
+        (["--nic", "0000:40:00.0"], "--nic"),
+        (["--include-unfit"], "--include-unfit"),
+        (["--numa-policy", "legacy"], "--numa-policy"),
+        (["--one-time-use"], "--one-time-use"),
+        (["--enabled-filters", "A"], "--enabled-filters"),
+        (["--policy", "pack"], "--policy"),
+        (["--host-cores", "0"], "--host-cores"),
+        (["--reserved-host-memory-mb", "0"], "--reserved-host-memory-mb"),
+        (["--hugepages"], "--hugepages"),
+    ],
+)
+def test_what_contradicts_a_fleet_file_is_an_error(run, fleet, arguments, named):
+    status, _, err = run("--fleet", fleet, *arguments)
+    assert status == 2
+    assert err.strip() == (
+        f"{named}: with --fleet, {fleet} is the one source of inventories and settings; say it "
+        "there"
+    )
+
+
+def test_inventories_beat_the_fleet_file_of_the_environment(run, fleet, inventories, monkeypatch):
+    monkeypatch.setenv("NOVA_GPU_FLEET", str(fleet))
+    status, out, _ = run(*inventories, "-f", "json")
+    assert status == 0
+    assert "nova-gpu config generate --fleet" not in out
+    status, out, _ = run("-f", "json")
+    assert status == 0
+    assert "nova-gpu config generate --fleet" in out
+
+
+def test_a_refused_flavor_is_told_and_the_files_are_made(run, fleet):
+    fleet.write_text(fleet.read_text().replace("[1]", "[9]"))
+    status, out, err = run("--fleet", fleet)
+    assert status == 0
+    assert "flavor one is refused: l40s1 with 2 GPUs of L40S have the most of all" in err
+    assert "guests.yaml" in out
+
+
+def test_a_fleet_without_passthrough_has_nothing_to_configure(run, fleet):
+    text = fleet.read_text().replace("groups: [{", "groups: [{mode: vgpu, ")
+    fleet.write_text("".join(text.splitlines(keepends=True)[:5]))
+    status, _, err = run("--fleet", fleet)
+    assert status == 2
+    assert f"{fleet}: there is no group of mode passthrough" in err

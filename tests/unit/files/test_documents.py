@@ -216,3 +216,18 @@ def test_what_is_expected_is_told_of_a_long_text(load):
     message = load("x" * 1000)
     assert "is not of type 'object'" in message
     assert len(message) < 200
+
+
+def test_a_place_is_told_by_line_and_key(tmp_path):
+    path = tmp_path / "fleet.yaml"
+    path.write_text("name: x\nhosts:\n  - address: 1\n  - address: 2\n", encoding="utf-8")
+    assert documents.place(path, ("hosts", 1, "address")) == f"{path}:4: key hosts[1].address"
+    # As near as can be.
+    assert documents.place(path, ("hosts", 1, "name")) == f"{path}:4: key hosts[1].name"
+
+
+def test_a_place_in_a_file_that_is_gone_has_no_line(tmp_path):
+    path = tmp_path / "gone.yaml"
+    assert documents.place(path, ("a", 0)) == f"{path}: key a[0]"
+    path.write_text("a: [", encoding="utf-8")
+    assert documents.place(path, ("a", 0)) == f"{path}: key a[0]"

@@ -13,6 +13,7 @@ from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.files import writing
 from nova_gpu_passthrough.files.writing import State, seal, state, write_all
 
+PAGE = '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">\n<title>x</title>\n'
 OLD, NEW = seal("a = 1\n", "nova-gpu x"), seal("a = 2\n", "nova-gpu x")
 AS_ROOT = os.geteuid() == 0
 
@@ -39,6 +40,48 @@ def test_a_command_stays_on_its_line(command):
     assert text.encode()
     assert [line[:1] for line in text.split("\n")[:2]] == ["#", "#"]
     assert len(text.splitlines()) == 3
+
+
+def test_a_page_is_sealed_by_comments_of_html_after_its_first_line():
+    lines = seal(PAGE, "nova-gpu report --html a.html").splitlines()
+    assert lines[0] == PAGE.splitlines()[0]
+    assert lines[1] == "<!-- Made by: nova-gpu report --html a.html -->"
+    assert lines[2].startswith("<!-- Checksum: ")
+    assert lines[2].endswith(" -->")
+    assert lines[3:] == ["<title>x</title>"]
+
+
+@pytest.mark.parametrize("command", ["a --> <script>", "a\nb", "-->", "--!>", ""])
+def test_a_command_does_not_end_the_comment_of_a_page(command):
+    lines = seal(PAGE, command).splitlines()
+    assert len(lines) == 4
+    assert lines[1].count(">") == 1
+    assert lines[1].count("<") == 1
+
+
+def test_a_page_is_ours_until_it_is_edited(tmp_path):
+    path, other = tmp_path / "a.html", PAGE.replace("x", "y")
+    path.write_text(seal(PAGE, "nova-gpu report"))
+    assert state(path, seal(PAGE, "another")) is State.SAME
+    assert state(path, seal(other, "nova-gpu report")) is State.CHANGED
+    path.write_text(path.read_text().replace("x", "z"))
+    assert state(path, seal(PAGE, "nova-gpu report")) is State.EDITED
+    path.write_text(PAGE)
+    assert state(path, seal(other, "nova-gpu report")) is State.EDITED
+
+
+def test_files_are_checked_before_their_texts_are_made(tmp_path):
+    ours, edited = tmp_path / "ours", tmp_path / "edited"
+    ours.write_text(OLD)
+    edited.write_text("mine")
+    assert writing.check({ours: "", tmp_path / "new": ""}) == {
+        ours: State.CHANGED,
+        tmp_path / "new": State.NEW,
+    }
+    with pytest.raises(UserError, match="edited: edited since it was generated"):
+        writing.check({ours: "", edited: ""})
+    assert writing.check({edited: ""}, force=True) == {edited: State.EDITED}
+    assert edited.read_text() == "mine"
 
 
 def test_states(tmp_path):
@@ -77,10 +120,11 @@ def test_any_other_byte_is_an_edit(tmp_path, data):
 
 
 TEXTS = st.text(st.characters(blacklist_categories=["Cs"]), max_size=60)
+BODIES = st.one_of(TEXTS, TEXTS.map("<!DOCTYPE html>{}".format), TEXTS.map("#!/bin/sh{}".format))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(TEXTS, TEXTS, TEXTS)
+@given(BODIES, BODIES, TEXTS)
 def test_what_we_wrote_is_ours_until_it_is_changed(tmp_path, old, new, command):
     path = tmp_path / "file"
     path.unlink(missing_ok=True)

@@ -2,8 +2,10 @@
 import json
 
 import pytest
+from nova.compute import pci_placement_translator
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.fleet.model import AliasRule
 from nova_gpu_passthrough.generate import aliases
 from nova_gpu_passthrough.generate.selection import choose
 from nova_gpu_passthrough.generate.settings import Settings
@@ -86,3 +88,40 @@ def test_a_model_without_letters_is_an_error():
     )
     with pytest.raises(UserError, match="has no letter or digit"):
         make(found)
+
+
+def test_a_rule_without_a_device_type_is_for_the_usual_one():
+    other = builders.l40s("other", count=2, audio=False)
+    for gpu in other.gpus:
+        other = builders.changed(other, gpu.address, sriov_total_vfs=None)
+    offers, _ = choose((builders.l40s(audio=False), other), Settings())
+    rules = (AliasRule("L40S", name="a"), AliasRule("L40S", device_type="type-PCI", name="b"))
+    known, _ = aliases.make(offers, "legacy", rules)
+    assert names(known) == {
+        "a": ("CUSTOM_GPU_L40S", "type-PF"),
+        "b": ("CUSTOM_GPU_L40S_TYPE_PCI", "type-PCI"),
+    }
+
+
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        ("h100", "CUSTOM_H100"),
+        ("CUSTOM_h100", "CUSTOM_H100"),
+        ("PGPU", "PGPU"),
+        ("gpu-h100", "CUSTOM_GPU_H100"),
+    ],
+)
+def test_a_rule_s_resource_class_is_what_nova_makes_of_it(given, expected):
+    offers, _ = choose((builders.hgx(),), Settings())
+    known, _ = aliases.make(offers, "legacy", (AliasRule("H100-SXM", resource_class=given),))
+    (alias,) = known.values()
+    assert alias.resource_class == expected
+    assert pci_placement_translator.get_resource_class(given, "10de", "2330") == expected
+
+
+def test_a_rule_for_what_is_not_there_changes_nothing():
+    offers, _ = choose((builders.hgx(),), Settings())
+    rule = AliasRule("H100-SXM", kind="audio", name="x")
+    assert aliases.make(offers, "legacy", (rule,)) == aliases.make(offers, "legacy")
+    assert aliases.key_of_rule(rule, offers) is None

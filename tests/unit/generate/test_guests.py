@@ -76,7 +76,12 @@ def test_a_gpu_without_numa_node_would_be_refused_with_required():
 
 
 def test_memory_that_leaves_no_room_for_bars_is_told():
-    found = builders.l40s(count=1, audio=False, cpu=Cpu("intel", None, 39))
+    found = builders.l40s(
+        count=1,
+        audio=False,
+        cpu=Cpu("intel", None, 39),
+        numa_nodes=builders.nodes(memory_mib=512 * 1024),
+    )
     found = builders.changed(found, "0000:41:00.0", bars=(Bar(0, 64 * builders.GIB, True, True),))
     flavor = flavors(found)[1]
     assert flavor["most_ram_mib"] < flavor["ram_mib"]

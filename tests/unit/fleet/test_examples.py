@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The example fleets in etc/fleet work."""
+
+import pytest
+
+from nova_gpu_passthrough.fleet import store
+from nova_gpu_passthrough.fleet.model import Mode
+from nova_gpu_passthrough.generate import desired, fleet
+from tests.unit.fleet import inventories
+
+EXAMPLES = sorted(inventories.FOLDER.parent.glob("*.yaml"))
+
+
+def test_there_are_examples():
+    assert [path.stem for path in EXAMPLES] == [
+        "one-group",
+        "projects-and-quotas",
+        "vgpu-and-mig",
+    ]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_resolves_and_nothing_is_refused_or_wrong(path):
+    resolved = fleet.resolve(store.load(path))
+    made, plan = desired.make(resolved)
+    assert plan.refused == ()
+    assert plan.notes == ()
+    assert made.fleet == resolved.file.name
+    assert {host for aggregate in made.aggregates for host in aggregate.hosts} == set(
+        resolved.inventories
+    )
+    # Every host that passes its GPUs through can be filled without a GPU left.
+    filled = {host for one in plan.best for host in one.hosts if not one.left.gpus}
+    assert filled == {
+        host for host, group in resolved.groups.items() if group.mode is Mode.PASSTHROUGH
+    }
+
+
+@pytest.mark.parametrize("host", sorted(inventories.SERVERS))
+def test_an_example_inventory_is_what_the_audit_finds(host):
+    path = inventories.FOLDER / f"{host}.yaml"
+    assert path.read_text(encoding="utf-8") == inventories.make(host)
