@@ -5,17 +5,23 @@ import logging
 import sys
 from collections.abc import Sequence
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cliff.app import App
 from cliff.commandmanager import CommandManager
 
 from nova_gpu_passthrough.errors import UserError
 
+if TYPE_CHECKING:
+    from nova_gpu_passthrough.cloud.connection import Registered
+
 #: Entry points of commands: ``host_audit`` is ``nova-gpu host audit``.
 NAMESPACE = "nova_gpu_passthrough.cli"
 #: What a command returns that was given bad input or could not do its work.
 ERROR = 2
+_INTERRUPTED = 130
+#: What openstacksdk's options begin with; --os-cloud and its like are enough to have them all.
+_CLOUD_OPTIONS = ("--os-", "--os_", "--insecure", "--timeout")
 
 
 class NovaGpu(App):
@@ -27,12 +33,33 @@ class NovaGpu(App):
     def __init__(self) -> None:
         super().__init__(
             description="Whole-GPU PCI passthrough on OpenStack: audit hosts, generate "
-            "configuration.",
+            "configuration, apply it to a cloud and watch it. Commands that talk to a cloud take "
+            "--os-cloud NAME and all other --os-... options of the openstack program, or the "
+            "environment variables of these.",
             version=metadata.version("nova-gpu-passthrough"),
             command_manager=CommandManager(NAMESPACE),
             deferred_help=True,
         )
         self._failed = False
+        #: Openstacksdk's options, if the command line has any.
+        self.cloud_options: Registered | None = None
+
+    def run(self, argv: list[str]) -> int:
+        """Run the command that the arguments name, and return its exit status."""
+        # Not always: openstacksdk takes a second to import.
+        if any(word.startswith(_CLOUD_OPTIONS) for word in argv):
+            from nova_gpu_passthrough.cloud import connection
+
+            try:
+                self.cloud_options = connection.register(self.parser, argv)
+            except UserError as error:
+                print(error, file=self.stderr)
+                return ERROR
+            except KeyboardInterrupt:
+                # As cliff does later on.
+                return _INTERRUPTED
+        status: int = super().run(argv)
+        return status
 
     def interact(self) -> None:
         """Without a command there is nothing to do but to tell which there are."""

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-gpu host list`` against a stand-in of a cloud."""
+
+import csv
+import io
+import itertools
+import json
+
+import pytest
+
+from tests.unit.cli.clouds import cloud as cloud
+from tests.unit.cli.clouds import named as named
+from tests.unit.cloud import clouds
+from tests.unit.generate import builders
+
+GPUS = tuple(f"0000:{bus:02x}:00.0" for bus in range(0x20, 0x28))
+
+
+@pytest.fixture
+def listed(nova_gpu, named):
+    def run(*arguments):
+        status, out, err = nova_gpu("--os-cloud", "test", "host", "list", *arguments)
+        assert (status, err) == (0, "")
+        return out
+
+    return run
+
+
+@pytest.fixture
+def hgx(named):
+    resolved = clouds.fleet(builders.hgx("hgx1"))
+    providers = clouds.run_computes(named, resolved)
+    flavor = named.nova.add_flavor("pair", 2, 1024, pci_passthrough__alias="h100-sxm:2")
+    clouds.boot(named, providers, "hgx1", GPUS[:2], flavor)
+    clouds.hold(named, providers, "hgx1", GPUS[2:3], "11111111-2222-3333-4444-555555555555")
+    reserved = {"CUSTOM_GPU_H100_SXM": {"total": 1, "reserved": 1, "max_unit": 1}}
+    named.placement.set_inventories(providers["hgx1", GPUS[7]], reserved)
+    return providers
+
+
+def test_without_gpu_hosts_there_is_nothing(listed):
+    assert json.loads(listed("-f", "json")) == []
+
+
+def test_values_are_typed(listed, hgx):
+    (host,) = json.loads(listed("-f", "json", "--long"))
+    assert host == {
+        "Host": "hgx1",
+        "Group": None,
+        "State": "up",
+        "Model": ["H100-SXM"],
+        "GPUs": 8,
+        "Free": 4,
+        "In Use": 2,
+        "Reserved": 1,
+        "Stuck": 1,
+        "Missing": 0,
+        "Free by NUMA Node": {"0": 1, "1": 3},
+        "VCPU Free": 4 * 4 - 2,
+        "PCPU Free": 24,
+        "RAM Free MiB": host["RAM Free MiB"],
+        "Availability Zone": "nova",
+        "Servers": 1,
+        "Aggregates": [],
+        "Disabled Reason": "",
+        "Provider": hgx["hgx1", ""],
+    }
+    assert host["RAM Free MiB"] > 400_000
+
+
+def test_the_table_is_for_people(listed, hgx):
+    table = listed()
+    assert "| hgx1 |       | up    | H100-SXM |    8 |    4 |      2 |" in table
+    assert "| 0: 1, 1: 3 " in table
+    assert "Provider" not in table
+
+
+def test_all_forms(listed, hgx):
+    columns = ("-c", "Host", "-c", "Free")
+    rows = csv.DictReader(io.StringIO(listed("-f", "csv", *columns)))
+    assert list(rows) == [{"Host": "hgx1", "Free": "4"}]
+    assert listed("-f", "value", *columns) == "hgx1 4\n"
+    assert listed("-f", "yaml", *columns) == "- Free: 4\n  Host: hgx1\n"
+
+
+def test_states(listed, named):
+    clouds.run_computes(named, clouds.fleet(builders.hgx("hgx1")))
+    service = named.nova.services[0]
+    found = {}
+    for state, status in itertools.product(("up", "down"), ("enabled", "disabled")):
+        service |= {"state": state, "status": status}
+        found[state, status] = listed("-f", "value", "-c", "State").strip()
+    assert list(found.values()) == ["up", "disabled", "down", "down, disabled"]
+
+
+def test_a_host_that_nova_does_not_know_is_absent_and_told(nova_gpu, named, hgx):
+    named.nova.services.clear()
+    named.nova.hypervisors.clear()
+    status, out, err = nova_gpu(
+        "--os-cloud", "test", "host", "list", "-f", "value", "-c", "Host", "-c", "State"
+    )
+    assert (status, out) == (0, "hgx1 absent\n")
+    assert err.startswith("hgx1: Nova has no compute node of that name")

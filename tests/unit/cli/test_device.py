@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-gpu device list`` against a stand-in of a cloud."""
+
+import json
+
+import pytest
+
+from nova_gpu_passthrough.cli.cloud import CloudCommand
+from nova_gpu_passthrough.cloud.view import read
+from tests.unit.cli.clouds import cloud as cloud
+from tests.unit.cli.clouds import named as named
+from tests.unit.cloud import clouds
+from tests.unit.generate import builders
+
+NOBODY = "11111111-2222-3333-4444-555555555555"
+GPUS = tuple(f"0000:{bus:02x}:00.0" for bus in range(0x41, 0x43))
+
+
+@pytest.fixture
+def listed(nova_gpu, named):
+    def run(*arguments):
+        status, out, err = nova_gpu(
+            "--os-cloud", "test", "device", "list", "-f", "json", *arguments
+        )
+        assert (status, err) == (0, "")
+        return json.loads(out)
+
+    return run
+
+
+@pytest.fixture
+def server(named):
+    """Two hosts with two L40S each; a server has one, nobody another."""
+    resolved = clouds.fleet(builders.l40s("l40s1", 2), builders.l40s("l40s2", 2))
+    providers = clouds.run_computes(named, resolved)
+    flavor = named.nova.add_flavor("one", 2, 1024, pci_passthrough__alias="l40s:1,l40s-audio:1")
+    clouds.hold(named, providers, "l40s2", GPUS[:1], NOBODY)
+    held = (GPUS[0], "0000:41:00.1")
+    return clouds.boot(named, providers, "l40s1", held, flavor, name="Train-1")
+
+
+def test_values_are_typed(listed, server):
+    first = listed("--long")[0]
+    provider, traits = first.pop("Provider"), first.pop("Traits")
+    assert len(provider) == 36
+    assert "CUSTOM_GPU_MODEL_L40S" in traits
+    assert first == {
+        "Host": "l40s1",
+        "Address": GPUS[0],
+        "Model": "L40S",
+        "State": "in use",
+        "Server": ["Train-1"],
+        "Server ID": [server["id"]],
+        "Project": ["p1"],
+        "NUMA Node": 0,
+        "Link Group": [],
+        "Switch": None,
+        "Note": "",
+        "Resource Class": "CUSTOM_GPU_L40S",
+        "Total": 1,
+        "Free": 0,
+        "Card": None,
+    }
+
+
+def places(rows):
+    return [(row["Host"], row["Address"]) for row in rows]
+
+
+FIRST, SECOND, STUCK, LAST = [(host, gpu) for host in ("l40s1", "l40s2") for gpu in GPUS]
+
+
+FILTERS = {
+    (): [FIRST, SECOND, STUCK, LAST],
+    ("--host", "l40s2"): [STUCK, LAST],
+    ("--host", "*1", "--host", "L40S2"): [FIRST, SECOND, STUCK, LAST],
+    ("--host", "other"): [],
+    ("--state", "free"): [SECOND, LAST],
+    ("--state", "in-use", "--state", "stuck"): [FIRST, STUCK],
+    ("--state", "missing"): [],
+    ("--model", "l40*"): [FIRST, SECOND, STUCK, LAST],
+    ("--model", "H100*"): [],
+    ("--server", "train-*"): [FIRST],
+    ("--server", NOBODY): [STUCK],
+    ("--server", "*", "--state", "free"): [],
+}
+
+
+def test_filters(listed, named, server, monkeypatch):
+    view = read.read(named.connection())
+    monkeypatch.setattr(CloudCommand, "view", lambda *_: view)
+    found = {arguments: places(listed(*arguments)) for arguments in FILTERS}
+    assert found == FILTERS
+    assert places(listed("--server", server["id"])) == [FIRST]
+
+
+def test_other_devices_on_demand(listed, server):
+    rows = listed("--all", "--host", "l40s1")
+    assert [row["Model"] for row in rows] == ["L40S", None, "L40S", None]
+    assert [row["State"] for row in rows] == ["in use", "in use", "free", "free"]
+
+
+def test_stuck_devices_tell_why(listed, server):
+    (row,) = listed("--state", "stuck")
+    assert (row["Server"], row["Server ID"]) == ([], [NOBODY])
+    assert NOBODY in row["Note"]
+
+
+def test_the_table_is_for_people(nova_gpu, server):
+    _, out, _ = nova_gpu("--os-cloud", "test", "device", "list", "--state", "in-use")
+    assert f"| l40s1 | {GPUS[0]} | L40S  | in use | Train-1 | {server['id']} | p1 " in out
+
+
+def test_an_unknown_state(nova_gpu, named):
+    status, _, err = nova_gpu("--os-cloud", "test", "device", "list", "--state", "odd")
+    assert status == 2
+    assert "invalid choice: 'odd'" in err

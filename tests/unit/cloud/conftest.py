@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+import requests_mock
+
+from tests.unit.cloud.fake_api import FakeCloud
+from tests.unit.cloud.fake_placement import Placement
+
+
+@pytest.fixture
+def cloud():
+    """An empty cloud, for who has the right passwords."""
+    placement = Placement()
+    try:
+        with requests_mock.Mocker() as mocker:
+            yield FakeCloud(mocker, placement)
+    finally:
+        placement.close()

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stand-in for Keystone: tokens, projects and unified limits (api-ref of Keystone, v3)."""
+
+import itertools
+
+from tests.unit.cloud.fake_routes import Failure, Service, found, route
+
+EXPIRES = "2099-01-01T00:00:00.000000Z"
+
+
+class FakeKeystone(Service):
+    """Public attributes are its state."""
+
+    def __init__(self, endpoints, region="RegionOne"):
+        super().__init__()
+        self.endpoints, self.region = endpoints, region
+        #: Passwords and role names by user.
+        self.passwords = {"admin": "secret-of-admin", "alice": "secret-of-alice"}
+        self.roles = {"admin": ["admin", "member", "reader"], "alice": ["member", "reader"]}
+        self.projects, self.domains = {}, {"default": {"id": "default", "name": "Default"}}
+        self.registered_limits, self.limits = {}, {}
+        self._ids = itertools.count(1)
+        for name in ("admin", "research", "teaching"):
+            self.add_project(name)
+
+    def add_project(self, name, domain="default"):
+        """A project; its id is its name with a prefix."""
+        project = {"id": f"id-{name}", "name": name, "domain_id": domain, "enabled": True}
+        self.projects[project["id"]] = project
+        return project
+
+    @property
+    def services(self):
+        """The catalogue's services by type."""
+        return {kind: {"id": f"id-{kind}", "type": kind, "name": kind} for kind in self.endpoints}
+
+    @route("GET", "")
+    @route("GET", "/")
+    def show_version(self, query):
+        links = [{"rel": "self", "href": self.endpoints["identity"]}]
+        return {"version": {"id": "v3.14", "status": "stable", "links": links}}
+
+    @route("POST", "/auth/tokens")
+    def create_token(self, query):
+        identity = query.body["auth"]["identity"]
+        if "password" not in identity["methods"]:
+            raise Failure(401, "The request you have made requires authentication.")
+        user = identity["password"]["user"]
+        if self.passwords.get(user["name"]) != user["password"]:
+            raise Failure(401, "The request you have made requires authentication.")
+        catalog = [
+            {
+                **service,
+                "endpoints": [
+                    {
+                        "id": f"id-of-{kind}-endpoint",
+                        "interface": "public",
+                        "region": self.region,
+                        "region_id": self.region,
+                        "url": self.endpoints[kind],
+                    }
+                ],
+            }
+            for kind, service in self.services.items()
+        ]
+        token = {
+            "methods": ["password"],
+            "user": {"id": f"id-{user['name']}", "name": user["name"], "domain": {"id": "default"}},
+            "project": {"id": "id-admin", "name": "admin", "domain": {"id": "default"}},
+            "roles": [{"id": name, "name": name} for name in self.roles[user["name"]]],
+            "catalog": catalog,
+            "issued_at": "2026-01-01T00:00:00.000000Z",
+            "expires_at": EXPIRES,
+        }
+        return 201, {"token": token}
+
+    @route("GET", "/projects")
+    def list_projects(self, query):
+        return {"projects": _those(self.projects, query, "name", "domain_id")}
+
+    @route("GET", "/projects/{project}")
+    def show_project(self, query, project):
+        return {"project": found(self.projects, project)}
+
+    @route("GET", "/domains")
+    def list_domains(self, query):
+        return {"domains": _those(self.domains, query, "name")}
+
+    @route("GET", "/domains/{domain}")
+    def show_domain(self, query, domain):
+        return {"domain": found(self.domains, domain)}
+
+    @route("GET", "/services")
+    def list_services(self, query):
+        return {"services": _those(self.services, query, "type", "name")}
+
+    @route("GET", "/endpoints")
+    def list_endpoints(self, query):
+        endpoints = [
+            {"id": f"id-{kind}", "service_id": f"id-{kind}", "region_id": self.region}
+            for kind in self.endpoints
+        ]
+        return {"endpoints": _those(endpoints, query, "service_id")}
+
+    @route("GET", "/regions")
+    def list_regions(self, query):
+        return {"regions": [{"id": self.region, "description": "", "parent_region_id": None}]}
+
+    @route("GET", "/regions/{region}")
+    def show_region(self, query, region):
+        return {"region": found({self.region: {"id": self.region}}, region)}
+
+    @route("GET", "/(?P<kind>registered_limits|limits)")
+    def list_limits(self, query, kind):
+        keys = ("service_id", "region_id", "resource_name", "project_id")
+        return {kind: _those(self._limits(kind), query, *keys)}
+
+    @route("POST", "/(?P<kind>registered_limits|limits)")
+    def create_limits(self, query, kind):
+        collection, made = self._limits(kind), []
+        for wanted in query.body[kind]:
+            if kind == "limits" and not self._registered(wanted):
+                raise Failure(403, "Unable to create a limit that has no registered limit.")
+            limit = {"id": f"{kind}-{next(self._ids)}", "region_id": None, **wanted}
+            key = ("service_id", "region_id", "resource_name", "project_id")
+            if any(all(o.get(k) == limit.get(k) for k in key) for o in collection.values()):
+                raise Failure(409, "Conflict occurred attempting to store limit.")
+            collection[limit["id"]] = limit
+            made.append(limit)
+        return 201, {kind: made}
+
+    @route("GET", "/(?P<kind>registered_limits|limits)/{limit}")
+    def show_limit(self, query, kind, limit):
+        return {kind[:-1]: found(self._limits(kind), limit)}
+
+    @route("PATCH", "/(?P<kind>registered_limits|limits)/{limit}")
+    def change_limit(self, query, kind, limit):
+        known = found(self._limits(kind), limit)
+        self._check_reference(kind, known)
+        # keystone/limit/backends/sql.py: ``if limit.get('resource_limit')``.
+        new = query.body[kind[:-1]]
+        known |= {key: value for key, value in new.items() if kind != "limits" or value}
+        return {kind[:-1]: known}
+
+    @route("DELETE", "/(?P<kind>registered_limits|limits)/{limit}")
+    def delete_limit(self, query, kind, limit):
+        self._check_reference(kind, found(self._limits(kind), limit))
+        del self._limits(kind)[limit]
+        return 204, None
+
+    def _registered(self, limit):
+        keys = ("service_id", "region_id", "resource_name")
+        return any(
+            all(one.get(key) == limit.get(key) for key in keys)
+            for one in self.registered_limits.values()
+        )
+
+    def _check_reference(self, kind, limit):
+        """``_check_referenced_limit_reference`` in keystone/limit/backends/sql.py."""
+        keys = ("service_id", "region_id", "resource_name")
+        if kind == "registered_limits" and any(
+            all(one.get(key) == limit.get(key) for key in keys) for one in self.limits.values()
+        ):
+            text = "Unable to update or delete registered limit because there are project limits."
+            raise Failure(403, text)
+
+    def fault(self, failure):
+        """Keystone's own form."""
+        titles = {401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 409: "Conflict"}
+        title = titles.get(failure.status, "Error")
+        return {"error": {"code": failure.status, "message": failure.message, "title": title}}
+
+    def _limits(self, kind):
+        return self.registered_limits if kind == "registered_limits" else self.limits
+
+
+def _those(collection, query, *keys):
+    members = collection.values() if isinstance(collection, dict) else collection
+    return [
+        member
+        for member in members
+        if all(query.parameters.get(key) in (None, member.get(key)) for key in keys)
+    ]

@@ -1,0 +1,364 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stand-in for nova-api: what its database holds is plain data here, to be read and changed.
+
+Bodies are those of microversion 2.98 (api-ref of Nova).
+"""
+
+import itertools
+import uuid
+from urllib.parse import unquote
+
+from tests.unit.cloud.fake_routes import Failure, Service, found, route
+
+MAXIMUM = "2.104"
+_QUOTAS = {"instances": 10, "cores": 20, "ram": 51200}
+
+
+class FakeNova(Service):
+    """Public attributes are its state."""
+
+    def __init__(self):
+        super().__init__()
+        self.services, self.hypervisors = [], []
+        self.aggregates, self.flavors, self.servers = {}, {}, {}
+        #: NUMA topology, and id of the flavor while there is one of that id, by server.
+        self.topologies, self.flavor_ids = {}, {}
+        self.migrations = []
+        #: Quotas set by project; the quota class default.
+        self.quotas, self.default_quotas = {}, dict(_QUOTAS)
+        #: Servers and hypervisors of one page.
+        self.page = 1000
+        self._ids = itertools.count(1)
+
+    # State, as tests make it
+
+    def add_compute(self, host, provider, node=None, state="up", status="enabled", zone="nova"):
+        """A nova-compute with one hypervisor."""
+        self.services.append(
+            {
+                "id": str(uuid.uuid4()),
+                "binary": "nova-compute",
+                "host": host,
+                "zone": zone,
+                "state": state,
+                "status": status,
+                "disabled_reason": None if status == "enabled" else "being mended",
+                "forced_down": False,
+            }
+        )
+        self.hypervisors.append(
+            {
+                "id": provider,
+                "hypervisor_hostname": node or host,
+                "state": state,
+                "status": status,
+                "service": {"host": host, "id": self.services[-1]["id"]},
+            }
+        )
+
+    def add_flavor(self, name, vcpus=1, ram=1024, disk=1, public=True, access=(), **extra_specs):
+        """A flavor; in names of extra specs, ``__`` stands for a colon."""
+        flavor = {
+            "id": str(next(self._ids)),
+            "name": name,
+            "vcpus": vcpus,
+            "ram": ram,
+            "disk": disk,
+            "swap": 0,
+            "OS-FLV-EXT-DATA:ephemeral": 0,
+            "os-flavor-access:is_public": public,
+            "description": None,
+            "extra_specs": {key.replace("__", ":"): str(v) for key, v in extra_specs.items()},
+            "access": set(access),
+        }
+        self.flavors[flavor["id"]] = flavor
+        return flavor
+
+    def add_server(self, name, host, flavor, project="p1", status="ACTIVE", cells=(), **changes):
+        """A server, which takes nothing of Placement; ``cells`` as the API shows its topology."""
+        server = {
+            "id": changes.pop("id", str(uuid.uuid4())),
+            "name": name,
+            "status": status,
+            "tenant_id": project,
+            "OS-EXT-SRV-ATTR:host": host,
+            "OS-EXT-STS:task_state": None,
+            "flavor": {
+                "original_name": flavor["name"],
+                "vcpus": flavor["vcpus"],
+                "ram": flavor["ram"],
+                "disk": flavor["disk"],
+                "ephemeral": 0,
+                "swap": 0,
+                "extra_specs": dict(flavor["extra_specs"]),
+            },
+            # Empty for a server whose disk is a volume.
+            "image": {"id": "id-of-image", "properties": {}},
+            **changes,
+        }
+        self.servers[server["id"]] = server
+        self.topologies[server["id"]] = {"nodes": list(cells), "pagesize_kb": None}
+        self.flavor_ids[server["id"]] = flavor.get("id")
+        return server
+
+    # The API
+
+    @route("GET", "/os-services")
+    def list_services(self, query):
+        binary = query.parameters.get("binary")
+        return {"services": [s for s in self.services if binary in (None, s["binary"])]}
+
+    @route("GET", "/os-hypervisors/detail")
+    def list_hypervisors(self, query):
+        return self._page("hypervisors", self.hypervisors, query)
+
+    @route("GET", "/servers/detail")
+    def list_servers(self, query):
+        wanted = query.parameters
+        members = [
+            server
+            for server in self.servers.values()
+            if wanted.get("host") in (None, server["OS-EXT-SRV-ATTR:host"])
+            and wanted.get("flavor") in (None, self.flavor_ids.get(server["id"]))
+            and wanted.get("status", "").upper() in ("", server["status"])
+        ]
+        return self._page("servers", members, query)
+
+    @route("GET", "/servers")
+    def list_servers_in_brief(self, query):
+        body = self.list_servers(query)
+        brief = [{"id": server["id"], "name": server["name"]} for server in body["servers"]]
+        return {**body, "servers": brief}
+
+    @route("GET", "/servers/{server}")
+    def show_server(self, query, server):
+        return {"server": found(self.servers, server)}
+
+    @route("GET", "/servers/{server}/topology")
+    def show_topology(self, query, server):
+        return found(self.topologies, server)
+
+    @route("GET", "/os-migrations")
+    def list_migrations(self, query):
+        host = query.parameters.get("host")
+        return {
+            "migrations": [
+                m for m in self.migrations if host in (None, m["source_compute"], m["dest_compute"])
+            ]
+        }
+
+    @route("GET", "/flavors/detail")
+    @route("GET", "/flavors")
+    def list_flavors(self, query):
+        return self._page("flavors", [_shown(f) for f in self.flavors.values()], query)
+
+    @route("POST", "/flavors")
+    def create_flavor(self, query):
+        wanted = query.body["flavor"]
+        if any(flavor["name"] == wanted["name"] for flavor in self.flavors.values()):
+            raise Failure(409, f"Flavor with name {wanted['name']} already exists.")
+        if wanted.get("id") in self.flavors:
+            raise Failure(409, f"Flavor with ID {wanted['id']} already exists.")
+        flavor = self.add_flavor(
+            wanted["name"],
+            wanted["vcpus"],
+            wanted["ram"],
+            wanted["disk"],
+            wanted.get("os-flavor-access:is_public", True),
+        )
+        for key in ("description", "swap", "OS-FLV-EXT-DATA:ephemeral"):
+            flavor[key] = wanted.get(key, flavor[key])
+        if wanted.get("id"):
+            del self.flavors[flavor["id"]]
+            flavor["id"] = wanted["id"]
+            self.flavors[flavor["id"]] = flavor
+        return {"flavor": _shown(flavor)}
+
+    @route("GET", "/flavors/{flavor}")
+    def show_flavor(self, query, flavor):
+        return {"flavor": _shown(found(self.flavors, flavor))}
+
+    @route("DELETE", "/flavors/{flavor}")
+    def delete_flavor(self, query, flavor):
+        found(self.flavors, flavor)
+        del self.flavors[flavor]
+        # Another flavor of that id is another one.
+        self.flavor_ids = {s: f for s, f in self.flavor_ids.items() if f != flavor}
+        return 202, None
+
+    @route("GET", "/flavors/{flavor}/os-extra_specs")
+    def list_extra_specs(self, query, flavor):
+        return {"extra_specs": found(self.flavors, flavor)["extra_specs"]}
+
+    @route("POST", "/flavors/{flavor}/os-extra_specs")
+    def add_extra_specs(self, query, flavor):
+        found(self.flavors, flavor)["extra_specs"] |= query.body["extra_specs"]
+        return query.body
+
+    @route("PUT", "/flavors/{flavor}/os-extra_specs/{key}")
+    def set_extra_spec(self, query, flavor, key):
+        found(self.flavors, flavor)["extra_specs"] |= query.body
+        return query.body
+
+    @route("DELETE", "/flavors/{flavor}/os-extra_specs/{key}")
+    def delete_extra_spec(self, query, flavor, key):
+        specs = found(self.flavors, flavor)["extra_specs"]
+        found(specs, unquote(key))
+        del specs[unquote(key)]
+        return None
+
+    @route("GET", "/flavors/{flavor}/os-flavor-access")
+    def list_access(self, query, flavor):
+        return self._access(flavor)
+
+    @route("POST", "/flavors/{flavor}/action")
+    def change_access(self, query, flavor):
+        projects = found(self.flavors, flavor)["access"]
+        ((action, body),) = query.body.items()
+        if action == "addTenantAccess":
+            if body["tenant"] in projects:
+                raise Failure(409, f"Flavor access already exists for project {body['tenant']}.")
+            projects.add(body["tenant"])
+        else:
+            if body["tenant"] not in projects:
+                raise Failure(404, f"Flavor access not found for {body['tenant']}.")
+            projects.remove(body["tenant"])
+        return self._access(flavor)
+
+    @route("GET", "/os-aggregates")
+    def list_aggregates(self, query):
+        return {"aggregates": list(self.aggregates.values())}
+
+    @route("POST", "/os-aggregates")
+    def create_aggregate(self, query):
+        wanted = query.body["aggregate"]
+        if any(a["name"] == wanted["name"] for a in self.aggregates.values()):
+            raise Failure(409, f"Aggregate {wanted['name']} already exists.")
+        zone = wanted.get("availability_zone")
+        aggregate = {
+            "id": next(self._ids),
+            "uuid": str(uuid.uuid4()),
+            "name": wanted["name"],
+            "availability_zone": zone,
+            "hosts": [],
+            "metadata": {"availability_zone": zone} if zone else {},
+        }
+        self.aggregates[str(aggregate["id"])] = aggregate
+        return {"aggregate": aggregate}
+
+    @route("PUT", "/os-aggregates/{aggregate}")
+    def update_aggregate(self, query, aggregate):
+        known, wanted = found(self.aggregates, aggregate), query.body["aggregate"]
+        if "availability_zone" in wanted:
+            self._check_zone(known, wanted["availability_zone"])
+        known |= wanted
+        if "availability_zone" in wanted:
+            known["metadata"]["availability_zone"] = wanted["availability_zone"]
+        return {"aggregate": known}
+
+    @route("DELETE", "/os-aggregates/{aggregate}")
+    def delete_aggregate(self, query, aggregate):
+        if found(self.aggregates, aggregate)["hosts"]:
+            raise Failure(400, f"Cannot remove aggregate {aggregate}: not empty.")
+        del self.aggregates[aggregate]
+        return None
+
+    @route("POST", "/os-aggregates/{aggregate}/action")
+    def act_on_aggregate(self, query, aggregate):
+        known = found(self.aggregates, aggregate)
+        ((action, body),) = query.body.items()
+        if action == "set_metadata":
+            if "availability_zone" in body["metadata"]:
+                self._check_zone(known, body["metadata"]["availability_zone"])
+            for key, value in body["metadata"].items():
+                known["metadata"][key] = value
+                if value is None:
+                    del known["metadata"][key]
+            known["availability_zone"] = known["metadata"].get("availability_zone")
+        elif action == "add_host":
+            if body["host"] not in {service["host"] for service in self.services}:
+                raise Failure(404, f"Compute host {body['host']} could not be found.")
+            if body["host"] in known["hosts"]:
+                raise Failure(409, f"Cannot add host {body['host']}: already in it.")
+            self._check_host(known, body["host"], added=True)
+            known["hosts"].append(body["host"])
+        else:
+            if body["host"] not in known["hosts"]:
+                raise Failure(404, f"Host {body['host']} not found.")
+            self._check_host(known, body["host"], added=False)
+            known["hosts"].remove(body["host"])
+        return {"aggregate": known}
+
+    @route("GET", "/os-quota-sets/{project}")
+    @route("GET", "/os-quota-sets/{project}/defaults")
+    def show_quotas(self, query, project):
+        return {"quota_set": {"id": project, **self.default_quotas, **self.quotas.get(project, {})}}
+
+    @route("PUT", "/os-quota-sets/{project}")
+    def set_quotas(self, query, project):
+        self.quotas[project] = self.quotas.get(project, {}) | query.body["quota_set"]
+        return self.show_quotas(query, project)
+
+    @route("DELETE", "/os-quota-sets/{project}")
+    def delete_quotas(self, query, project):
+        self.quotas.pop(project, None)
+        return 202, None
+
+    @route("GET", "/os-quota-class-sets/default")
+    def show_default_quotas(self, query):
+        return {"quota_class_set": {"id": "default", **self.default_quotas}}
+
+    @route("PUT", "/os-quota-class-sets/default")
+    def set_default_quotas(self, query):
+        self.default_quotas |= query.body["quota_class_set"]
+        return self.show_default_quotas(query)
+
+    def _check_zone(self, aggregate, zone):
+        """``is_safe_to_update_az`` in nova/compute/api.py."""
+        if not zone:
+            raise Failure(400, "Aggregate does not support empty named availability zone.")
+        if zone == aggregate["availability_zone"]:
+            return
+        for host in aggregate["hosts"]:
+            if self._zones(host, aggregate) - {zone}:
+                raise Failure(400, "One or more hosts already in availability zone(s).")
+            if self._has_servers(host):
+                raise Failure(400, "One or more hosts contain instances in this zone.")
+
+    def _check_host(self, aggregate, host, added):
+        """``ensure_no_instances_need_to_move_az_...`` in nova/compute/api.py."""
+        zone, others = aggregate["availability_zone"], self._zones(host, aggregate)
+        if added and zone and others - {zone}:
+            raise Failure(409, f"Host {host} is already in availability zone(s) {others}.")
+        if zone and others != {zone} and self._has_servers(host):
+            raise Failure(409, f"The availability zone of the instances on {host} would change.")
+
+    def _zones(self, host, but):
+        return {
+            one["availability_zone"]
+            for one in self.aggregates.values()
+            if one is not but and host in one["hosts"] and one["availability_zone"]
+        }
+
+    def _has_servers(self, host):
+        return any(s["OS-EXT-SRV-ATTR:host"] == host for s in self.servers.values())
+
+    def _access(self, flavor):
+        projects = sorted(found(self.flavors, flavor)["access"])
+        return {"flavor_access": [{"flavor_id": flavor, "tenant_id": p} for p in projects]}
+
+    def _page(self, name, members, query):
+        ids = [member["id"] for member in members]
+        marker = query.parameters.get("marker")
+        start = ids.index(marker) + 1 if marker else 0
+        limit = min(int(query.parameters.get("limit", self.page)), self.page)
+        body = {name: members[start : start + limit]}
+        if start + limit < len(members):
+            last = ids[start + limit - 1]
+            link = f"http://cloud/compute/v2.1/{name}/detail?marker={last}"
+            body[f"{name}_links"] = [{"rel": "next", "href": link}]
+        return body
+
+
+def _shown(flavor):
+    return {key: value for key, value in flavor.items() if key != "access"}

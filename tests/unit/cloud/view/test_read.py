@@ -1,0 +1,443 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole view, against a real Placement and stand-ins of Nova and Keystone."""
+
+import uuid
+
+import pytest
+from openstack import exceptions
+
+from nova_gpu_passthrough.cloud.view import read
+from nova_gpu_passthrough.cloud.view.model import CellUse, DeviceState
+from nova_gpu_passthrough.fleet.model import HostGroup, Mode
+from tests.unit.cloud import clouds
+from tests.unit.generate import builders
+
+GPUS = tuple(f"0000:{bus:02x}:00.0" for bus in range(0x20, 0x28))
+CLASS = "CUSTOM_GPU_H100_SXM"
+
+
+@pytest.fixture
+def hgx():
+    return clouds.fleet(builders.hgx("hgx1"))
+
+
+@pytest.fixture
+def two():
+    return clouds.fleet(builders.hgx("hgx1"), builders.hgx("hgx2"))
+
+
+def flavor(cloud, gpus=1, vcpus=2, ram=1024, **extra_specs):
+    specs = {"pci_passthrough__alias": f"h100-sxm:{gpus}"} if gpus else {}
+    return cloud.nova.add_flavor(f"gpu.{gpus}", vcpus, ram, **specs, **extra_specs)
+
+
+def states(host):
+    return {device.address: device.state for device in host.devices}
+
+
+def only(items):
+    (item,) = items
+    return item
+
+
+def test_an_empty_cloud(cloud):
+    view = read.read(cloud.connection())
+    assert view.hosts == view.flavors == view.homeless == view.notes == ()
+    assert view.taken_at.endswith("Z")
+
+
+def test_free_gpus_are_known_from_placement_alone(cloud, hgx):
+    providers = clouds.run_computes(cloud, hgx)
+    host = only(read.read(cloud.connection()).hosts)
+    assert (host.up, host.enabled, host.known, host.group) == (True, True, True, None)
+    assert host.provider == providers["hgx1", ""]
+    assert host.cells == host.numa == ()
+    assert [gpu.address for gpu in host.gpus] == list(GPUS)
+    first = host.gpus[0]
+    assert (first.model, first.numa_node, first.link_group) == ("H100-SXM", 0, ("nvs0",))
+    assert (first.resource_class, first.state) == (CLASS, DeviceState.FREE)
+    assert (first.resource.total, first.resource.free) == (1, 1)
+    assert "COMPUTE_MANAGED_PCI_DEVICE" in first.traits
+
+
+def test_a_fleet_tells_more(cloud, hgx):
+    clouds.run_computes(cloud, hgx)
+    host = read.read(cloud.connection(), hgx).hosts[0]
+    first = host.gpus[0]
+    assert first.link_group == ("nvs0", "q0", "p0")
+    assert (first.switch, first.card) == ("0000:10:00.0", "0000:20:00")
+    assert host.group == "gpus"
+    assert [cell.free_pinned_cpus for cell in host.cells] == [14 - 2, 14 - 2]
+    assert host.free_pinned.keys() == {0, 1}
+    assert len(host.cores) == 16
+    assert [cell.as_numa_cell() for cell in host.numa] == list(host.cells)
+
+
+def test_a_cloud_as_generated_needs_no_notes(cloud, hgx):
+    clouds.run_computes(cloud, hgx)
+    assert read.read(cloud.connection(), hgx).notes == ()
+
+
+def test_gpus_in_use_name_their_server(cloud, two):
+    providers = clouds.run_computes(cloud, two)
+    pair = flavor(cloud, 2)
+    server = clouds.boot(cloud, providers, "hgx1", GPUS[:2], pair)
+    view = read.read(cloud.connection(), two)
+    one, other = view.hosts
+    assert list(states(one).values()) == [DeviceState.IN_USE] * 2 + [DeviceState.FREE] * 6
+    assert one.gpus[0].consumers == one.gpus[1].consumers == (server["id"],)
+    assert one.gpus[0].note == ""
+    assert set(states(other).values()) == {DeviceState.FREE}
+    assert only(one.servers).flavor == "gpu.2"
+    assert (one.resources["VCPU"].used, one.resources["MEMORY_MB"].used) == (2, 1024)
+
+
+def test_guests_take_cpus_and_memory_of_their_nodes(cloud, hgx):
+    providers = clouds.run_computes(cloud, hgx)
+    numa = flavor(cloud, vcpus=4, ram=2048, hw__cpu_policy="dedicated", hw__numa_nodes=1)
+    empty = read.read(cloud.connection(), hgx).hosts[0]
+    pinned = sorted(empty.free_pinned[1])[:4]
+    cell = {
+        "vcpu_set": [0, 1, 2, 3],
+        "memory_mb": 2048,
+        "host_node": 1,
+        "cpu_pinning": {str(vcpu): cpu for vcpu, cpu in enumerate(pinned)},
+        "siblings": [],
+    }
+    clouds.boot(cloud, providers, "hgx1", GPUS[4:5], numa, cells=[cell])
+    host = read.read(cloud.connection(), hgx).hosts[0]
+    assert only(host.servers).cells == (CellUse(1, 2048, 4, frozenset(pinned)),)
+    assert host.free_pinned[0] == empty.free_pinned[0]
+    assert host.free_pinned[1] == empty.free_pinned[1] - set(pinned)
+    assert host.cells[0] == empty.cells[0]
+    assert host.cells[1].free_pinned_cpus == empty.cells[1].free_pinned_cpus - 4
+    assert host.cells[1].free_memory_mib == empty.cells[1].free_memory_mib - 2048
+
+
+def test_a_server_on_a_volume_may_have_numa_nodes_by_its_image(cloud, hgx):
+    providers = clouds.run_computes(cloud, hgx)
+    cell = {"vcpu_set": [0], "memory_mb": 512, "host_node": 0, "cpu_pinning": {}}
+    clouds.boot(cloud, providers, "hgx1", (), flavor(cloud, 0), cells=[cell], image="")
+    clouds.boot(cloud, providers, "hgx1", (), flavor(cloud, 0), cells=[cell])
+    from_volume, from_image = only(read.read(cloud.connection(), hgx).hosts).servers
+    assert from_volume.cells == (CellUse(0, 512, 1),)
+    assert from_volume.image_properties is None
+    assert from_image.cells == ()
+
+
+def test_reserved_devices_tell_why(cloud, hgx):
+    providers = clouds.run_computes(cloud, hgx)
+    reserved = {CLASS: {"total": 1, "max_unit": 1, "reserved": 1}}
+    for address in GPUS[:2]:
+        cloud.placement.set_inventories(providers["hgx1", address], reserved)
+    traits = cloud.placement.call("GET", f"/resource_providers/{providers['hgx1', GPUS[1]]}/traits")
+    once = [*traits["traits"], "HW_PCI_ONE_TIME_USE"]
+    cloud.placement.set_traits(providers["hgx1", GPUS[1]], once)
+    by_hand, uncleaned = read.read(cloud.connection(), hgx).hosts[0].gpus[:2]
+    assert by_hand.state is uncleaned.state is DeviceState.RESERVED
+    assert by_hand.note.startswith("reserved by hand")
+    assert "clean it" in uncleaned.note
+    assert providers["hgx1", GPUS[1]] in uncleaned.note
+    assert (uncleaned.resource.total, uncleaned.resource.reserved) == (1, 1)
+
+
+def test_a_one_time_use_device_in_use_is_in_use(cloud, hgx):
+    providers = clouds.run_computes(cloud, hgx)
+    clouds.boot(cloud, providers, "hgx1", GPUS[:1], flavor(cloud))
+    inventory = {CLASS: {"total": 1, "max_unit": 1, "reserved": 1}}
+    cloud.placement.set_inventories(providers["hgx1", GPUS[0]], inventory)
+    first = read.read(cloud.connection(), hgx).hosts[0].gpus[0]
+    assert (first.state, first.note) == (DeviceState.IN_USE, "")
+
+
+def test_devices_of_nobody_are_stuck(cloud, hgx):
+    providers = clouds.run_computes(cloud, hgx)
+    nobody = str(uuid.uuid4())
+    clouds.hold(cloud, providers, "hgx1", GPUS[:1], nobody)
+    first = read.read(cloud.connection(), hgx).hosts[0].gpus[0]
+    assert (first.state, first.consumers) == (DeviceState.STUCK, (nobody,))
+    assert f"{nobody}, which is no server" in first.note
+
+
+def test_devices_of_a_server_that_is_elsewhere_are_stuck(cloud, two):
+    providers = clouds.run_computes(cloud, two)
+    server = cloud.nova.add_server("evacuated", "hgx2", flavor(cloud))
+    clouds.hold(cloud, providers, "hgx1", GPUS[:1], server["id"])
+    first = read.read(cloud.connection(), two).hosts[0].gpus[0]
+    assert first.state is DeviceState.STUCK
+    assert "server evacuated" in first.note
+    assert "is on hgx2 (ACTIVE)" in first.note
+
+
+@pytest.mark.parametrize(
+    "server",
+    [{"status": "RESIZE"}, {"status": "VERIFY_RESIZE"}, {"OS-EXT-STS:task_state": "migrating"}],
+)
+def test_devices_of_a_server_on_its_way_are_in_use(cloud, two, server):
+    providers = clouds.run_computes(cloud, two)
+    moving = cloud.nova.add_server("moving", "hgx2", flavor(cloud), **server)
+    clouds.hold(cloud, providers, "hgx1", GPUS[:1], moving["id"])
+    view = read.read(cloud.connection(), two)
+    assert view.hosts[0].gpus[0].state is DeviceState.IN_USE
+    assert only(view.notes).startswith("hgx1: servers on their way to or from it hold CPUs")
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "word"),
+    [
+        ("finished", DeviceState.IN_USE, "held for server moved until"),
+        ("confirmed", DeviceState.STUCK, "has ended"),
+    ],
+)
+def test_devices_of_a_move(cloud, two, status, state, word):
+    providers = clouds.run_computes(cloud, two)
+    moved = cloud.nova.add_server("moved", "hgx2", flavor(cloud), status="VERIFY_RESIZE")
+    clouds.hold(cloud, providers, "hgx2", GPUS[:1], moved["id"])
+    move = str(uuid.uuid4())
+    cloud.nova.migrations.append(
+        {
+            "uuid": move,
+            "instance_uuid": moved["id"],
+            "status": status,
+            "source_compute": "hgx1",
+            "dest_compute": "hgx2",
+        }
+    )
+    clouds.hold(cloud, providers, "hgx1", GPUS[:1], move, kind="MIGRATION")
+    first = read.read(cloud.connection(), two).hosts[0].gpus[0]
+    assert first.state is state
+    assert word in first.note
+
+
+def test_a_server_that_holds_more_than_it_asked_for(cloud, hgx):
+    providers = clouds.run_computes(cloud, hgx)
+    clouds.boot(cloud, providers, "hgx1", GPUS[:2], flavor(cloud, 1), name="moved")
+    first = read.read(cloud.connection(), hgx).hosts[0].gpus[0]
+    assert first.state is DeviceState.IN_USE
+    assert "server moved holds 2 devices of this host and its flavor asks for 1" in first.note
+
+
+def test_a_device_that_was_freed_while_the_cloud_was_read_is_not_stuck(cloud, hgx):
+    providers = clouds.run_computes(cloud, hgx)
+    server = clouds.boot(cloud, providers, "hgx1", GPUS[:1], flavor(cloud))
+    # Nova no longer knows it, and Placement forgets it right after.
+    del cloud.nova.servers[server["id"]]
+    consumer = rf"GET /placement/allocations/{server['id']}"
+    cloud.fail(consumer, 200, {"allocations": {}})
+    first = read.read(cloud.connection(), hgx).hosts[0].gpus[0]
+    assert first.state is DeviceState.IN_USE
+    assert first.consumers == ()
+
+
+def test_what_only_the_inventory_has_is_missing(cloud, hgx):
+    providers = clouds.run_computes(cloud, hgx)
+    cloud.placement.call("DELETE", f"/resource_providers/{providers['hgx1', GPUS[3]]}")
+    host = read.read(cloud.connection(), hgx).hosts[0]
+    gone = host.gpus[3]
+    assert (gone.address, gone.state, gone.provider) == (GPUS[3], DeviceState.MISSING, None)
+    assert (gone.model, gone.resource_class, gone.numa_node) == ("H100-SXM", CLASS, 0)
+    assert "device_spec" in gone.note
+
+
+def test_a_host_without_pci_in_placement_misses_all(cloud, two):
+    root = cloud.placement.add_host("hgx1")
+    cloud.nova.add_compute("hgx1", root)
+    view = read.read(cloud.connection(), two)
+    one, other = view.hosts
+    assert set(states(one).values()) == {DeviceState.MISSING}
+    assert "report_in_placement" in one.gpus[0].note
+    assert (one.known, other.known) == (True, False)
+    assert other.provider is None
+    assert any(note.startswith("hgx2: Nova has no compute node") for note in view.notes)
+
+
+def test_a_compute_node_without_provider_is_told(cloud, hgx):
+    clouds.run_computes(cloud, hgx)
+    cloud.nova.hypervisors.pop()
+    view = read.read(cloud.connection(), hgx)
+    assert only(view.hosts).provider is None
+    assert any("hgx1: Placement has no resource provider" in note for note in view.notes)
+
+
+def test_providers_of_a_compute_node_that_is_no_more(cloud, hgx):
+    clouds.run_computes(cloud, hgx)
+    cloud.nova.services.clear()
+    cloud.nova.hypervisors.clear()
+    view = read.read(cloud.connection())
+    assert [host.name for host in view.hosts] == ["hgx1"]
+    assert not any(host.known or host.up for host in view.hosts)
+
+
+def test_down_and_disabled_hosts(cloud, two):
+    clouds.run_computes(cloud, two)
+    cloud.nova.services[0] |= {"state": "down"}
+    cloud.nova.services[1] |= {"status": "disabled", "disabled_reason": "being mended"}
+    one, other = read.read(cloud.connection()).hosts
+    assert (one.up, one.enabled) == (False, True)
+    assert (other.up, other.enabled, other.disabled_reason) == (True, False, "being mended")
+
+
+def test_aggregates_and_zones(cloud, two):
+    clouds.run_computes(cloud, two)
+    cloud.nova.aggregates["1"] = {
+        "id": 1,
+        "name": "gpu-h100",
+        "hosts": ["hgx1"],
+        "metadata": {"gpu": "true"},
+    }
+    one, other = read.read(cloud.connection()).hosts
+    assert one.aggregates == {"gpu-h100": {"gpu": "true"}}
+    assert other.aggregates == {}
+    assert one.availability_zone == "nova"
+
+
+def test_a_host_that_nova_and_libvirt_name_differently(cloud):
+    resolved = clouds.fleet(builders.hgx("hgx1.example.org"))
+    clouds.run_computes(cloud, resolved)
+    cloud.nova.services[0]["host"] = "hgx1"
+    cloud.nova.hypervisors[0]["service"]["host"] = "hgx1"
+    host = only(read.read(cloud.connection(), resolved).hosts)
+    assert host.name == "hgx1.example.org"
+    assert set(states(host).values()) == {DeviceState.FREE}
+
+
+def test_companions_and_nics_are_no_gpus(cloud):
+    resolved = clouds.fleet(builders.l40s("l40s1", count=2))
+    clouds.run_computes(cloud, resolved)
+    for fleet in (None, resolved):
+        host = only(read.read(cloud.connection(), fleet).hosts)
+        assert [device.model for device in host.devices] == ["L40S", None, "L40S", None]
+        assert len(host.gpus) == 2
+
+
+def test_hosts_with_other_pci_devices_only_are_left_out(cloud):
+    root = cloud.placement.add_host("nvme1")
+    cloud.nova.add_compute("nvme1", root)
+    cloud.placement.add_device(root, "nvme1_0000:01:00.0", "CUSTOM_NVME")
+    assert read.read(cloud.connection()).hosts == ()
+    assert not cloud.asked("allocation_candidates")
+
+
+def test_gpus_without_traits_are_known_by_the_class_that_nova_gave_them(cloud):
+    root = cloud.placement.add_host("gpu1")
+    cloud.nova.add_compute("gpu1", root)
+    cloud.placement.add_device(root, "gpu1_0000:01:00.0", "CUSTOM_PCI_10DE_2330")
+    cloud.placement.add_device(root, "gpu1_0000:02:00.0", "CUSTOM_PCI_8086_1563")
+    host = only(read.read(cloud.connection()).hosts)
+    assert [device.model for device in host.devices] == ["H100-SXM", None]
+
+
+def test_vfs_of_one_pf_are_one_device_with_several_units(cloud):
+    resolved = clouds.fleet(builders.with_vfs("vf1"))
+    root = cloud.placement.add_host("vf1")
+    cloud.nova.add_compute("vf1", root)
+    name = "CUSTOM_GPU_MI300X_VF"
+    traits = ["CUSTOM_GPU_MODEL_MI300X_VF", "CUSTOM_GPU_NUMA_0"]
+    key = cloud.placement.add_device(root, "vf1_0000:51:00.0", name, traits, total=2)
+    flavor_ = cloud.nova.add_flavor("vf", pci_passthrough__alias="mi300x-vf:1")
+    server = cloud.nova.add_server("one", "vf1", flavor_)
+    cloud.placement.allocate(server["id"], {key: {name: 1}, root: {"MEMORY_MB": 1}})
+    device = only(only(read.read(cloud.connection(), resolved).hosts).devices)
+    assert (device.address, device.model) == ("0000:51:00.0", "MI300X-VF")
+    assert device.state is DeviceState.FREE
+    assert (device.resource.total, device.resource.used, device.resource.free) == (2, 1, 1)
+    assert device.link_group == ()
+
+
+def test_a_host_that_has_nothing_left(cloud, hgx):
+    """Placement then lists no candidates, and every provider is asked."""
+    providers = clouds.run_computes(cloud, hgx)
+    root = providers["hgx1", ""]
+    inventories = cloud.placement.call("GET", f"/resource_providers/{root}/inventories")
+    everything = {
+        name: int((entry["total"] - entry["reserved"]) * entry["allocation_ratio"])
+        for name, entry in inventories["inventories"].items()
+    }
+    server = cloud.nova.add_server("big", "hgx1", flavor(cloud, 8))
+    cloud.placement.allocate(
+        server["id"], {root: everything, **{providers["hgx1", a]: {CLASS: 1} for a in GPUS}}
+    )
+    host = read.read(cloud.connection(), hgx).hosts[0]
+    assert set(states(host).values()) == {DeviceState.IN_USE}
+    assert {resource.free for resource in host.resources.values()} == {0}
+    assert all(gpu.traits for gpu in host.gpus)
+
+
+def test_fleets_with_vgpus_miss_nothing_and_show_their_providers(cloud):
+    group = HostGroup("vgpus", ("*.yaml",), Mode.VGPU)
+    resolved = clouds.fleet(builders.l40s("l40s1", count=2), group=group)
+    root = cloud.placement.add_host("l40s1")
+    cloud.nova.add_compute("l40s1", root)
+    inventory = {"VGPU": {"total": 4, "max_unit": 1}}
+    cloud.placement.add_provider("l40s1_pci_0000_41_00_0", inventory, parent=root)
+    host = only(read.read(cloud.connection(), resolved).hosts)
+    device = only(host.devices)
+    assert (device.address, device.model, device.resource_class) == ("0000:41:00.0", "L40S", "VGPU")
+    assert (device.resource.total, device.state) == (4, DeviceState.FREE)
+
+
+def test_flavors_with_access(cloud):
+    cloud.nova.add_flavor("b", 2, 2048, 10, hw__numa_nodes=1)
+    cloud.nova.add_flavor("a", public=False, access=["p2", "p1"])
+    a, b = read.read(cloud.connection()).flavors
+    assert (a.name, a.public, a.projects) == ("a", False, ("p1", "p2"))
+    assert (b.vcpus, b.ram_mib, b.disk_gib, b.projects) == (2, 2048, 10, None)
+    assert b.extra_specs == {"hw:numa_nodes": "1"}
+
+
+def test_servers_on_no_host(cloud, hgx):
+    clouds.run_computes(cloud, hgx)
+    failed = cloud.nova.add_server("failed", None, flavor(cloud), status="ERROR")
+    cloud.nova.add_server("failed-there", "hgx1", flavor(cloud), status="ERROR")
+    new = cloud.nova.add_server("new", None, flavor(cloud), status="BUILD")
+    homeless = read.read(cloud.connection()).homeless
+    assert {server.id for server in homeless} == {failed["id"], new["id"]}
+
+
+def test_without_servers_less_is_asked_and_nobody_is_judged(cloud, hgx):
+    providers = clouds.run_computes(cloud, hgx)
+    clouds.hold(cloud, providers, "hgx1", GPUS[:1], str(uuid.uuid4()))
+    view = read.read(cloud.connection(), hgx, servers=False)
+    assert view.hosts[0].gpus[0].state is DeviceState.IN_USE
+    assert not cloud.asked("/servers")
+
+
+def test_a_nova_conf_that_is_not_as_generated_is_told(cloud, hgx):
+    clouds.run_computes(cloud, hgx, pcpus=4, memory=100_000)
+    notes = read.read(cloud.connection(), hgx).notes
+    assert any(note.startswith("hgx1: 4 PCPU in Placement, 24 by inventory") for note in notes)
+    assert any("hgx1: 100000 MiB of memory in Placement" in note for note in notes)
+
+
+def test_isolated_emulator_threads_are_told(cloud, hgx):
+    providers = clouds.run_computes(cloud, hgx)
+    isolated = flavor(cloud, hw__emulator_threads_policy="isolate", hw__cpu_policy="dedicated")
+    clouds.boot(cloud, providers, "hgx1", GPUS[:1], isolated)
+    (note,) = read.read(cloud.connection(), hgx).notes
+    assert note.startswith("hgx1: servers with hw:emulator_threads_policy=isolate")
+
+
+@pytest.mark.parametrize(("hosts", "gpus"), [(1, 8), (3, 2)])
+def test_the_number_of_requests(cloud, hosts, gpus):
+    """A dozen for the cloud, three for each host, one for each server with devices."""
+    inventories = [builders.hgx(f"hgx{number}") for number in range(hosts)]
+    resolved = clouds.fleet(*inventories)
+    providers = clouds.run_computes(cloud, resolved)
+    for number in range(hosts):
+        clouds.boot(cloud, providers, f"hgx{number}", GPUS[:gpus], flavor(cloud, gpus))
+    read.read(cloud.connection(), resolved)
+    assert len(cloud.asked()) <= 12 + 4 * hosts
+
+
+def test_what_nova_refuses_is_raised(cloud, hgx):
+    clouds.run_computes(cloud, hgx)
+    cloud.fail("GET .*os-hypervisors", 403, {"forbidden": {"code": 403, "message": "no"}})
+    with pytest.raises(exceptions.ForbiddenException):
+        read.read(cloud.connection())
+
+
+def test_whoever_waits_gets_to_know_how_far_it_is(cloud, two):
+    clouds.run_computes(cloud, two)
+    told = []
+    read.read(cloud.connection(), two, tell=lambda *what: told.append(what))
+    assert ("compute nodes in Placement", 2, 2) in told
