@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-gpu metrics``."""
+
+import os
+import signal
+import socket
+import threading
+import urllib.request
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from nova_gpu_passthrough.cli import metrics
+from nova_gpu_passthrough.cloud.report import snapshot
+from nova_gpu_passthrough.errors import UserError
+from tests.unit.cloud.report import fleets
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """A cloud that nobody asks anything."""
+    for name in list(os.environ):
+        if name.startswith(("OS_", "NOVA_GPU_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", "/nonexistent/clouds.yaml")
+    monkeypatch.setenv("OS_AUTH_URL", "http://cloud/identity/v3")
+
+
+@pytest.fixture
+def cloud(monkeypatch):
+    """What reading the cloud gives, or raises, or does, in turn; the last one again and again."""
+    results = [fleets.four()]
+
+    def take(connection, resolved=None, tell=None, names=True):
+        assert not names
+        found = results.pop(0) if len(results) > 1 else results[0]
+        if callable(found):
+            found = found()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(snapshot, "take", take)
+    return results
+
+
+def _values(text):
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_metrics_are_printed(nova_gpu, cloud):
+    status, out, err = nova_gpu("metrics")
+    assert (status, err) == (0, "")
+    values = _values(out)
+    assert values["nova_gpu_host_up", ("host", "gpu01")] == 1
+    assert values["nova_gpu_read_success",] == 1
+    assert "nova_gpu_device_state{" in out
+
+
+def test_devices_can_be_left_out(nova_gpu, cloud):
+    _, out, _ = nova_gpu("metrics", "--no-devices")
+    assert "nova_gpu_devices{" in out
+    assert "nova_gpu_device_state" not in out
+
+
+def test_a_textfile_is_replaced_as_a_whole(nova_gpu, cloud, tmp_path):
+    path = tmp_path / "gpu.prom"
+    path.write_text("old")
+    with path.open() as old:
+        assert nova_gpu("metrics", "--textfile", path) == (0, "", "")
+        # Who reads it just now is not disturbed.
+        assert old.read() == "old"
+    assert _values(path.read_text())["nova_gpu_host_up", ("host", "gpu01")] == 1
+    assert path.read_text().endswith("\n")
+    assert os.listdir(tmp_path) == ["gpu.prom"]
+
+
+def test_a_textfile_is_left_as_it_is_if_the_cloud_cannot_be_read(nova_gpu, cloud, tmp_path):
+    cloud[:] = [UserError("Nova is not there")]
+    path = tmp_path / "gpu.prom"
+    path.write_text("old")
+    assert nova_gpu("metrics", "--textfile", path) == (2, "", "Nova is not there\n")
+    assert path.read_text() == "old"
+
+
+def test_a_textfile_that_cannot_be_written(nova_gpu, cloud, tmp_path):
+    path = tmp_path / "none" / "gpu.prom"
+    status, out, err = nova_gpu("metrics", "--textfile", path)
+    assert (status, out) == (2, "")
+    assert err == f"{path}: No such file or directory; it was not written\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--textfile", "gpu.txt"), "does not end in .prom"),
+        (("--listen", "9838"), "expected ADDRESS:PORT"),
+        (("--listen", ":9838"), "expected ADDRESS:PORT"),
+        (("--listen", "127.0.0.1:x"), "expected ADDRESS:PORT"),
+        (("--listen", "127.0.0.1:70000"), "expected ADDRESS:PORT"),
+        (("--listen", "::1:9838"), "expected an IPv6 address in brackets"),
+        (("--interval", "0"), "expected 1 to 86400 seconds"),
+        (("--interval", "nan"), "expected 1 to 86400 seconds"),
+        (("--interval", "x"), "invalid _seconds value"),
+        (("--listen", "127.0.0.1:1", "--textfile", "a.prom"), "not allowed with"),
+    ],
+)
+def test_bad_arguments(nova_gpu, cloud, arguments, words):
+    status, out, err = nova_gpu("metrics", *arguments)
+    assert (status, out) == (2, "")
+    assert words in err
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("127.0.0.1:9838", ("127.0.0.1", 9838)), ("[::1]:0", ("::1", 0)), ("host:1", ("host", 1))],
+)
+def test_addresses(text, found):
+    assert metrics._address(text) == found
+    assert metrics._url(*found) == f"http://{text}/metrics"
+
+
+def test_an_address_that_is_taken(nova_gpu, cloud):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, _, err = nova_gpu("metrics", "--listen", f"127.0.0.1:{port}")
+    assert status == 2
+    assert err == (
+        f"cannot listen at 127.0.0.1:{port}: Address already in use; name another ADDRESS:PORT\n"
+    )
+
+
+def test_a_fleet_file_that_cannot_be_read_ends_it_before_it_serves(nova_gpu, cloud, tmp_path):
+    path = tmp_path / "fleet.yaml"
+    status, _, err = nova_gpu("metrics", "--listen", "127.0.0.1:0", "--fleet", path)
+    assert status == 2
+    assert str(path) in err
+    assert "serving" not in err
+
+
+@pytest.fixture
+def served(nova_gpu, cloud, monkeypatch):
+    """Serve through readings of the cloud; in the last a scrape is made and a signal comes."""
+
+    def run(*readings, number=signal.SIGTERM):
+        scraped = []
+        told = []
+        monkeypatch.setattr(metrics.time, "sleep", lambda seconds: told.append(seconds))
+        monkeypatch.setattr(
+            metrics.Metrics,
+            "tell",
+            lambda self, notes: told.extend(notes),
+        )
+
+        def last():
+            url = next(text for text in told if str(text).startswith("serving")).split()[-1]
+            with urllib.request.urlopen(url, timeout=30) as answer:
+                scraped.append(answer.read().decode())
+            signal.raise_signal(number)
+            raise AssertionError("the signal did not come")
+
+        cloud[:] = [*readings, last]
+        before, threads = signal.getsignal(signal.SIGTERM), threading.active_count()
+        status, out, err = nova_gpu("metrics", "--listen", "127.0.0.1:0", "--interval", "7")
+        assert signal.getsignal(signal.SIGTERM) is before
+        assert threading.active_count() == threads
+        assert (status, out) == (0, "")
+        return scraped[0], told[1:], err
+
+    return run
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_a_signal_comes(served, number):
+    text, told, err = served(fleets.four(), number=number)
+    assert _values(text)["nova_gpu_host_up", ("host", "gpu02")] == 1
+    assert "process_resident_memory_bytes" in text
+    # It waits between readings.
+    assert told == [7.0]
+    assert err == ""
+
+
+def test_while_the_cloud_cannot_be_read_the_last_reading_is_served(served):
+    text, told, err = served(
+        fleets.four(), UserError("Nova is not there"), UserError("Nova is not there")
+    )
+    values = _values(text)
+    assert values["nova_gpu_host_up", ("host", "gpu02")] == 1
+    assert values["nova_gpu_read_success",] == 0
+    assert values["nova_gpu_reads_total", ("result", "failure")] == 2
+    # Said once, not at every reading.
+    assert err == "the cloud could not be read: Nova is not there\n"
+    assert told == [7.0, 7.0, 7.0]
+
+
+def test_a_cloud_that_is_not_there_at_first_is_waited_for(served):
+    text, told, err = served(
+        UserError("Nova is not there"), UserError("nor Placement"), fleets.one()
+    )
+    values = _values(text)
+    assert values["nova_gpu_host_up", ("host", "gpu01")] == 1
+    assert values["nova_gpu_read_success",] == 1
+    assert err.splitlines() == [
+        "the cloud could not be read: Nova is not there",
+        "the cloud could not be read: nor Placement",
+    ]
+    assert told == [7.0, 7.0, "the cloud can be read again", 7.0]
+
+
+def test_what_nobody_expected_does_not_end_it(served):
+    text, _, err = served(KeyError("links"), fleets.one())
+    assert _values(text)["nova_gpu_reads_total", ("result", "failure")] == 1
+    assert err.startswith("the cloud could not be read: KeyError: 'links' (add --debug")
