@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-gpu capacity`` against a stand-in of a cloud."""
+
+import json
+
+import pytest
+
+from nova_gpu_passthrough.inventory import store
+from tests.unit.cli.clouds import cloud as cloud
+from tests.unit.cli.clouds import named as named
+from tests.unit.cloud import clouds
+from tests.unit.generate import builders
+
+FLEET = """\
+schema: nova-gpu-passthrough/fleet
+version: 1
+name: test
+groups:
+  - name: gpus
+    inventories: ["*.yaml"]
+"""
+PINNED = {
+    "hw__cpu_policy": "dedicated",
+    "hw__numa_nodes": "1",
+    "hw__pci_numa_affinity_policy": "required",
+}
+GPUS = [f"0000:{bus:02x}:00.0" for bus in range(0x41, 0x45)]
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    """A fleet file of two hosts with four L40S each."""
+    folder = tmp_path / "fleet"
+    folder.mkdir()
+    for host in ("l40s1", "l40s2"):
+        text = store.dump(builders.l40s(host, audio=False), "test")
+        (folder / f"{host}.yaml").write_text(text)
+    file = tmp_path / "fleet" / "fleet.yml"
+    file.write_text(FLEET)
+    return file
+
+
+@pytest.fixture
+def hosts(named):
+    """The hosts' providers, and two flavors; a server has two GPUs of the first."""
+    inventories = [builders.l40s(host, audio=False) for host in ("l40s1", "l40s2")]
+    providers = clouds.run_computes(named, clouds.fleet(*inventories))
+    named.nova.add_flavor("gpu.1", 2, 1024, pci_passthrough__alias="l40s:1", **PINNED)
+    two = named.nova.add_flavor("gpu.2", 4, 2048, pci_passthrough__alias="l40s:2", **PINNED)
+    named.nova.add_flavor("cpu", 2, 1024)
+    cell = {
+        "host_node": 0,
+        "memory_mb": 2048,
+        "vcpu_set": [0, 1, 2, 3],
+        "cpu_pinning": {"0": 2, "1": 3, "2": 4, "3": 5},
+    }
+    clouds.boot(named, providers, "l40s1", GPUS[:2], two, "train", [cell])
+    return providers
+
+
+@pytest.fixture
+def run(nova_gpu, fleet, hosts):
+    def run(*arguments, formatter="json"):
+        options = ("--os-cloud", "test", "capacity", "--fleet", str(fleet))
+        status, out, err = nova_gpu(*options, "-f", formatter, *arguments)
+        return status, json.loads(out) if formatter == "json" and not status else out, err
+
+    return run
+
+
+def test_servers_that_fit_are_counted(run):
+    status, rows, err = run()
+    assert (status, err) == (0, "")
+    taken = {row.pop("Taken At") for row in rows}
+    assert len(taken) == 1
+    assert rows == [
+        {
+            "Flavor": "gpu.1",
+            "GPUs": 1,
+            "Model": "L40S",
+            "Servers": 6,
+            "Hosts": 2,
+            "Limited By": "gpus",
+            "Exact": True,
+        },
+        {
+            "Flavor": "gpu.2",
+            "GPUs": 2,
+            "Model": "L40S",
+            "Servers": 3,
+            "Hosts": 2,
+            "Limited By": "gpus",
+            "Exact": True,
+        },
+    ]
+
+
+def test_people_are_not_told_the_time(run):
+    _, out, _ = run(formatter="table")
+    assert "| gpu.1  |    1 | L40S  |       6 |     2 | gpus       | True  |" in out
+    assert "Taken At" not in out
+
+
+def test_by_host_with_the_limit_of_each(run):
+    _, rows, _ = run("--by-host", "gpu.2")
+    assert [(row["Host"], row["Servers"], row["Limited By"]) for row in rows] == [
+        ("l40s1", 1, "gpus"),
+        ("l40s2", 2, "gpus"),
+    ]
+    assert rows[0]["Detail"] == "CUSTOM_GPU_L40S: 2 wanted, 0 free, 4 in use"
+
+
+def test_a_flavor_by_its_id(run, named):
+    (key,) = (key for key, flavor in named.nova.flavors.items() if flavor["name"] == "gpu.2")
+    assert [row["Flavor"] for row in run(key)[1]] == ["gpu.2"]
+
+
+def test_nothing_is_stranded(run):
+    assert run("--stranded")[1] == []
+
+
+def test_stranded_gpus_with_their_cause(run, named, hosts):
+    named.nova.flavors.clear()
+    named.nova.add_flavor("large", 100, 1024, pci_passthrough__alias="l40s:1", **PINNED)
+    _, rows, _ = run("--stranded")
+    assert len(rows) == 6
+    first = rows[0]
+    assert (first["Host"], first["Address"], first["Model"]) == ("l40s1", GPUS[2], "L40S")
+    assert (first["Cause"], first["Flavor"]) == ("vcpus", "large")
+    assert first["Detail"].startswith("PCPU: 100 wanted, ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("gpu1",), "no flavor gpu1; near: gpu.1, gpu.2"),
+        (("nothing",), "no flavor nothing; GPU flavors: gpu.1, gpu.2"),
+        (("cpu",), "flavor cpu asks for no GPUs by an alias of the fleet"),
+        (("--stranded", "gpu.1"), "--stranded is about all flavors"),
+    ],
+)
+def test_what_makes_no_sense(run, arguments, words):
+    status, _, err = run(*arguments)
+    assert status == 2
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_a_fleet_must_be_named(nova_gpu, hosts):
+    status, _, err = nova_gpu("--os-cloud", "test", "capacity")
+    assert status == 2
+    assert "--fleet" in err
+
+
+def test_what_is_not_sure_is_told(run, named):
+    named.nova.add_flavor("odd", pci_passthrough__alias="b200:1")
+    named.nova.add_flavor("pmem", 2, pci_passthrough__alias="l40s:1", hw__pmem="1")
+    _, rows, err = run()
+    assert "flavor odd is left out: pci_passthrough:alias names b200" in err
+    assert "flavor pmem: extra spec hw:pmem is not looked at" in err
+    assert {row["Flavor"]: row["Exact"] for row in rows} == {
+        "gpu.1": True,
+        "gpu.2": True,
+        "pmem": False,
+    }

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-gpu explain`` against a stand-in of a cloud."""
+
+import json
+
+import pytest
+
+from tests.unit.cli.clouds import cloud as cloud
+from tests.unit.cli.clouds import named as named
+from tests.unit.cli.test_capacity import GPUS
+from tests.unit.cli.test_capacity import fleet as fleet
+from tests.unit.cli.test_capacity import hosts as hosts
+
+
+@pytest.fixture
+def run(nova_gpu, fleet, hosts):
+    def run(*arguments):
+        options = ("--os-cloud", "test", "explain", "--fleet", str(fleet), "-f", "json")
+        status, out, err = nova_gpu(*options, *arguments)
+        return status, json.loads(out) if not status else None, err
+
+    return run
+
+
+def test_a_flavor(run):
+    status, rows, err = run("gpu.2")
+    assert status == 0
+    assert [(row["Host"], row["Answer"]) for row in rows] == [("l40s1", "fits"), ("l40s2", "fits")]
+    assert f"with {GPUS[2]} {GPUS[3]} on NUMA node 1" in rows[0]["Detail"]
+    assert rows[0]["Weight"] > rows[1]["Weight"]
+    first, last = err.splitlines()
+    assert first.startswith("Flavor gpu.2 (GPU request l40s:2): 2 of 2 hosts take such a server")
+    assert last == "nova-scheduler would log: GPU request l40s:2: 2 of 2 hosts fit"
+
+
+def test_a_server_on_a_host(run):
+    _, rows, err = run("train")
+    assert [(row["Host"], row["Answer"]) for row in rows] == [("l40s1", "here"), ("l40s2", "fits")]
+    assert rows[0]["Detail"].startswith(f"has {GPUS[0]} {GPUS[1]} on NUMA node 0")
+    assert "is ACTIVE on l40s1" in err
+
+
+def test_a_server_in_error(run, named):
+    flavor = named.nova.add_flavor("large", 100, 1024, pci_passthrough__alias="l40s:1")
+    fault = {"created": "2026-01-01T00:00:00Z", "message": "No valid host was found. "}
+    named.nova.add_server("failed", None, flavor, status="ERROR", fault=fault)
+    status, rows, err = run("failed")
+    # Whatever the answer, there is one.
+    assert status == 0
+    assert {(row["Answer"], row["Constraint"], row["Cause"]) for row in rows} == {
+        ("refused", "Placement: vcpus", "vcpus")
+    }
+    assert rows[0]["Detail"].startswith("VCPU: 100 wanted, ")
+    assert "is ERROR on no host: No valid host was found (since 2026-01-01T00:00:00Z)" in err
+    assert "as they are now" in err
+
+
+def test_an_unknown_name(run):
+    status, _, err = run("trian")
+    assert (status, err) == (2, "no server or flavor trian; near: train\n")
+
+
+def test_a_name_of_both(run, named):
+    named.nova.add_flavor("train")
+    assert run("train")[0] == 2
+    assert run("train", "--server")[1][0]["Answer"] == "here"
+    assert run("train", "--flavor")[1][0]["Answer"] == "fits"
+
+
+def test_the_table_has_four_columns(nova_gpu, fleet, hosts):
+    _, out, _ = nova_gpu("--os-cloud", "test", "explain", "--fleet", str(fleet), "gpu.1")
+    heading = out.splitlines()[1]
+    assert [word.strip() for word in heading.strip("|").split("|")] == [
+        "Host",
+        "Answer",
+        "Constraint",
+        "Detail",
+    ]
