@@ -116,6 +116,15 @@ def placement(
                     f"{_LEAST_CANDIDATES}; more, if you have more compute nodes.",
                 ),
                 option("allocation_candidates_generation_strategy", "breadth-first"),
+                # What the first try wrote is still in its transaction (_set_allocations and
+                # replace_all in placement/objects/allocation.py).
+                option(
+                    "allocation_conflict_retry_count",
+                    1,
+                    "Nova tries again by itself. Placement's own retry takes what its first try "
+                    "wrote for usage that was there before, and may so give one GPU to two "
+                    "servers, of which the compute node refuses one.",
+                ),
             ),
         ),
         Section("workarounds", (option("optimize_for_wide_provider_trees", True),)),

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``lint`` and ``drift`` as programs: options, output, exit status."""
+
+import csv
+import io
+import json
+
+import pytest
+import requests_mock
+import yaml
+
+from tests.unit.cloud.clouds import run_computes
+from tests.unit.cloud.fake_api import FakeCloud
+from tests.unit.cloud.fake_placement import Placement
+from tests.unit.cloud.lint.builders import COMPUTE, SCHEDULER, SHARED, Site
+
+COLUMNS = ["Severity", "ID", "Subject", "Where", "Found", "Fix", "Why"]
+
+
+@pytest.fixture(scope="module")
+def _clean(tmp_path_factory):
+    return Site(tmp_path_factory.mktemp("clean"))
+
+
+@pytest.fixture
+def site(_clean, tmp_path):
+    """A fleet with clean configuration."""
+    return _clean.copy(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def no_cloud(monkeypatch):
+    """Nothing tells of a cloud."""
+    for name in ("OS_CLOUD", "NOVA_GPU_FLEET"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def offline(nova_gpu, site):
+    """Run ``lint`` without a cloud."""
+
+    def run(*arguments):
+        fleet = ("--fleet", site.resolved.file.path)
+        return nova_gpu("lint", "--offline", *fleet, "--config", site.root, *arguments)
+
+    return run
+
+
+def test_clean_files_end_with_nothing_and_status_0(offline):
+    status, out, err = offline("-f", "json")
+    assert (status, json.loads(out)) == (0, [])
+    assert "not looked at: whether nova-gpu-passthrough is installed" in err
+
+
+def test_failures_end_with_status_1_and_stand_first(offline, site):
+    site.replace("control", SCHEDULER, "policy = pack", "policy = spread")
+    site.replace("hgx1", COMPUTE, "report_in_placement = true", "")
+    status, out, _ = offline("-f", "json")
+    rows = json.loads(out)
+    assert status == 1
+    assert list(rows[0]) == COLUMNS
+    severities = [row["Severity"] for row in rows]
+    assert severities == sorted(severities, key=["failure", "warning"].index)
+    assert {row["ID"] for row in rows} == {
+        "pci.not_reported",
+        "pci.asked_too_early",
+        "scheduler.policy",
+    }
+
+
+def test_warnings_count_with_strict_only(offline, site):
+    site.replace("control", SCHEDULER, "policy = pack", "policy = spread")
+    assert offline()[0] == 0
+    assert offline("--strict")[0] == 1
+
+
+def test_every_format_has_the_findings(offline, site):
+    site.replace("control", SCHEDULER, "policy = pack", "policy = spread")
+    assert yaml.safe_load(offline("-f", "yaml")[1])[0]["ID"] == "scheduler.policy"
+    (row,) = csv.DictReader(io.StringIO(offline("-f", "csv")[1]))
+    assert row["Severity"] == "warning"
+    assert "scheduler.policy" in offline("-f", "value", "-c", "ID")[1]
+    table = offline()[1]
+    assert "| warning  | scheduler.policy |" in table
+    assert "Why" not in table
+
+
+def test_a_malformed_file_ends_with_file_and_line(offline, site):
+    site.add("hgx1", "[pci]\ndevice_spec\n")
+    status, out, err = offline()
+    assert (status, out) == (2, "")
+    path = site.path("hgx1", "etc/nova/nova.conf.d/99-local.conf")
+    assert f"{path}:2: a line that is neither section nor option: 'device_spec'" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_file_can_be_named_for_a_service(offline, site, tmp_path):
+    path = tmp_path / "scheduler.conf"
+    text = site.path("control", SHARED).read_text() + site.path("control", SCHEDULER).read_text()
+    path.write_text("[DEFAULT]\n" + text.replace("policy = pack", "policy = spread"))
+    status, out, _ = offline("--nova-conf", f"scheduler@control={path}", "-f", "json")
+    (row,) = json.loads(out)
+    assert (status, row["ID"]) == (0, "scheduler.policy")
+    assert row["Where"].startswith(f"{path}:")
+
+
+def test_hosts_and_services_without_configuration_are_told(nova_gpu, site):
+    fleet = ("--fleet", site.resolved.file.path)
+    path = site.path("hgx1", "etc/nova/nova.conf.d")
+    status, _, err = nova_gpu("lint", "--offline", *fleet, "--nova-conf", f"hgx1={path}")
+    assert status == 0
+    assert "l40s1: no configuration of its nova-compute was given" in err
+    assert "no configuration of nova-scheduler was given" in err
+
+
+def test_without_configuration_only_the_fleet_file_is_looked_at(nova_gpu, site):
+    status, _, err = nova_gpu("lint", "--offline", "--fleet", site.resolved.file.path)
+    assert (status, err) == (0, "")
+
+
+def test_a_fleet_file_is_needed(nova_gpu):
+    status, _, err = nova_gpu("lint", "--offline")
+    assert status == 2
+    assert "no fleet file was named" in err
+
+
+@pytest.fixture
+def online(monkeypatch, site):
+    """A cloud in which the fleet's compute hosts run."""
+    placement = Placement()
+    try:
+        with requests_mock.Mocker() as mocker:
+            cloud = FakeCloud(mocker, placement)
+            run_computes(cloud, site.resolved)
+            variables = {
+                "AUTH_URL": "http://cloud/identity/v3",
+                "USERNAME": "admin",
+                "PASSWORD": cloud.keystone.passwords["admin"],
+                "PROJECT_NAME": "admin",
+                "USER_DOMAIN_ID": "default",
+                "PROJECT_DOMAIN_ID": "default",
+                "REGION_NAME": "RegionOne",
+            }
+            for name, value in variables.items():
+                monkeypatch.setenv(f"OS_{name}", value)
+            yield cloud
+    finally:
+        placement.close()
+
+
+def test_from_apply_to_drift(nova_gpu, site, online):
+    """Lint tells what apply would do; then nothing, until somebody changes the cloud."""
+    where = ("--fleet", site.resolved.file.path, "--config", site.root)
+    record = site.root / "applied.yaml"
+    status, out, err = nova_gpu("drift", *where, "--record", record)
+    assert status == 2
+    assert f"{record}: there is no record of an applied state" in err
+
+    status, out, _ = nova_gpu("lint", *where, "-f", "json")
+    assert status == 1
+    assert {row["ID"] for row in json.loads(out)} == {"cloud.aggregate", "cloud.flavor"}
+
+    fleet = ("--fleet", site.resolved.file.path)
+    status, _, err = nova_gpu("apply", *fleet, "--record", record)
+    assert status == 0, err
+    for command in ("lint", "drift"):
+        status, out, err = nova_gpu(command, *where, "--record", record, "-f", "json")
+        assert (status, json.loads(out)) == (0, []), (out, err)
+
+    flavor = next(f for f in online.nova.flavors.values() if f["name"] == "gpu.l40s.1")
+    del online.nova.flavors[flavor["id"]]
+    for command in ("lint", "drift"):
+        status, out, _ = nova_gpu(command, *where, "--record", record, "-f", "json")
+        (row,) = json.loads(out)
+        assert (status, row["ID"], row["Subject"]) == (1, "cloud.flavor", "flavor gpu.l40s.1")
+
+
+def test_who_may_not_look_is_told_so(nova_gpu, site, online):
+    online.fail("GET /compute.*", status=403)
+    status, _, err = nova_gpu("lint", "--fleet", site.resolved.file.path)
+    assert status == 2
+    assert "Nova refused GET" in err

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Agreement with Nova is tested in ``test_agreement_with_nova``."""
+
+import pytest
+
+from tests.unit.cloud.lint.builders import SHARED
+
+GOOD = '{"name": "h100-sxm", "device_type": "type-PF", "resource_class": "CUSTOM_GPU_H100_SXM"'
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("{'name': 'x'}", "no JSON"),
+        ("[]", "is not of type 'object'"),
+        ("{}", "'name' is a required property"),
+        ('{"name": "x", "gpu_model": "H100"}', "gpu_model"),
+        ('{"name": "x", "vendor_id": "10d"}', "key vendor_id"),
+        ('{"name": "x", "device_type": "type-pf"}', "key device_type"),
+        ('{"name": "x", "numa_policy": "strict"}', "key numa_policy"),
+        ('{"name": "x", "live_migratable": "perhaps"}', "live_migratable"),
+    ],
+)
+def test_what_nova_refuses_is_found_with_its_place(site, only, value, words):
+    site.add("hgx1", f"[pci]\nalias = {value}\n")
+    finding = only(site)
+    assert (finding.id, finding.severity) == ("alias.invalid", "failure")
+    assert finding.subject == "nova-compute@hgx1"
+    assert words in finding.found
+    assert finding.source.endswith("99-local.conf:2 [pci] alias")
+
+
+@pytest.mark.parametrize(
+    ("rest", "identity"),
+    [
+        (', "numa_policy": "legacy"}', "alias.repeated"),
+        (', "numa_policy": "required"}', "alias.policy_mismatch"),
+    ],
+)
+def test_a_name_must_not_come_twice(site, found, rest, identity):
+    site.add("control", f"[pci]\nalias = {GOOD}{rest}\n")
+    assert (identity, "nova@control", "failure") in found(site)
+
+
+@pytest.mark.parametrize("kind", ['"device_type": "type-PCI",', ""])
+def test_one_name_with_two_device_types_is_found(site, found, kind):
+    site.add(
+        "control",
+        f'[pci]\nalias = {{"name": "h100-sxm", {kind} "resource_class": "CUSTOM_GPU_H100_SXM"}}\n',
+    )
+    assert ("alias.type_mismatch", "nova@control", "failure") in found(site)
+
+
+def test_an_alias_by_resource_class_needs_pci_in_placement(site, found):
+    site.replace("control", SHARED, "pci_in_placement = true", "pci_in_placement = false")
+    ids = [identity for identity, subject, _ in found(site) if subject == "nova@control"]
+    assert ids.count("alias.no_ids") == len(site.resolved.aliases)
+
+
+def test_an_alias_without_anything_to_go_by_is_found(site, found):
+    for host in ("control", "hgx1", "l40s1"):
+        site.add(host, '[pci]\nalias = {"name": "any"}\n')
+    ids = {identity for identity, _, _ in found(site)}
+    assert ids == {"alias.no_ids"}
+
+
+def test_an_alias_of_the_fleet_that_nova_refuses_is_told_once(site, only):
+    site.replace("control", SHARED, '"legacy"}', '"legacy",}')
+    assert only(site).id == "alias.invalid"

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+from nova_gpu_passthrough.cloud.view.model import DeviceState, Resource
+from tests.unit.cloud.lint.builders import Site
+from tests.unit.cloud.lint.clouds import clean, with_device
+
+GPU = "0000:20:00.0"
+
+
+def test_a_device_that_is_held_back_by_hand_is_told(site, only):
+    resource = Resource(1, reserved=1)
+    site.cloud = with_device(
+        clean(site), "hgx1", GPU, state=DeviceState.RESERVED, resource=resource
+    )
+    finding = only(site)
+    assert (finding.id, finding.severity) == ("device.reserved", "warning")
+    assert f"CUSTOM_GPU_H100_SXM:reserved=0 uuid-hgx1-{GPU}" in finding.mend
+
+
+def test_a_one_time_use_device_that_nobody_cleaned_is_told(tmp_path, only):
+    site = Site(tmp_path, settings={"one_time_use": True})
+    site.cloud = with_device(clean(site), "hgx1", GPU, state=DeviceState.RESERVED)
+    finding = only(site)
+    assert finding.id == "device.uncleaned"
+    assert finding.mend.startswith("Clean the device")
+
+
+def test_a_stuck_device_is_found_with_who_holds_it(site, only):
+    site.cloud = with_device(clean(site), "hgx1", GPU, state=DeviceState.STUCK, consumers=("gone",))
+    finding = only(site)
+    assert (finding.id, finding.severity) == ("device.stuck", "failure")
+    assert "gone" in finding.found

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+
+from tests.unit.cloud.lint.builders import PLACEMENT, Site
+from tests.unit.generate.builders import l40s
+
+LINES = {
+    "placement.candidates": "max_allocation_candidates = 1000",
+    "placement.strategy": "allocation_candidates_generation_strategy = breadth-first",
+    "placement.wide_trees": "optimize_for_wide_provider_trees = true",
+}
+
+
+@pytest.mark.parametrize("identity", LINES)
+def test_each_option_is_missed(site, only, identity):
+    site.replace("control", PLACEMENT, LINES[identity], "")
+    finding = only(site)
+    assert (finding.id, finding.subject) == (identity, "placement@control")
+    assert finding.severity == "failure"
+
+
+def test_too_few_candidates_are_a_warning(site, only):
+    site.replace(
+        "control", PLACEMENT, LINES["placement.candidates"], "max_allocation_candidates = 10"
+    )
+    finding = only(site)
+    assert (finding.id, finding.severity) == ("placement.candidates", "warning")
+
+
+def test_hosts_with_few_gpus_can_do_without_the_option_for_wide_trees(tmp_path, only):
+    site = Site(tmp_path, inventories=[l40s("l40s1")])
+    site.replace("control", PLACEMENT, LINES["placement.wide_trees"], "")
+    finding = only(site)
+    assert (finding.id, finding.severity) == ("placement.wide_trees", "warning")
+    assert "4^4" in finding.why
+
+
+@pytest.mark.parametrize(("release", "words"), [(31, "Placement 13.0.1 or newer"), (34, "true.")])
+def test_the_fix_tells_which_placement_has_the_option(tmp_path, only, release, words):
+    site = Site(tmp_path, settings={"release": release})
+    site.replace("control", PLACEMENT, LINES["placement.wide_trees"], "")
+    assert words in only(site).mend

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+
+from nova_gpu_passthrough.cloud.lint import checks
+from tests.unit.cloud.lint.builders import Site
+
+
+@pytest.fixture(scope="session")
+def _clean(tmp_path_factory):
+    return Site(tmp_path_factory.mktemp("clean"))
+
+
+@pytest.fixture
+def site(_clean, tmp_path):
+    """A fleet with clean configuration."""
+    return _clean.copy(tmp_path)
+
+
+@pytest.fixture
+def found():
+    """Ids, subjects and severities of what all checks find."""
+
+    def look(site):
+        return [(f.id, f.subject, str(f.severity)) for f in checks.findings(site.facts())]
+
+    return look
+
+
+@pytest.fixture
+def only(found):
+    """The one finding that there is."""
+
+    def look(site):
+        findings = checks.findings(site.facts())
+        assert len(findings) == 1, "\n".join(map(str, findings))
+        return findings[0]
+
+    return look
