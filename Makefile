@@ -1,6 +1,6 @@
 # NOVA=31 or NOVA=34 selects one Nova release; PYTHON=... the interpreter (3.11 or newer).
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-functional test-gpu-host lint format sample bench docs constraints clean
+.PHONY: help demo cloud test test-unit test-functional test-gpu-host test-cloud lint format sample bench docs constraints clean
 # The recipes of the environments change files that others read: one at a time.
 .NOTPARALLEL:
 
@@ -29,8 +29,8 @@ demo:  ## audit and configure a GPU host, place GPU servers with and without fil
 	@$(BIN)/python -m tests.demo.host
 	@$(BIN)/python -m tests.demo
 
-test:  ## lint, unit and functional tests with both Nova releases, virtual GPU server
-	@$(PYTHON) tools/run_tests.py lint unit functional gpu_host --nova $(RELEASES)
+test:  ## lint, unit and functional tests with both Nova releases, virtual GPU server, real cloud
+	@$(PYTHON) tools/run_tests.py lint unit functional gpu_host cloud --nova $(RELEASES)
 
 test-unit:  ## unit tests with both Nova releases
 	@$(PYTHON) tools/run_tests.py unit --nova $(RELEASES)
@@ -40,6 +40,13 @@ test-functional:  ## functional tests with both Nova releases
 
 test-gpu-host:  ## tests in a virtual GPU server (QEMU, Debian packages)
 	@$(PYTHON) tools/run_tests.py gpu_host --nova $(RELEASE)
+
+test-cloud:  ## tests on a real control plane: MariaDB, RabbitMQ, Keystone, Placement, Nova
+	@$(PYTHON) tools/run_tests.py cloud --nova $(RELEASE)
+
+cloud:  ## start that control plane and keep it until Ctrl-C
+	@$(VENV) cloud-34
+	@.venv/cloud-34/bin/python -m tests.cloud
 
 lint:  ## style, types, and whether the option sample is up to date
 	@$(VENV) nova-$(RELEASE)
@@ -68,7 +75,7 @@ docs:  ## build the documentation into doc/build/html
 	@$(VENV) nova-$(RELEASE)
 	$(BIN)/sphinx-build -W --keep-going -b html doc/source doc/build/html
 
-constraints:  ## pin the newest versions that fit both Nova releases
+constraints:  ## pin the newest versions that fit both Nova releases, and those of the real cloud
 	@$(VENV) uv
 	for release in $(RELEASES); do \
 		.venv/uv/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 \
@@ -77,6 +84,10 @@ constraints:  ## pin the newest versions that fit both Nova releases
 			constraints/nova-$$release.in setup.py \
 			--output-file constraints/nova-$$release.txt || exit; \
 	done
+	.venv/uv/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 \
+		--no-emit-index-url --no-annotate --custom-compile-command 'make constraints' \
+		--constraint constraints/nova-34.txt --extra scheduler --extra test \
+		constraints/cloud-34.in setup.py --output-file constraints/cloud-34.txt
 
 clean:  ## remove environments, caches and everything that was built
 	rm -rf .venv .cache .tox .stestr .hypothesis .mypy_cache .pytest_cache .ruff_cache .eggs build dist \

@@ -22,9 +22,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "test-results"
 # In seconds. Together they bound the default run, the building of environments included.
-LIMITS = {"lint": 180, "unit": 420, "functional": 900, "gpu_host": 1200}
+LIMITS = {"lint": 180, "unit": 600, "functional": 1080, "gpu_host": 1200, "cloud": 1200}
 #: Run once, with the newest of the releases, and alone: they need all processors.
-HEAVY = ("gpu_host",)
+HEAVY = ("gpu_host", "cloud")
+#: Tiers with an environment of their own, whatever the releases.
+ENVIRONMENTS = {"cloud": "cloud-34"}
 HEARTBEAT = 60
 interrupted = threading.Event()
 
@@ -110,11 +112,13 @@ def say(text: str) -> None:
 
 
 def pytest(kind: str, nova: str, workers: int) -> Tier:
-    python = ROOT / ".venv" / f"nova-{nova}" / "bin" / "python"
+    environment = ENVIRONMENTS.get(kind, f"nova-{nova}")
+    python = ROOT / ".venv" / environment / "bin" / "python"
     # Two releases at a time share the checkout: no cache that both would write.
     command = [str(python), "-m", "pytest", f"tests/{kind}", "-p", "no:cacheprovider"]
     command += ["-n", str(workers), "--dist", "loadfile"] if workers > 1 else []
-    return Tier(f"{kind}-{nova}", command, LIMITS[kind])
+    name = environment if kind in ENVIRONMENTS else f"{kind}-{nova}"
+    return Tier(name, command, LIMITS[kind])
 
 
 def run_all(lint: list[Tier], lanes: list[list[Tier]], heavy: list[Tier]) -> None:
@@ -153,8 +157,12 @@ def main() -> int:
     heavy = [pytest(kind, arguments.nova[-1], 1) for kind in kinds if kind in HEAVY]
     tiers = [*lint, *(tier for lane in lanes for tier in lane), *heavy]
     try:
-        for nova in arguments.nova:
-            build = [sys.executable, str(ROOT / "tools" / "venv.py"), f"nova-{nova}"]
+        environments = {f"nova-{nova}" for nova in arguments.nova}
+        if set(kinds) <= set(ENVIRONMENTS):
+            environments = set()
+        environments |= {name for kind, name in ENVIRONMENTS.items() if kind in kinds}
+        for environment in sorted(environments):
+            build = [sys.executable, str(ROOT / "tools" / "venv.py"), environment]
             if status := subprocess.call(build):
                 return status
         run_all(lint, lanes, heavy)

@@ -2,6 +2,7 @@
 """Build the virtual environments that the Makefile uses, once, under .venv/.
 
 tools/venv.py nova-34     the project with what constraints/nova-34.txt pins
+tools/venv.py cloud-34    the same with all services of a control plane (constraints/cloud-34.txt)
 tools/venv.py uv          only the installer, for `make constraints`
 tools/venv.py link PATH   Nova's api-paste.ini for an environment built by tox
 """
@@ -90,7 +91,7 @@ def build_uv() -> Path:
     return UV / "bin" / "uv"
 
 
-def build_nova(name: str) -> None:
+def build_project(name: str) -> None:
     venv = VENVS / name
     pins = ROOT / "constraints" / f"{name}.txt"
     if not pins.is_file():
@@ -140,13 +141,13 @@ def main(arguments: list[str]) -> None:
     if arguments[:1] == ["link"] and len(arguments) == 2:
         link_paste_file(Path(arguments[1]).resolve())
     elif len(arguments) != 1:
-        give_up("Name one environment: nova-31, nova-34 or uv.")
+        give_up("Name one environment: nova-31, nova-34, cloud-34 or uv.")
     else:
         VENVS.mkdir(exist_ok=True)
         with (VENVS / "lock").open("w") as lock:
             # One build at a time: they share uv and what pbr writes into the checkout.
             fcntl.flock(lock, fcntl.LOCK_EX)
-            build_uv() if arguments == ["uv"] else build_nova(arguments[0])
+            build_uv() if arguments == ["uv"] else build_project(arguments[0])
 
 
 if __name__ == "__main__":

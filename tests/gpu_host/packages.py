@@ -10,6 +10,9 @@ import re
 import shutil
 import subprocess
 
+from tests import debian
+from tests.debian import Unavailable
+
 #: Command that is looked for: Debian package that has it.
 COMMANDS = {
     "qemu-system-x86_64": "qemu-system-x86",
@@ -25,19 +28,11 @@ QEMU = "7.2"
 DEBIAN = "bookworm"
 
 
-class Unavailable(Exception):
-    """This machine cannot run the virtual server; the message says why in one sentence."""
-
-
 def reason() -> str:
     """Return why this machine cannot build and run the server, or an empty string."""
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         return "The virtual GPU server needs Linux on x86_64."
-    try:
-        codename = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
-    except OSError:
-        codename = ""
-    if codename != DEBIAN:
+    if debian.codename() != DEBIAN:
         return f"The virtual GPU server is built on Debian 12 ({DEBIAN}) only."
     if os.geteuid() != 0:
         return "The virtual GPU server is built by root: mmdebstrap and chroot need it."
@@ -60,7 +55,7 @@ def ensure() -> None:
         for package in packages.split()
     }
     if wanted:
-        _install(sorted(wanted))
+        debian.install(sorted(wanted))
     version = qemu_version()
     if not version.startswith(f"{QEMU}."):
         raise Unavailable(
@@ -75,16 +70,3 @@ def qemu_version() -> str:
     ).stdout
     found = re.search(r"version ([\d.]+)", output)
     return found.group(1) if found else "of unknown version"
-
-
-def _install(packages: list[str]) -> None:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for arguments in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
-        done = subprocess.run(
-            ["apt-get", "-qq", *arguments], env=environment, capture_output=True, text=True
-        )
-    if done.returncode:
-        raise Unavailable(
-            f"These packages are missing and apt-get could not install them: {' '.join(packages)}"
-            f" ({done.stderr.strip().splitlines()[-1:]})."
-        )

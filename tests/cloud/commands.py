@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands of this package, as programs of a user of the cloud."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.cloud.control_plane import ControlPlane
+
+#: Seconds for a command, while services may be away.
+_TIMEOUT = 180
+_FLEET = """\
+schema: nova-gpu-passthrough/fleet
+version: 1
+name: {name}
+groups:
+  - {{name: {name}-h100, inventories: [{folder}/gpu01.yaml, {folder}/gpu02.yaml]}}
+  - {{name: {name}-l40s, inventories: [{folder}/gpu03.yaml]}}
+flavors:
+  - {{model: H100-SXM, name: "{name}.{{alias}}.{{count}}", disk_gib: 10}}
+  - {{model: L40S, name: "{name}.{{alias}}.{{count}}", disk_gib: 10}}
+projects:
+  - {{name: research, domain: Default, flavors: ["{name}.*"]}}
+"""
+
+
+def nova_gpu(
+    plane: ControlPlane, *words: object, cloud: str = "admin"
+) -> subprocess.CompletedProcess[str]:
+    """Run ``nova-gpu``."""
+    return subprocess.run(
+        ["nova-gpu", *map(str, words)],
+        env=plane.environment(cloud),
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT,
+    )
+
+
+def write_fleet(plane: ControlPlane, folder: Path, name: str) -> Path:
+    """A fleet file for all GPU hosts, whose flavors the project research may use."""
+    path = folder / f"{name}.yaml"
+    path.write_text(_FLEET.format(name=name, folder=plane.inventories[0].parent))
+    return path
+
+
+@contextmanager
+def applied(plane: ControlPlane, fleet: Path) -> Iterator[None]:
+    """The cloud as the fleet file says; afterwards without what was made."""
+    done = nova_gpu(plane, "apply", "--fleet", fleet)
+    assert done.returncode == 0, done.stderr
+    try:
+        yield
+    finally:
+        text = fleet.read_text()
+        fleet.write_text(text.partition("flavors:")[0])
+        removed = nova_gpu(plane, "apply", "--fleet", fleet)
+        fleet.write_text(text)
+        assert removed.returncode == 0, removed.stderr

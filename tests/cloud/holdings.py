@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who holds which GPU, by Nova's and by Placement's own databases."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tests.cloud.control_plane import ControlPlane
+
+_NOVA = """
+SELECT nodes.hypervisor_hostname, devices.address, devices.instance_uuid
+FROM pci_devices AS devices JOIN compute_nodes AS nodes ON nodes.id = devices.compute_node_id
+WHERE devices.deleted = 0 AND devices.instance_uuid IS NOT NULL
+"""
+_PLACEMENT = """
+SELECT providers.name, allocations.consumer_id
+FROM allocations JOIN resource_providers AS providers
+ON providers.id = allocations.resource_provider_id
+WHERE providers.parent_provider_id IS NOT NULL
+"""
+
+
+class Holding(NamedTuple):
+    """A server's device."""
+
+    host: str
+    address: str
+    server: str
+
+
+def nova(plane: ControlPlane) -> list[Holding]:
+    with plane.database("nova") as cursor:
+        cursor.execute(_NOVA)
+        return sorted(Holding(*row) for row in cursor.fetchall())
+
+
+def placement(plane: ControlPlane) -> list[Holding]:
+    with plane.database("placement") as cursor:
+        cursor.execute(_PLACEMENT)
+        rows = cursor.fetchall()
+    found = []
+    for name, server in rows:
+        host, _, address = name.partition("_")
+        found.append(Holding(host, address.lower(), server))
+    return sorted(found)
+
+
+def check(plane: ControlPlane, servers: set[str]) -> None:
+    """Nova and Placement agree, no device is held twice, and just these servers hold some."""
+    held = nova(plane)
+    assert held == placement(plane)
+    assert {holding.server for holding in held} == servers
+    devices = [(holding.host, holding.address) for holding in held]
+    assert len(set(devices)) == len(devices)

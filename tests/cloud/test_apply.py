@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-gpu apply`` on a real cloud: twice, killed, while services die; limits that hold."""
+
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from openstack import exceptions
+
+from nova_gpu_passthrough.cloud.apply import execution, plan, record
+from nova_gpu_passthrough.cloud.apply.api import Api
+from nova_gpu_passthrough.cloud.apply.ledger import Ledger
+from nova_gpu_passthrough.fleet.desired import Desired
+from tests.cloud import servers
+
+_TIMEOUT = 120
+_FLEET = """\
+schema: nova-gpu-passthrough/fleet
+version: 1
+name: apply-test
+groups:
+- {{name: apply-h100, inventories: [{folder}/gpu01.yaml, {folder}/gpu02.yaml]}}
+- {{name: apply-l40s, inventories: [{folder}/gpu03.yaml], availability_zone: apply-test}}
+flavors:
+- {{model: H100-SXM, counts: [1, 8], name: "apply.{{alias}}.{{count}}"}}
+- {{model: L40S, name: "apply.{{alias}}.{{count}}"}}
+projects:
+- {{name: research, flavors: ["apply.*"], quotas: {{h100-sxm: 1}}}}
+quotas: {{default: {{h100-sxm: 0}}}}
+"""
+_ONE = "apply.h100-sxm.1"
+_GPUS = "class:CUSTOM_GPU_H100_SXM"
+
+
+@pytest.fixture(scope="module")
+def admin(plane):
+    with plane.connection("admin") as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def as_found(admin):
+    """Every test leaves the cloud as it was before the first."""
+    before = _state(admin)
+    yield
+    assert _state(admin) == before
+
+
+@pytest.fixture
+def fleet(plane, admin, as_found, tmp_path):
+    """A fleet file; what was made for it goes at the end."""
+    path = tmp_path / "fleet.yaml"
+    path.write_text(_FLEET.format(folder=plane.inventories[0].parent))
+    yield path
+    place = record.default_path(path)
+    known = record.load(place)
+    if known is not None:
+        api = Api(admin)
+        nothing = plan.compare(api, Desired(known.fleet), known, change_used=True)
+        assert execution.run(api, nothing, Ledger(known, lambda new: record.save(place, new))) == []
+
+
+@pytest.fixture
+def command(plane, fleet):
+    """Arguments and options of a process that applies the file."""
+
+    def make(*arguments, cloud="admin", program=("nova-gpu",)):
+        environment = plane.environment(cloud)
+        environment.pop("NOVA_GPU_FLEET", None)
+        words = [*program, "apply", "--fleet", fleet, *arguments]
+        pipe = subprocess.PIPE
+        return words, {"env": environment, "stdout": pipe, "stderr": pipe, "text": True}
+
+    return make
+
+
+@pytest.fixture
+def apply(command):
+    """Run it: status, standard output, standard error."""
+
+    def run(*arguments, **options):
+        words, more = command(*arguments, **options)
+        done = subprocess.run(words, **more, timeout=_TIMEOUT)
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+@pytest.fixture
+def under_way(command, fleet):
+    """A process that is in the middle of its changes."""
+
+    def start():
+        words, more = command()
+        process = subprocess.Popen(words, **more)
+        place = record.default_path(fleet)
+        deadline = time.monotonic() + _TIMEOUT
+        while process.poll() is None and time.monotonic() < deadline:
+            if place.exists() and "kind: flavor" in place.read_text():
+                break
+            time.sleep(0.005)
+        return process
+
+    return start
+
+
+def _state(admin):
+    """What apply may change."""
+    compute = admin.compute
+    flavors = {
+        flavor.name: (
+            flavor.vcpus,
+            flavor.ram,
+            flavor.disk,
+            flavor.is_public,
+            dict(flavor.extra_specs),
+            ()
+            if flavor.is_public
+            else {entry["tenant_id"] for entry in compute.get_flavor_access(flavor)},
+        )
+        for flavor in compute.flavors(is_public=None, get_extra_specs=True)
+    }
+    aggregates = {one.name: (set(one.hosts), one.metadata) for one in compute.aggregates()}
+    limits = {
+        (one.resource_name, getattr(one, "project_id", None)): one.to_dict().get(value)
+        for listed, value in (("registered_limits", "default_limit"), ("limits", "resource_limit"))
+        for one in getattr(admin.identity, listed)()
+    }
+    traits = {trait.name for trait in admin.placement.traits()}
+    classes = {one.name for one in admin.placement.resource_classes()}
+    return flavors, aggregates, limits, traits, classes
+
+
+def _flavor(admin, name=_ONE):
+    return admin.compute.find_flavor(name, ignore_missing=False, get_extra_specs=True)
+
+
+def _last(text):
+    return text.strip().splitlines()[-1]
+
+
+def test_a_second_run_changes_nothing(apply, admin):
+    status, _, err = apply("--dry-run")
+    assert status == 1, err
+    status, out, err = apply()
+    assert status == 0, err
+    assert f"+++ flavor {_ONE} (fleet apply-test)\n" in out
+    aggregates = {one.name: one for one in admin.compute.aggregates()}
+    assert set(aggregates["gpu-apply-h100"].hosts) == {"gpu01", "gpu02"}
+    assert aggregates["gpu-apply-l40s"].availability_zone == "apply-test"
+    before = _state(admin)
+    status, out, err = apply()
+    assert (status, out) == (0, "")
+    assert _last(err) == "the cloud is what fleet apply-test says: nothing to change"
+    assert _state(admin) == before
+    # As a plug-in of python-openstackclient, too.
+    assert apply("--dry-run", program=("openstack", "gpu"))[:2] == (0, "")
+
+
+def test_a_tenant_gets_one_sentence(apply, fleet):
+    status, out, err = apply(cloud="tenant")
+    assert (status, out) == (2, "")
+    assert _last(err).startswith("traits: this takes the role admin ")
+    assert "Traceback" not in err
+    assert not record.default_path(fleet).exists()
+
+
+def test_limits_hold(plane, apply, admin, fleet):
+    assert apply()[0] == 0
+    with plane.connection("tenant") as tenant, plane.connection("other") as other:
+        with pytest.raises(exceptions.NotFoundException):
+            other.compute.find_flavor(_ONE, ignore_missing=False)
+        flavor = tenant.compute.find_flavor(_ONE, ignore_missing=False)
+        with servers.server(tenant, flavor) as server:
+            assert server.status == "ACTIVE"
+            with (
+                pytest.raises(exceptions.HttpException, match=_GPUS),
+                servers.server(tenant, flavor),
+            ):
+                pass
+            # To 0, which Keystone does not do by itself, and the default, which projects follow.
+            text = fleet.read_text()
+            text = text.replace("default: {h100-sxm: 0}", "default: {h100-sxm: 3}")
+            fleet.write_text(text.replace("h100-sxm: 1}", "h100-sxm: 0}"))
+            status, out, err = apply()
+            assert status == 0, err
+            assert f"+{_GPUS} of research: 0\n" in out
+            assert f"+{_GPUS}: 3\n" in out
+            assert apply("--dry-run")[:2] == (0, "")
+        with pytest.raises(exceptions.HttpException, match=_GPUS), servers.server(tenant, flavor):
+            pass
+
+
+def test_a_flavor_that_a_server_has_is_changed_only_on_demand(plane, apply, admin, fleet):
+    assert apply()[0] == 0
+    before = dict(_flavor(admin).extra_specs)
+    with plane.connection("tenant") as tenant, servers.server(tenant, _flavor(admin)) as server:
+        assert server.status == "ACTIVE"
+        text = fleet.read_text()
+        fleet.write_text(text.replace("counts: [1, 8],", "counts: [1, 8], vcpus_per_gpu: 4,"))
+        status, out, err = apply()
+        assert status == 0, err
+        assert f"held back: flavor {_ONE}: 1 server has it (such as server, {server.id})" in err
+        assert f"flavor {_ONE}" not in out
+        assert _flavor(admin).extra_specs == before
+        old = _flavor(admin)
+        status, out, err = apply("--change-used")
+        assert status == 0, err
+        assert f"+++ flavor {_ONE} (fleet apply-test; deleted and made again" in out
+        new = _flavor(admin)
+        assert (new.id, new.vcpus, old.vcpus) == (old.id, 4, 14)
+        # The server keeps its own.
+        assert admin.compute.get_server(server.id).flavor.vcpus == old.vcpus
+        assert apply("--dry-run")[:2] == (0, "")
+
+
+def test_prune_deletes_what_others_made_of_the_fleets_gpus(apply, admin):
+    assert apply()[0] == 0
+    specs = {"pci_passthrough:alias": "h100-sxm:2"}
+    with servers.flavor(admin, "somebodys-h100", 2, 1024, specs) as made:
+        status, out, err = apply()
+        assert (status, out) == (0, "")
+        assert "held back: flavor somebodys-h100: not in the fleet file, and asks for" in err
+        status, out, err = apply("--prune")
+        assert status == 0, err
+        assert admin.compute.find_flavor("somebodys-h100") is None
+        admin.compute.create_flavor(id=made.id, name=made.name, vcpus=2, ram=1024, disk=10)
+
+
+def test_what_was_killed_is_finished_by_a_second_run(apply, under_way, admin, fleet):
+    process = under_way()
+    process.kill()
+    process.communicate()
+    assert not record.load(record.default_path(fleet)).complete
+    status, _, err = apply()
+    assert status == 0, err
+    assert apply("--dry-run")[:2] == (0, "")
+    # Nothing was made that it does not know to be its own: the fixture sees to it.
+    assert record.load(record.default_path(fleet)).complete
+
+
+def test_ctrl_c_in_the_middle_is_told_and_finished_by_a_second_run(apply, under_way):
+    process = under_way()
+    process.terminate()
+    _, err = process.communicate(timeout=_TIMEOUT)
+    assert process.returncode == 2, err
+    assert re.fullmatch(r"interrupted: \d+ of \d+ changes done; run it again to go on", _last(err))
+    assert apply()[0] == 0
+    assert apply("--dry-run")[:2] == (0, "")
+
+
+@pytest.mark.parametrize("name", ["nova-api", "placement", "keystone", "mariadb", "rabbitmq"])
+def test_a_service_that_dies_in_the_middle_loses_nothing(plane, apply, under_way, name):
+    if not plane.services:
+        pytest.skip("services of a cloud that is only borrowed are not killed")
+    process = under_way()
+    service = plane.services[name]
+    service.kill()
+    service.start()
+    service.wait_ready()
+    _, err = process.communicate(timeout=_TIMEOUT)
+    assert process.returncode in (0, 2), err
+    assert "Traceback" not in err
+    if process.returncode:
+        assert "changes done; run it again to go on" in _last(err)
+    status, _, err = apply()
+    assert status == 0, err
+    assert apply("--dry-run")[:2] == (0, "")
+
+
+def test_a_cloud_that_is_away_is_told_in_one_sentence(apply, plane, fleet, tmp_path, command):
+    words, more = command()
+    away = tmp_path / "clouds.yaml"
+    text = Path(plane.clouds_yaml).read_text()
+    away.write_text(re.sub(r"auth_url: .*", "auth_url: http://127.0.0.1:9/", text))
+    more["env"]["OS_CLIENT_CONFIG_FILE"] = str(away)
+    done = subprocess.run(words, **more, timeout=_TIMEOUT)
+    assert done.returncode == 2
+    assert "cannot be reached: Connection refused" in _last(done.stderr)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-gpu explain`` on a real control plane: it says what the scheduler says."""
+
+import contextlib
+import json
+import re
+
+import pytest
+
+from tests.cloud import commands, servers
+
+_PINNED = {
+    "hw:cpu_policy": "dedicated",
+    "hw:numa_nodes": "1",
+    "hw:pci_numa_affinity_policy": "required",
+}
+#: Extra specs by flavor, with vCPUs and how the constraint begins on gpu01.
+_REFUSED = {
+    "far": (
+        4,
+        _PINNED | {"pci_passthrough:alias": "h100-sxm:5"},
+        "GpuPassthroughFilter: free GPUs are not on allowed NUMA nodes",
+    ),
+    "switch": (
+        4,
+        {"pci_passthrough:alias": "h100-sxm:4", "gpu:switch": "required"},
+        "GpuPassthroughFilter: free GPUs are not behind one PCIe switch",
+    ),
+    "pages": (
+        4,
+        _PINNED | {"pci_passthrough:alias": "h100-sxm:1", "hw:mem_page_size": "1GB"},
+        "NUMATopologyFilter: ",
+    ),
+    "large": (
+        500,
+        _PINNED | {"pci_passthrough:alias": "h100-sxm:1"},
+        "Placement: vcpus",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def explain(plane, tmp_path_factory):
+    """Rows by host, and what is told beside them."""
+    fleet = commands.write_fleet(plane, tmp_path_factory.mktemp("fleet"), "why")
+
+    def run(name):
+        done = commands.nova_gpu(plane, "explain", "--fleet", fleet, "-f", "json", name)
+        assert done.returncode == 0, done.stderr
+        return {row["Host"]: row for row in json.loads(done.stdout)}, done.stderr.splitlines()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def boot(plane):
+    """A tenant's server of a flavor of its own."""
+
+    @contextlib.contextmanager
+    def run(name, vcpus, extra_specs):
+        with (
+            plane.connection("admin") as admin,
+            plane.connection("tenant") as tenant,
+            servers.flavor(admin, f"why.{name}", vcpus, 8192, extra_specs) as flavor,
+            servers.server(tenant, flavor, f"why-{name}") as server,
+        ):
+            yield server
+
+    return run
+
+
+def _as_logged(plane, server):
+    """What GpuPassthroughFilter logged of a server: its sentence, and details by host."""
+    text = (plane.directory / "log/nova-scheduler.log").read_text()
+    sentences = re.findall(rf" INFO .*(GPU request .*) of server {server.id}(: .*)", text)
+    refusals = re.findall(
+        rf"Host (\S+) refused for GPU request .* of server {server.id}: .*? \((.*)\)", text
+    )
+    return {"".join(one) for one in sentences}, dict(refusals)
+
+
+@pytest.mark.parametrize("name", _REFUSED)
+def test_a_refusal_is_the_schedulers(plane, explain, boot, name):
+    vcpus, extra_specs, constraint = _REFUSED[name]
+    with boot(name, vcpus, extra_specs) as server:
+        assert server.status == "ERROR"
+        rows, told = explain(server.id)
+        assert rows["gpu01"]["Constraint"].startswith(constraint)
+        assert {row["Answer"] for row in rows.values()} == {"refused"}
+        assert "ERROR on no host: No valid host was found" in told[-3]
+        sentences, refusals = _as_logged(plane, server)
+        if sentences:
+            assert sentences == {told[-1].removeprefix("nova-scheduler would log: ")}
+        else:
+            assert told[-1] == "nova-scheduler would find no host: Placement names none"
+        for host, detail in refusals.items():
+            assert rows[host]["Detail"].startswith(detail)
+        # The flavor has the same answers.
+        assert explain(f"why.{name}")[0] == rows
+
+
+def test_a_server_is_where_it_is_with_its_devices(plane, explain, boot):
+    extra_specs = _PINNED | {"pci_passthrough:alias": "h100-sxm:2", "gpu:link": "required"}
+    with boot("here", 8, extra_specs) as server, plane.connection("admin") as admin:
+        assert server.status == "ACTIVE"
+        rows, told = explain("why-here")
+        host = admin.compute.get_server(server).hypervisor_hostname
+        assert rows[host]["Answer"] == "here"
+        assert f"is ACTIVE on {host}" in told[0]
+        held = {
+            admin.placement.get_resource_provider(provider).name.lower()
+            for provider in admin.placement.get(f"/allocations/{server.id}").json()["allocations"]
+        }
+        devices = re.findall(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", rows[host]["Detail"])
+        assert held == {host, *(f"{host}_{address}" for address in devices)}
+        # On two empty hosts alike, the other is as good.
+        (other,) = {"gpu01", "gpu02"} - {host}
+        assert rows[other]["Answer"] == "fits"
+        assert rows["gpu03"]["Constraint"] == "Placement: gpus"
+        sentence = "GPU request h100-sxm:2 link=required: 2 of 2 hosts fit"
+        assert _as_logged(plane, server) == ({sentence}, {})

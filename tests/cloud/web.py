@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OpenStack's APIs as WSGI applications under uWSGI."""
+
+from __future__ import annotations
+
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.cloud import ports
+from tests.cloud.processes import Keeper, Service
+
+BIN = Path(sys.prefix) / "bin"
+_OPTIONS = (
+    "--processes=1",
+    "--enable-threads",
+    "--lazy-apps",
+    "--die-on-term",
+    "--need-app",
+    "--buffer-size=65535",
+    "--listen=100",
+    # What the OpenStack services' clients expect behind a plain socket (as in DevStack).
+    "--add-header=Connection: close",
+    "--disable-logging",
+)
+
+
+def service(
+    name: str,
+    module: str,
+    port: int,
+    *,
+    environment: Mapping[str, str],
+    directory: Path,
+    log: Path,
+    keeper: Keeper,
+    threads: int = 6,
+) -> Service:
+    """One process with some threads that serves ``<module>:application``."""
+    return Service(
+        name,
+        [
+            BIN / "uwsgi",
+            f"--http-socket={ports.ADDRESS}:{port}",
+            f"--module={module}:application",
+            f"--threads={threads}",
+            *_OPTIONS,
+        ],
+        keeper=keeper,
+        log=log,
+        environment=environment,
+        directory=directory,
+        ready=lambda _: _answers(url(port)),
+        patience=5,
+    )
+
+
+def url(port: int, path: str = "") -> str:
+    return f"http://{ports.ADDRESS}:{port}{path}"
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=10):
+            return True
+    except urllib.error.HTTPError as error:
+        # Several versions to choose from (300), or a version document for those logged in (401).
+        return error.code < 500
+    except urllib.error.URLError:
+        return False
