@@ -2,11 +2,14 @@
 """Options of nova-scheduler's ``[gpu_passthrough]`` section."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 from oslo_config import cfg, types
 
+from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.policies import base as policies
+from nova_gpu_passthrough.policies import mix
 
 GROUP = cfg.OptGroup(
     "gpu_passthrough",
@@ -85,6 +88,30 @@ namespace ``nova_gpu_passthrough.policies``.
 
 * ``pack``: fill hosts up, so that whole hosts stay free for large requests.
 * ``spread``: even out the load.
+* ``fragmentation``: leave as many GPUs usable as possible for the mix of servers that are asked
+  for, with vCPUs, RAM, NUMA nodes and link groups counted; servers without GPUs are placed by the
+  same measure.
+""",
+    ),
+    cfg.StrOpt(
+        "mix_file",
+        help="""
+The mix of servers that the policy ``fragmentation`` keeps GPUs usable for: a file that
+``nova-gpu mix`` writes from the servers of the cloud. It is read again when it changes. Without it,
+the scheduler begins without a mix and learns it from the requests.
+
+Example: ``mix_file = /etc/nova/gpu-mix.yaml``
+""",
+    ),
+    cfg.Opt(
+        "mix_half_life",
+        type=_Told(types.Float(min=0.0), "a number from 0 on"),
+        default=1000.0,
+        help="""
+After how many further servers with GPUs a server counts half in the mix that the policy
+``fragmentation`` learns from requests. Each nova-scheduler worker learns for itself and forgets
+when it stops. What ``mix_file`` says is the mix to begin with, and fades at the same pace. 0:
+nothing is learned, and the mix stays as in the file.
 """,
     ),
     cfg.Opt(
@@ -173,7 +200,8 @@ several aggregates the largest wins.
         help="""
 How strongly the weigher keeps servers without GPUs away from hosts with free GPUs: 0 is not at
 all, 1 the most. The more GPUs are free and the more they are worth, the further such a host is
-avoided. Hosts without free GPUs keep the order that the other weighers give them.
+avoided; with the policy ``fragmentation``, the more of them the server would make unusable. Hosts
+without free GPUs keep the order that the other weighers give them.
 """,
     ),
     cfg.Opt(
@@ -181,9 +209,9 @@ avoided. Hosts without free GPUs keep the order that the other weighers give the
         type=_Told(types.Dict(types.Float(min=0.0)), "model:number pairs between commas"),
         default={},
         help="""
-What GPU models are worth, for ``avoid_gpu_hosts``, where the catalogue's rank (T4 is 1, L40S 5,
-A100 8, H100 18, B200 30) does not suit. Model names are the catalogue's or those of the tag
-``gpu_model``.
+What GPU models are worth, for ``avoid_gpu_hosts`` and the policy ``fragmentation``, where the
+catalogue's rank (T4 is 1, L40S 5, A100 8, H100 18, B200 30) does not suit. Model names are the
+catalogue's or those of the tag ``gpu_model``.
 
 Example: ``gpu_values = A100-SXM-80GB:12,research-card:3``
 """,
@@ -226,6 +254,24 @@ def check(conf: cfg.ConfigOpts) -> policies.Policy:
                 "expected names between commas"
             )
     try:
-        return policies.load(section.policy)
+        policy = policies.load(section.policy)
     except policies.UnknownPolicyError as error:
         raise ConfigError(f"[{GROUP.name}] policy: {error}") from error
+    wishes = settings(section)
+    try:
+        if isinstance(policy, policies.HostPolicy):
+            policy.configure(wishes)
+        elif wishes.mix_file:
+            mix.load(wishes.mix_file)
+    except UserError as error:
+        raise ConfigError(f"[{GROUP.name}] mix_file: {error}") from error
+    return policy
+
+
+def settings(section: cfg.ConfigOpts) -> policies.Settings:
+    """What the options tell a policy that looks at whole hosts."""
+    return policies.Settings(
+        Path(section.mix_file) if section.mix_file else None,
+        section.mix_half_life,
+        section.gpu_values,
+    )

@@ -176,14 +176,17 @@ def _cells(host_state: "HostState") -> tuple[NumaCell, ...]:
             len(cell.cpuset),
             cell.avail_pcpus,
             cell.memory,
-            _free_memory(cell),
+            free_memory(cell),
         )
         for cell in topology.cells
     )
 
 
-def _free_memory(cell: "objects.NUMACell") -> int:
-    """Where the host tells its memory pages, Nova looks at these and not at the usage."""
+def free_memory(cell: "objects.NUMACell") -> int:
+    """Memory in MiB that a guest's cell can get on a host's.
+
+    Where the host tells its memory pages, Nova looks at these and not at the usage.
+    """
     free: int = cell.avail_memory
     if cell.mempages:
         free = max(pages.free_kb for pages in cell.mempages) // 1024

@@ -15,9 +15,11 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_gpu_passthrough import conf as gpu_conf
+from nova_gpu_passthrough.policies.base import HostPolicy
 from nova_gpu_passthrough.scheduler import pools, requests
 from nova_gpu_passthrough.scheduler.assessment import Assessment, assess
 from nova_gpu_passthrough.scheduler.candidates import Fitted, MalformedCandidatesError
+from nova_gpu_passthrough.scheduler.exchange import Seen, Teller
 from nova_gpu_passthrough.scheduler.guest_numa import surely_fits
 from nova_gpu_passthrough.scheduler.protection import Protection
 from nova_gpu_passthrough.scheduler.startup import configure
@@ -48,7 +50,7 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
 
     def __init__(self) -> None:
         super().__init__()
-        configure(CONF)
+        policy = configure(CONF)
         section = CONF[gpu_conf.GROUP.name]
         self._aliases = frozenset(section.aliases)
         self._resource_classes = frozenset(section.resource_classes)
@@ -56,6 +58,7 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
         self._rng = random.Random() if section.randomize_equal_choices else None
         self._warnings = Warnings()
         self._protection = Protection(section, self._warnings)
+        self._teller = Teller() if isinstance(policy, HostPolicy) else None
         #: Requests whose line was written: a multi-create passes the filter once per server.
         self._told: weakref.WeakSet[objects.RequestSpec] = weakref.WeakSet()
 
@@ -75,15 +78,20 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
             )
             yield from filter_obj_list
             return
+        seen = Seen()
         if request is None:
             for host_state in filter_obj_list:
                 if self._passes_without_gpus(host_state, spec_obj):
+                    seen.passed(host_state)
                     yield host_state
+            self._tell(spec_obj, seen)
             return
         tally = Tally(request.server, str(request))
         for host_state in filter_obj_list:
-            if self._passes(host_state, spec_obj, request, tally):
+            if self._passes(host_state, spec_obj, request, tally, seen):
+                seen.passed(host_state)
                 yield host_state
+        self._tell(spec_obj, seen)
         if tally.concerns_gpus:
             told = spec_obj in self._told
             self._told.add(spec_obj)
@@ -115,12 +123,15 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
         spec_obj: "objects.RequestSpec",
         request: requests.ServerRequest,
         tally: Tally,
+        seen: Seen,
     ) -> bool:
         if request.error and request.certainly_gpu:
             tally.refuses(host_state.host, Refusal(Reason.INVALID_REQUEST, request.error))
             return False
         try:
             result = assess(host_state, request, self._rng)
+            if self._teller is not None and not request.error:
+                seen.judged(result)
             if result.union and result.union.malformed:
                 self._warnings.warn(
                     host_state.host, "some of its allocation candidates are malformed", _LEFT_OUT
@@ -147,6 +158,14 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
             return self._passes_without_gpus(host_state, spec_obj)
         tally.fits()
         return True
+
+    def _tell(self, spec_obj: "objects.RequestSpec", seen: Seen) -> None:
+        if self._teller is None:
+            return
+        try:
+            self._teller.tell(spec_obj, seen)
+        except Exception as error:  # never raise into the scheduler
+            LOG.debug("The policy does not learn of a request: %s", error)
 
     def _offer(
         self, host_state: "HostState", spec_obj: "objects.RequestSpec", result: Assessment

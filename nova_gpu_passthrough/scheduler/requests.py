@@ -92,9 +92,18 @@ def read(
         spec_obj.instance_uuid,
         wanted,
         wishes,
-        _guest_cells(spec_obj.numa_topology),
+        guest_cells(spec_obj.numa_topology),
         _groups(spec_obj, wanted),
         error,
+    )
+
+
+def guest_cells(topology: "objects.InstanceNUMATopology | None") -> tuple[GuestCell, ...]:
+    """What the guest's NUMA cells need; empty without a NUMA topology."""
+    if not topology:
+        return ()
+    return tuple(
+        GuestCell(len(cell.cpuset), len(cell.pcpuset), cell.memory) for cell in topology.cells
     )
 
 
@@ -148,11 +157,3 @@ def _in_catalog(spec: Mapping[str, Any]) -> bool:
 
 def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
-
-
-def _guest_cells(topology: "objects.InstanceNUMATopology | None") -> tuple[GuestCell, ...]:
-    if not topology:
-        return ()
-    return tuple(
-        GuestCell(len(cell.cpuset), len(cell.pcpuset), cell.memory) for cell in topology.cells
-    )

@@ -3,6 +3,7 @@
 
 from oslo_log import log as logging
 
+from nova_gpu_passthrough.topology.cause import counted
 from nova_gpu_passthrough.topology.fit import Refusal
 
 LOG = logging.getLogger(__name__)
@@ -47,9 +48,7 @@ class Tally:
     def log(self, level: int) -> None:
         """Write the one line."""
         total = self.fitting + sum(self.refused.values())
-        reasons = ", ".join(
-            f"{count} {reason}" for reason, count in sorted(self.refused.items(), key=_most_first)
-        )
+        reasons = counted(self.refused)
         LOG.log(
             level,
             "GPU request %(request)s of server %(server)s: %(fitting)d of %(total)d hosts fit"
@@ -62,10 +61,6 @@ class Tally:
                 "refused": f"; refused: {reasons}" if reasons else "",
             },
         )
-
-
-def _most_first(item: tuple[str, int]) -> tuple[int, str]:
-    return -item[1], item[0]
 
 
 class Warnings:

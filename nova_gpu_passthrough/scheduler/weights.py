@@ -2,17 +2,20 @@
 """The weigher that ranks hosts by what a placement does to their GPUs."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from nova.scheduler import utils, weights
+from nova.weights import WeighedObject
 from oslo_config import cfg
 
 from nova_gpu_passthrough import conf as gpu_conf
 from nova_gpu_passthrough.catalog import models
+from nova_gpu_passthrough.policies.base import HostPolicy
 from nova_gpu_passthrough.scheduler import pools, requests
 from nova_gpu_passthrough.scheduler.assessment import assess
 from nova_gpu_passthrough.scheduler.candidates import Candidate, Fitted
+from nova_gpu_passthrough.scheduler.ranking import HostRanking
 from nova_gpu_passthrough.scheduler.startup import configure
 from nova_gpu_passthrough.scheduler.tally import Warnings
 from nova_gpu_passthrough.topology.fit import Refusal
@@ -21,7 +24,6 @@ from nova_gpu_passthrough.topology.model import MAX_GPUS
 if TYPE_CHECKING:
     from nova import objects
     from nova.scheduler.host_manager import HostState
-    from nova.weights import WeighedObject
 
 CONF = cfg.CONF
 
@@ -40,6 +42,9 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
     For a GPU request: 0.8 x quality of the best choice (NUMA nodes, links, switches) + 0.2 x score
     of the policy, which counts only the GPUs that match. For other requests: 1 for a host without
     free GPUs, less than a half for one with free GPUs, the less the more they are worth.
+
+    A policy that looks at whole hosts ranks them for both: then other requests get 1 for the best
+    host, less for others.
     """
 
     minval = 0.0
@@ -55,6 +60,9 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
         self._avoidance: float = section.avoid_gpu_hosts
         self._values = section.gpu_values
         self._warnings = Warnings()
+        self._ranking: HostRanking | None = None
+        if isinstance(self._policy, HostPolicy):
+            self._ranking = HostRanking(self._policy, gpu_conf.settings(section), self._warnings)
 
     def weight_multiplier(self, host_state: "HostState") -> float:
         """The option's value or that of the host's aggregate."""
@@ -67,16 +75,19 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
         return multiplier if math.isfinite(multiplier) else self._multiplier
 
     def weigh_objects(
-        self, weighed_obj_list: "Iterable[WeighedObject]", weight_properties: "objects.RequestSpec"
+        self, weighed_obj_list: Iterable[WeighedObject], weight_properties: "objects.RequestSpec"
     ) -> list[float]:
         """Weigh the hosts; 0..1 each, the higher the better."""
         request = self._read(weight_properties)
-        return [self._weigh(item.obj, request) for item in weighed_obj_list]
+        hosts = [item.obj for item in weighed_obj_list]
+        if self._ranking is not None:
+            return self._weigh_whole(self._ranking, hosts, weight_properties, request)
+        return [self._weigh(host_state, request) for host_state in hosts]
 
     def _weigh_object(
         self, host_state: "HostState", weight_properties: "objects.RequestSpec"
     ) -> float:
-        return self._weigh(host_state, self._read(weight_properties))
+        return self.weigh_objects([WeighedObject(host_state, 0.0)], weight_properties)[0]
 
     def _read(self, spec_obj: "objects.RequestSpec") -> requests.ServerRequest | None:
         try:
@@ -94,10 +105,46 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
                 return _QUALITY * fitted.choice.quality + _POLICY * min(1.0, max(0.0, score))
             return 1.0 - self._avoidance * self._exposure(host_state)
         except Exception as error:  # never raise into the scheduler
-            self._warnings.warn(
-                host_state.host, f"{type(error).__name__}: {error}", "it gets the lowest GPU weight"
-            )
+            self._warn(host_state, error)
             return 0.0
+
+    def _weigh_whole(
+        self,
+        ranking: HostRanking,
+        hosts: "Sequence[HostState]",
+        spec_obj: "objects.RequestSpec",
+        request: requests.ServerRequest | None,
+    ) -> list[float]:
+        weighed = [0.0] * len(hosts)
+        fitting: list[tuple[HostState, Fitted | None]] = []
+        indices: list[int] = []
+        for index, host_state in enumerate(hosts):
+            try:
+                fitted = self._fitted(host_state, request) if request else None
+            except Exception as error:  # never raise into the scheduler
+                self._warn(host_state, error)
+                continue
+            if not isinstance(fitted, Refusal):
+                fitting.append((host_state, fitted))
+                indices.append(index)
+        try:
+            ranks = ranking.rank(spec_obj, fitting)
+        except Exception as error:  # never raise into the scheduler
+            if hosts:
+                self._warn(hosts[0], error)
+            ranks = [0.0] * len(fitting)
+        for index, (_, fitted), rank in zip(indices, fitting, ranks, strict=True):
+            rank = min(1.0, max(0.0, rank))
+            if fitted is None:
+                weighed[index] = 1.0 - self._avoidance * (1.0 - rank)
+            else:
+                weighed[index] = _QUALITY * fitted.choice.quality + _POLICY * rank
+        return weighed
+
+    def _warn(self, host_state: "HostState", error: Exception) -> None:
+        self._warnings.warn(
+            host_state.host, f"{type(error).__name__}: {error}", "it gets the lowest GPU weight"
+        )
 
     def _fitted(
         self, host_state: "HostState", request: requests.ServerRequest

@@ -9,7 +9,7 @@ import time
 from tests.benchmarks import prepare, report
 
 #: The scale first: the peak of memory use tells something only before the others.
-PARTS = ("scale", "plain", "filter", "decisions", "audit")
+PARTS = ("scale", "policies", "plain", "filter", "decisions", "audit")
 
 
 def main() -> None:
@@ -21,11 +21,12 @@ def main() -> None:
     start = time.monotonic()
     prepare()
     # Nova's objects must be registered before these are imported.
-    from tests.benchmarks import audit, decisions, filtering, plain, scale
+    from tests.benchmarks import audit, decisions, filtering, plain, policies, scale
 
     modules = {
         "filter": filtering,
         "scale": scale,
+        "policies": policies,
         "plain": plain,
         "decisions": decisions,
         "audit": audit,

@@ -92,7 +92,11 @@ class BadRequests(GpuCloudTest):
 class Options(GpuCloudTest):
     def test_a_nonsense_value_stops_the_scheduler_with_one_line(self) -> None:
         for option, value, text in (
-            ("policy", "packed", "policy 'packed' is not installed, expected one of: pack, spread"),
+            (
+                "policy",
+                "packed",
+                "policy 'packed' is not installed, expected one of: fragmentation, pack, spread",
+            ),
             ("aliases", ["h100", ""], "with an empty item, expected names between commas"),
         ):
             with self.subTest(option=option):

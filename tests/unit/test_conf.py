@@ -5,9 +5,12 @@ import pytest
 from oslo_config import cfg
 
 from nova_gpu_passthrough import conf as gpu_conf
+from nova_gpu_passthrough.policies import mix
+from nova_gpu_passthrough.policies.fragmentation import Fragmentation
 from nova_gpu_passthrough.policies.pack import Pack
 from nova_gpu_passthrough.scheduler.filters import GpuPassthroughFilter
 from nova_gpu_passthrough.scheduler.startup import configure
+from nova_gpu_passthrough.topology.request_class import RequestClass
 
 
 @pytest.fixture
@@ -56,8 +59,12 @@ def test_good_values_are_taken(configured):
 
 
 NONSENSE = [
-    ("policy", "best", "pack, spread"),
-    ("policy", "", "pack, spread"),
+    ("policy", "best", "fragmentation, pack, spread"),
+    ("policy", "", "fragmentation, pack, spread"),
+    ("mix_file", "/nowhere/mix.yaml", "name a readable file"),
+    ("mix_file", "/dev/null", "expected a mix file of version 1"),
+    ("mix_half_life", "-1", "expected a number from 0 on"),
+    ("mix_half_life", "inf", "expected a number from 0 on"),
     ("aliases", "a,,b", "expected names"),
     ("resource_classes", ",PGPU", "expected names"),
     ("weight_multiplier", "abc", "expected a number from 0 on"),
@@ -92,6 +99,23 @@ def test_nonsense_stops_the_scheduler_with_one_line(configured, logged, option, 
     for part in ("[gpu_passthrough]", option, value, expected):
         assert part in line
     assert "\n" not in line
+
+
+def test_a_mix_that_cannot_be_read_stops_the_scheduler_by_any_policy(configured, logged):
+    for policy in ("pack", "fragmentation"):
+        with pytest.raises(SystemExit):
+            configure(configured(f"policy = {policy}", "mix_file = /nowhere/mix.yaml"))
+    assert len(logged("CRITICAL", "mix_file: /nowhere/mix.yaml: No such file")) == 2
+
+
+def test_the_policy_begins_with_the_mix_of_the_file(configured, tmp_path):
+    path = tmp_path / "mix.yaml"
+    path.write_text(mix.dump({RequestClass("a", 2, vcpus=8): 3.0}))
+    policy = configure(
+        configured("policy = fragmentation", f"mix_file = {path}", "gpu_values = own:3")
+    )
+    assert isinstance(policy, Fragmentation)
+    assert [wanted.gpus for wanted in policy.classes] == [2]
 
 
 def test_every_option_that_can_be_wrong_is_tried():

@@ -28,13 +28,16 @@ def test_policies_are_found_by_name():
 def test_an_unknown_policy_is_told_with_those_there_are(name):
     with pytest.raises(UnknownPolicyError) as caught:
         base.load(name)
-    assert str(caught.value) == f"policy {name!r} is not installed, expected one of: pack, spread"
+    assert (
+        str(caught.value)
+        == f"policy {name!r} is not installed, expected one of: fragmentation, pack, spread"
+    )
 
 
 def test_a_package_may_bring_its_own(monkeypatch, fake_entry_point):
     fake_entry_point(monkeypatch, own=Spread)
     assert type(base.load("own")) is Spread
-    with pytest.raises(UnknownPolicyError, match="own, pack, spread"):
+    with pytest.raises(UnknownPolicyError, match="fragmentation, own, pack, spread"):
         base.load("other")
 
 

@@ -260,4 +260,7 @@ def test_an_unknown_policy_stops_the_scheduler(options, logged):
     options(policy="best")
     with pytest.raises(SystemExit):
         GpuPassthroughWeigher()
-    assert "policy 'best' is not installed, expected one of: pack, spread" in logged("CRITICAL")[0]
+    assert (
+        "policy 'best' is not installed, expected one of: fragmentation, pack, spread"
+        in logged("CRITICAL")[0]
+    )

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The policy fragmentation in the weigher: whole hosts, kept up to date between requests."""
+
+import threading
+
+import pytest
+from nova.scheduler import weights
+from nova.weights import WeighedObject
+
+from nova_gpu_passthrough.policies import mix
+from nova_gpu_passthrough.policies.fragmentation import Fragmentation
+from nova_gpu_passthrough.scheduler import ranking
+from nova_gpu_passthrough.scheduler.filters import GpuPassthroughFilter
+from nova_gpu_passthrough.scheduler.weights import GpuPassthroughWeigher
+from nova_gpu_passthrough.topology.request_class import RequestClass
+from tests.unit import builders
+from tests.unit.builders import NIC, T4, host_state, pci_request, pool, request_spec
+
+#: A GPU with 4 vCPUs and 4 GiB, and eight with 32 vCPUs and 32 GiB.
+ONE = RequestClass("one", 1, "H100-SXM", vcpus=4, ram_mib=4096)
+EIGHT = RequestClass("eight", 8, "H100-SXM", vcpus=32, ram_mib=32768)
+
+
+def gpus(name, count, vcpus=32, ram=32768, **resources):
+    state = host_state(
+        name, [pool(n, host=name) for n in range(count)], vcpus=vcpus, ram=ram, **resources
+    )
+    state.limits = {}
+    state.free_disk_mb = 10**9
+    return state
+
+
+def one_gpu(**needs):
+    return request_spec(pci_request(), in_placement=True, **{"vcpus": 4, "ram": 4096, **needs})
+
+
+@pytest.fixture
+def weigher(options, tmp_path):
+    """A way to make the weigher with a mix, and other options."""
+
+    def make(counts=None, **others):
+        path = tmp_path / "mix.yaml"
+        path.write_text(mix.dump(counts or {}))
+        options(policy="fragmentation", mix_file=str(path), **{"mix_half_life": 0, **others})
+        return GpuPassthroughWeigher()
+
+    return make
+
+
+def offered(hosts, spec, gpu_filter=None):
+    """The hosts with Placement's candidates, as they pass the filter."""
+    if spec.requested_resources:
+        for state in hosts:
+            state.allocation_candidates = builders.candidates(state, spec)
+    return list((gpu_filter or GpuPassthroughFilter()).filter_all(hosts, spec))
+
+
+def ranked(weigher, hosts, spec):
+    """Names in the order of Nova's handler, with all of Nova's weighers beside ours."""
+    handler = weights.HostWeightHandler()
+    weighers = [*(cls() for cls in weights.all_weighers()), weigher]
+    passed = offered(hosts, spec)
+    return [item.obj.host for item in handler.get_weighed_objects(weighers, passed, spec)]
+
+
+def weighed(weigher, hosts, spec, gpu_filter=None):
+    items = [WeighedObject(host, 0.0) for host in offered(hosts, spec, gpu_filter)]
+    return dict(zip((i.obj.host for i in items), weigher.weigh_objects(items, spec), strict=True))
+
+
+def policy_of(weigher):
+    return weigher._policy
+
+
+# -- decisions ---------------------------------------------------------------------------------
+
+
+def test_whole_hosts_are_kept_although_novas_weighers_want_them(weigher):
+    hosts = [gpus("whole", 8, vcpus=512, ram=999999), gpus("five", 5, vcpus=20, ram=20480)]
+    some = weigher({ONE: 5, EIGHT: 1})
+    assert ranked(some, hosts, one_gpu()) == ["five", "whole"]
+    small = [gpus("whole", 8), gpus("five", 5, vcpus=512, ram=999999)]
+    assert ranked(some, small, one_gpu()) == ["five", "whole"]
+
+
+def test_prices_that_differ_little_decide_before_novas_weighers(weigher):
+    # 100 to 1: what a server of eight loses counts nearly nothing in this mix.
+    hosts = [gpus("large", 4, vcpus=400, ram=400000), gpus("small", 4, vcpus=15)]
+    some = weigher({ONE: 1, RequestClass("four", 4, "H100-SXM", vcpus=16): 0.0001})
+    assert ranked(some, hosts, one_gpu()) == ["small", "large"]
+    assert ranked(weigher(weight_multiplier=0.0), hosts, one_gpu()) == ["large", "small"]
+
+
+def test_servers_without_gpus_go_where_they_make_no_gpu_unusable(weigher):
+    hosts = [gpus("tight", 8), gpus("roomy", 4, vcpus=32), gpus("none", 0, vcpus=8)]
+    some = weigher({ONE: 1, EIGHT: 1})
+    assert ranked(some, hosts, request_spec(vcpus=8, ram=4096)) == ["none", "roomy", "tight"]
+    assert weighed(some, hosts, request_spec(vcpus=8, ram=4096))["none"] == 1.0
+
+
+def test_hosts_that_lose_nothing_keep_novas_order(weigher):
+    hosts = [gpus("a", 0, vcpus=8), gpus("b", 0, vcpus=64), gpus("c", 0, vcpus=16)]
+    assert ranked(weigher({ONE: 1}), hosts, request_spec()) == ["b", "c", "a"]
+
+
+@pytest.mark.parametrize("strength, worst", [(0.0, 1.0), (0.5, 0.75), (1.0, 0.5)])
+def test_how_much_servers_without_gpus_avoid_loss_is_an_option(weigher, strength, worst):
+    some = weigher({ONE: 1}, avoid_gpu_hosts=strength)
+    hosts = [gpus("tight", 8), gpus("none", 0)]
+    assert weighed(some, hosts, request_spec(vcpus=8)) == {"none": 1.0, "tight": worst}
+
+
+def test_quality_goes_before_price(weigher):
+    # Two linked GPUs would be broken out of a whole host, two others are left over.
+    whole = host_state("whole", [pool(n, host="whole", gpu_link_group="x") for n in range(8)])
+    left = host_state("left", [pool(n, host="left") for n in range(2)])
+    for state in (whole, left):
+        state.free_disk_mb = 10**9
+    spec = request_spec(pci_request(2), in_placement=True)
+    assert ranked(weigher({ONE: 5, EIGHT: 1}), [left, whole], spec) == ["whole", "left"]
+    easy = request_spec(pci_request(2), in_placement=True, extra_specs={"gpu:link": "none"})
+    assert ranked(weigher({ONE: 5, EIGHT: 1}), [left, whole], easy) == ["left", "whole"]
+
+
+def test_the_operator_values_models(weigher):
+    # Any of the two serves the request; only what is worth more is asked for otherwise, too.
+    spec = {"vendor_id": "10de"}
+    dear, cheap = gpus("dear", 2), host_state("cheap", [pool(1, T4, host="cheap", count=2)])
+    cheap.free_disk_mb = 10**9
+    classes = {RequestClass("any", 1, vcpus=4): 1}
+    request = request_spec(pci_request(spec=spec, alias="any"), in_placement=True)
+    for values, first in (({}, "cheap"), ({"T4": 99.0}, "dear")):
+        some = weigher(classes, aliases=["any"], gpu_values=values)
+        for state in (dear, cheap):
+            state.allocation_candidates = builders.candidates(
+                state, request, serving={"any": state.pci_stats.pools}
+            )
+        passed = list(GpuPassthroughFilter().filter_all([dear, cheap], request))
+        items = [WeighedObject(host, 0.0) for host in passed]
+        result = some.weigh_objects(items, request)
+        assert items[result.index(max(result))].obj.host == first
+
+
+def test_gpus_that_nothing_but_an_option_names_are_packed(weigher):
+    ids = {"vendor_id": "1234", "product_id": "5678"}
+    hosts = [
+        host_state(name, [pool(n, ids, host=name) for n in range(count)])
+        for name, count in (("eight", 8), ("two", 2))
+    ]
+    spec = request_spec(pci_request(spec=ids, alias="own"))
+    some = weigher({ONE: 1}, aliases=["own"])
+    items = [WeighedObject(host, 0.0) for host in hosts]
+    eight, two = some.weigh_objects(items, spec)
+    assert 0.8 < eight < two < 1.0
+
+
+# -- from request to request -------------------------------------------------------------------
+
+
+def test_requests_are_learned(weigher):
+    some = weigher(mix_half_life=10)
+    hosts = [gpus("a", 8), gpus("b", 4)]
+    weighed(some, hosts, one_gpu())
+    weighed(some, hosts, one_gpu(ram=8192))
+    weighed(some, hosts, request_spec())
+    learned = policy_of(some).classes
+    assert [(c.gpus, c.model, c.vcpus, c.ram_mib) for c in learned] == [
+        (1, "H100-SXM", 4, 4096),
+        (1, "H100-SXM", 4, 8192),
+    ]
+
+
+def test_requests_that_fit_nowhere_are_learned_too(weigher):
+    some = weigher(mix_half_life=10)
+    offered([gpus("a", 4)], request_spec(pci_request(8), vcpus=32))
+    # Once no GPU is free, its model is the one that was offered before.
+    gpu_filter = GpuPassthroughFilter()
+    for free in (1, 0):
+        offered([gpus("a", free)], request_spec(pci_request(2)), gpu_filter)
+    weighed(some, [gpus("a", 8)], request_spec())
+    learned = [(c.gpus, c.model, c.vcpus) for c in policy_of(some).classes]
+    assert learned == [(8, "H100-SXM", 32), (2, "H100-SXM", 4)]
+
+
+def test_requests_for_other_devices_are_not_learned(weigher):
+    some = weigher(mix_half_life=10)
+    nic = host_state("nic", [pool(1, NIC)])
+    weighed(some, [nic], request_spec(pci_request(spec=NIC)))
+    weighed(some, [nic], request_spec())
+    assert list(policy_of(some).classes) == []
+
+
+def test_without_a_half_life_nothing_is_learned(weigher):
+    some = weigher({EIGHT: 1})
+    weighed(some, [gpus("a", 8)], one_gpu())
+    assert list(policy_of(some).classes) == [EIGHT]
+
+
+def consume(state, spec):
+    """What the scheduler does with the host that it takes."""
+    mappings = state.allocation_candidates[0]["mappings"]
+    for group in spec.requested_resources:
+        group.provider_uuids = mappings[group.requester_id]
+    state.consume_from_request(spec)
+
+
+def test_a_host_that_the_scheduler_filled_up_counts_no_longer(weigher):
+    some = weigher({ONE: 1})
+    hosts = [gpus("full", 1), gpus("other", 8)]
+    spec = one_gpu()
+    assert ranked(some, hosts, spec)[0] == "full"
+    assert list(policy_of(some).supply) == [9]
+    consume(hosts[0], spec)
+    # Placement does not name it for the next request.
+    ranked(some, [hosts[1], gpus("third", 2)], one_gpu())
+    assert list(policy_of(some).supply) == [8 + 2]
+
+
+def test_a_host_that_was_the_only_one_is_looked_after_too(weigher):
+    some = weigher({ONE: 1})
+    only = gpus("only", 1)
+    ranked(some, [only, gpus("other", 8)], one_gpu())
+    # Nova does not ask the weigher now.
+    spec = one_gpu()
+    assert ranked(some, [only], spec) == ["only"]
+    consume(only, spec)
+    assert list(policy_of(some).supply) == [9]
+    ranked(some, [gpus("other", 8), gpus("third", 2)], one_gpu())
+    assert list(policy_of(some).supply) == [8 + 2]
+
+
+def test_a_host_that_is_not_met_for_long_counts_no_longer(weigher, monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr(ranking.time, "monotonic", lambda: clock[0])
+    some = weigher({ONE: 1})
+    weighed(some, [gpus("a", 8), gpus("b", 4)], one_gpu())
+    clock[0] += 1000
+    weighed(some, [gpus("b", 4)], one_gpu())
+    assert list(policy_of(some).supply) == [12]
+    clock[0] += 1000
+    weighed(some, [gpus("c", 1)], one_gpu())
+    assert list(policy_of(some).supply) == [5]
+
+
+def test_hosts_of_equal_names_in_other_nodes_are_told_apart(weigher):
+    some = weigher({ONE: 1})
+    nodes = [gpus("a", 8), gpus("a", 4)]
+    nodes[1].nodename = "a2"
+    weighed(some, nodes, one_gpu())
+    assert list(policy_of(some).supply) == [12]
+
+
+def test_a_mix_file_that_changes_is_read_again(weigher, monkeypatch, tmp_path, logged):
+    clock = [1000.0]
+    monkeypatch.setattr(ranking.time, "monotonic", lambda: clock[0])
+    some = weigher({ONE: 1})
+    hosts, gpu_filter = [gpus("a", 8)], GpuPassthroughFilter()
+    weighed(some, hosts, one_gpu(), gpu_filter)
+    (tmp_path / "mix.yaml").write_text(mix.dump({EIGHT: 1, ONE: 3}))
+    weighed(some, hosts, one_gpu(), gpu_filter)
+    assert list(policy_of(some).classes) == [ONE]
+    clock[0] += 60
+    weighed(some, hosts, one_gpu(), gpu_filter)
+    assert set(policy_of(some).classes) == {ONE, EIGHT}
+    assert list(policy_of(some).supply) == [8, 8]
+    (tmp_path / "mix.yaml").write_text("nonsense")
+    clock[0] += 60
+    weighed(some, hosts, one_gpu(), gpu_filter)
+    assert set(policy_of(some).classes) == {ONE, EIGHT}
+    assert len(logged("WARNING", "The mix file has changed and is left aside")) == 1
+
+
+# -- it never harms ----------------------------------------------------------------------------
+
+
+def test_a_host_with_malformed_data_gets_the_lowest_weight(weigher, logged):
+    some = weigher({ONE: 1})
+    broken, good = gpus("broken", 8), gpus("good", 8)
+    broken.vcpus_total = "many"
+    assert weighed(some, [broken, good], request_spec()) == {"broken": 0.0, "good": 1.0}
+    assert len(logged("WARNING", "Host broken")) == 1
+    assert weighed(some, [broken, good], one_gpu())["broken"] == pytest.approx(0.8)
+
+
+class _Raising(Fragmentation):
+    """A policy that raises."""
+
+    def rank(self, offers):
+        raise RuntimeError("no idea")
+
+
+class _Short(Fragmentation):
+    """A policy that does not rank all offers."""
+
+    def rank(self, offers):
+        return [17.0]
+
+
+@pytest.mark.parametrize("policy", [_Raising, _Short])
+def test_a_policy_that_errs_leaves_quality_to_decide(
+    policy, weigher, options, monkeypatch, fake_entry_point, logged
+):
+    fake_entry_point(monkeypatch, odd=policy)
+    weigher()
+    options(policy="odd")
+    some = GpuPassthroughWeigher()
+    hosts = [gpus("a", 8), gpus("b", 4)]
+    assert weighed(some, hosts, one_gpu()) == pytest.approx({"a": 0.8, "b": 0.8})
+    assert weighed(some, hosts, request_spec()) == {"a": 0.0, "b": 0.0}
+    assert logged("WARNING")
+
+
+def test_no_hosts_are_no_error(weigher):
+    assert weigher({ONE: 1}).weigh_objects([], one_gpu()) == []
+
+
+def test_threads_may_ask_at_the_same_time(weigher):
+    some = weigher({ONE: 1}, mix_half_life=5)
+    failed = []
+
+    def ask(number):
+        try:
+            for turn in range(20):
+                hosts = [gpus(f"host{n}", (number + turn + n) % 8 + 1) for n in range(4)]
+                weighed(some, hosts, one_gpu(ram=1024 * (1 + turn % 7)))
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    policy = policy_of(some)
+    assert list(policy.supply) == [
+        sum(host.usable.counts[k] for host in policy._hosts.values())
+        for k in range(len(policy.classes))
+    ]
