@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flavors, with their extra specs and the projects that may use them."""

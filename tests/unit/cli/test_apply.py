@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-gpu apply`` against a stand-in of a cloud."""
+
+import os
+import re
+import signal
+import sys
+
+import pytest
+
+from nova_gpu_passthrough.cli import apply as cli
+from nova_gpu_passthrough.cloud.apply import record as records
+from nova_gpu_passthrough.inventory import store
+from tests.unit.cli.clouds import cloud as cloud
+from tests.unit.cli.clouds import named as named
+from tests.unit.generate import builders
+
+FLEET = """\
+schema: nova-gpu-passthrough/fleet
+version: 1
+name: paris
+groups: [{name: hgx, inventories: [hgx1.yaml]}]
+flavors: [{model: H100-SXM, counts: [1, 8]}]
+projects: [{name: research, flavors: ["gpu.*"], quotas: {h100-sxm: 4}}]
+quotas: {default: {h100-sxm: 0}}
+"""
+FLAVORS = {"gpu.h100-sxm.1", "gpu.h100-sxm.8"}
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    """A fleet file of one host."""
+    text = store.dump(builders.hgx(), "nova-gpu host audit")
+    (tmp_path / "hgx1.yaml").write_text(text, encoding="utf-8")
+    path = tmp_path / "fleet.yaml"
+    path.write_text(FLEET, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def record(fleet):
+    """Where the record is."""
+    return fleet.with_name("fleet.applied.yaml")
+
+
+@pytest.fixture
+def apply(nova_gpu, named, fleet):
+    """Run it: status, standard output, standard error."""
+    named.nova.add_compute("hgx1", named.placement.add_host("hgx1"))
+
+    def run(*arguments, cloud="test"):
+        return nova_gpu("--os-cloud", cloud, "apply", "--fleet", fleet, *arguments)
+
+    return run
+
+
+def _flavors(named):
+    return {flavor["name"] for flavor in named.nova.flavors.values()}
+
+
+def test_the_cloud_becomes_what_the_file_says(apply, named, record):
+    status, out, err = apply()
+    assert status == 0
+    assert "+++ flavor gpu.h100-sxm.8 (fleet paris)\n" in out
+    assert "+class:CUSTOM_GPU_H100_SXM of research: 4\n" in out
+    assert re.search(r"^\d+ changes done$", err, re.M)
+    assert _flavors(named) == FLAVORS
+    assert records.load(record).complete
+
+
+def test_a_second_run_changes_nothing_and_says_so(apply, named, record):
+    apply()
+    before, asked = record.read_text(), len(named.requests)
+    status, out, err = apply()
+    assert (status, out) == (0, "")
+    assert "the cloud is what fleet paris says: nothing to change\n" in err
+    assert {method for method, path in named.requests[asked:] if "tokens" not in path} == {"GET"}
+    assert record.read_text() == before
+
+
+def test_a_dry_run_only_tells(apply, named, record):
+    status, out, _ = apply("--dry-run")
+    assert status == 1
+    assert "+++ flavor gpu.h100-sxm.8 (fleet paris)\n" in out
+    assert named.asked("^(POST|PUT|DELETE|PATCH)") == []
+    assert not record.exists()
+    apply()
+    status, out, _ = apply("--dry-run")
+    assert (status, out) == (0, "")
+
+
+def test_what_is_held_back_is_told(apply, named):
+    apply()
+    (flavor,) = (one for one in named.nova.flavors.values() if one["name"].endswith(".1"))
+    flavor["extra_specs"]["hw:cpu_policy"] = "shared"
+    named.nova.add_server("train-1", "hgx1", flavor, id="server-1")
+    status, out, err = apply()
+    assert (status, out) == (0, "")
+    assert "held back: flavor gpu.h100-sxm.1: 1 server has it (such as train-1, server-1)" in err
+    status, out, _ = apply("--change-used")
+    assert status == 0
+    assert "+  hw:cpu_policy: dedicated\n" in out
+
+
+def test_prune_deletes_other_gpu_flavors(apply, named):
+    named.nova.add_flavor("mine", pci_passthrough__alias="h100-sxm:1")
+    _, _, err = apply()
+    assert "held back: flavor mine: not in the fleet file, and asks for alias h100-sxm" in err
+    status, out, _ = apply("--prune", "--dry-run")
+    assert (status, _flavors(named)) == (1, {*FLAVORS, "mine"})
+    assert "--- flavor mine (cloud)\n+++ /dev/null\n" in out
+    apply("--prune")
+    assert _flavors(named) == FLAVORS
+
+
+def test_the_record_can_be_elsewhere(apply, record, tmp_path):
+    apply("--record", tmp_path / "other.yaml")
+    assert (tmp_path / "other.yaml").exists()
+    assert not record.exists()
+
+
+def test_a_record_of_another_fleet_is_refused(apply, named, fleet, record):
+    apply()
+    fleet.write_text(FLEET.replace("name: paris", "name: rome"))
+    asked = len(named.requests)
+    status, out, err = apply()
+    assert (status, out) == (2, "")
+    assert err.splitlines()[-1].startswith(
+        f"{record}: key fleet: it is the record of fleet paris, not of rome; name the right one"
+    )
+    assert len(named.requests) == asked
+
+
+def test_a_record_that_is_none_is_refused_with_line_and_key(apply, record):
+    record.write_text("schema: 1\n")
+    status, _, err = apply()
+    assert status == 2
+    assert f"{record}:1: " in err
+
+
+def test_without_a_fleet_file_there_is_nothing_to_apply(nova_gpu, named):
+    status, _, err = nova_gpu("--os-cloud", "test", "apply")
+    assert status == 2
+    assert err.startswith("no fleet file was named")
+
+
+def test_a_tenant_is_told_in_one_sentence(apply, named, record):
+    named.fail("GET .*/traits", 403)
+    status, out, err = apply(cloud="tenant")
+    assert (status, out) == (2, "")
+    assert err.splitlines()[-1].startswith("traits: this takes the role admin ")
+    assert not record.exists()
+
+
+def test_refusals_are_told_one_by_one_and_the_rest_is_done(apply, named):
+    named.fail("POST .*/os-aggregates", 400, {"badRequest": {"message": "no such name"}})
+    status, _, err = apply()
+    assert status == 2
+    *_, refusal, sentence = err.splitlines()
+    assert refusal.startswith("aggregate gpu-hgx: Nova refused POST")
+    assert re.fullmatch(
+        r"1 of \d+ changes were refused; mend what is told above and run it again", sentence
+    )
+    assert _flavors(named) == FLAVORS
+
+
+def test_ctrl_c_ends_it_between_two_requests(apply, named, monkeypatch):
+    answer = named.nova.answer
+
+    def press(method, path, request):
+        if method == "POST" and path == "/flavors":
+            os.kill(os.getpid(), signal.SIGINT)
+        return answer(method, path, request)
+
+    named.nova.answer = press
+    status, _, err = apply()
+    assert status == 2
+    assert re.fullmatch(
+        r"interrupted: \d+ of \d+ changes done; run it again to go on", err.splitlines()[-1]
+    )
+    assert len(named.nova.flavors) == 1
+    named.nova.answer = answer
+    assert apply()[0] == 0
+    assert apply("--dry-run")[0] == 0
+
+
+def test_ctrl_c_while_it_only_looks_changes_nothing(apply, named, record):
+    named.fail("GET .*/flavors", error=KeyboardInterrupt())
+    status, out, err = apply()
+    assert (status, out) == (2, "")
+    assert err.splitlines()[-1] == "interrupted: nothing was changed in the cloud"
+    assert not record.exists()
+
+
+def test_lines_are_coloured_on_terminals_only(apply, monkeypatch):
+    monkeypatch.setattr(cli.colour, "wanted", lambda: True)
+    _, out, _ = apply("--dry-run")
+    assert "\x1b[1m+++ traits (fleet paris)\x1b[0m\n\x1b[36m@@\x1b[0m\n\x1b[32m+CUSTOM_" in out
+    assert "\x1b[1m--- /dev/null\x1b[0m\n" in out
+
+
+def test_progress_is_shown_on_terminals_only(apply, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    _, out, err = apply()
+    assert "changes" in err
+    assert "\x1b" not in out

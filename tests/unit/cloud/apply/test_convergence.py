@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever was there before, and whatever interrupts it, apply ends at what is desired.
+
+Perhaps it takes a second run. A further one changes nothing, and what is not its own stays alone.
+"""
+
+import copy
+import itertools
+
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from nova_gpu_passthrough.cloud.apply.entry import Origin
+from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.fleet.desired import Aggregate, Desired, Flavor, Limit, ProjectName
+from tests.unit.cloud.apply.direct import DirectCloud, Killed, away
+
+HOSTS = ("gpu01", "gpu02", "gpu03")
+#: Without nova-compute.
+ABSENT = "gpu99"
+ZONES = (None, "a", "b")
+PROJECTS = ("research", "teaching")
+CLASSES = ("CUSTOM_GPU_A", "CUSTOM_GPU_B")
+ALIASES = {"a": CLASSES[0], "b": CLASSES[1]}
+TRAITS = ("CUSTOM_T1", "CUSTOM_T2", "CUSTOM_T3")
+RESOURCES = ("servers", *(f"class:{name}" for name in CLASSES))
+
+_texts = st.sampled_from(("1", "2"))
+_specs = st.dictionaries(st.sampled_from(("hw:x", "gpu:y", "z")), _texts, max_size=2)
+
+
+def _subset(items):
+    return st.sets(st.sampled_from(items)).map(lambda found: tuple(sorted(found)))
+
+
+def _named(names, make):
+    """Things with some of some names."""
+    return st.sets(st.sampled_from(names), max_size=3).flatmap(
+        lambda chosen: st.tuples(*(make(name) for name in sorted(chosen)))
+    )
+
+
+def _aggregate(name):
+    return st.builds(
+        Aggregate,
+        st.just(name),
+        _subset((*HOSTS, ABSENT)),
+        st.dictionaries(st.sampled_from(("k1", "k2")), _texts),
+        st.sampled_from(ZONES),
+    )
+
+
+def _flavor(name):
+    access = st.none() | _subset((*PROJECTS, "ghost")).map(
+        lambda names: tuple(map(ProjectName, names))
+    )
+    specs = _specs.flatmap(
+        lambda some: st.sampled_from(({}, {"pci_passthrough:alias": "a:1"})).map(some.__or__)
+    )
+    sizes = st.sampled_from((1, 2))
+    return st.builds(Flavor, st.just(name), sizes, st.just(1024), st.just(1), specs, access)
+
+
+@st.composite
+def _limits(draw):
+    values = st.integers(-1, 2)
+    for resource in sorted(draw(st.sets(st.sampled_from(RESOURCES)))):
+        yield Limit(resource, draw(values))
+        for project in draw(_subset((*PROJECTS, "ghost"))):
+            yield Limit(resource, draw(values), ProjectName(project))
+
+
+desireds = st.builds(
+    Desired,
+    st.just("paris"),
+    _subset(TRAITS),
+    _subset(CLASSES),
+    _named(("g1", "g2", "g3"), _aggregate),
+    _named(("f1", "f2", "f3"), _flavor),
+    st.just("unified-limits"),
+    _limits().map(tuple),
+    st.just(ALIASES),
+)
+
+
+def _has_clash(desired):
+    """Whether a host is to be in two zones at once, or one in an aggregate of others."""
+    for one, other in itertools.combinations(desired.aggregates, 2):
+        zones = {one.availability_zone, other.availability_zone} - {None}
+        if len(zones) > 1 and set(one.hosts) & set(other.hosts):
+            return True
+    return False
+
+
+@st.composite
+def clouds(draw):
+    """A cloud in which somebody has been at work by hand."""
+    cloud = DirectCloud()
+    cloud.add_hosts(*HOSTS)
+    cloud.names.traits |= draw(st.sets(st.sampled_from(TRAITS)))
+    cloud.names.classes |= draw(st.sets(st.sampled_from(CLASSES)))
+    for flavor in draw(_named(("f1", "f2", "other"), _flavor)):
+        public = flavor.projects is None
+        access = [f"id-{p.name}" for p in flavor.projects or () if p.name != "ghost"]
+        made = cloud.nova.add_flavor(flavor.name, flavor.vcpus, public=public, access=access)
+        made["extra_specs"] = dict(flavor.extra_specs)
+    taken = {}
+    for one in draw(_named(("g1", "g2", "other"), _aggregate)):
+        zone = one.availability_zone
+        hosts = [h for h in one.hosts if h in HOSTS and taken.get(h, zone) in (None, zone)]
+        taken |= dict.fromkeys(hosts, zone) if zone else {}
+        number = 100 + len(cloud.nova.aggregates)
+        cloud.nova.aggregates[str(number)] = {
+            "id": number,
+            "uuid": f"uuid-{number}",
+            "name": one.name,
+            "availability_zone": zone,
+            "hosts": hosts,
+            "metadata": {**one.metadata, **({"availability_zone": zone} if zone else {})},
+        }
+    in_both = [(one["uuid"], host) for one in cloud.nova.aggregates.values() for host in HOSTS]
+    cloud.names.lost |= draw(st.sets(st.sampled_from(in_both))) if in_both else set()
+    place = {"service_id": "id-compute", "region_id": "RegionOne"}
+    for limit in draw(_limits()):
+        if limit.project and limit.project.name == "ghost":
+            continue
+        kind = "limits" if limit.project else "registered_limits"
+        made = {"id": f"x{len(cloud.keystone.limits)}{limit.resource}", **place}
+        made["resource_name"] = limit.resource
+        if limit.project:
+            made |= {"project_id": f"id-{limit.project.name}", "resource_limit": limit.value}
+        else:
+            made |= {"default_limit": limit.value}
+        getattr(cloud.keystone, kind)[made["id"]] = made
+    return cloud
+
+
+def _state(cloud):
+    """All that apply may change, by kind and name, as plain data."""
+    nova, keystone = cloud.nova, cloud.keystone
+    state = {("trait", name): True for name in cloud.names.traits}
+    state |= {("class", name): True for name in cloud.names.classes}
+    for one in nova.aggregates.values():
+        name = one["name"]
+        state["aggregate", name] = True
+        state |= {("host", name, host): True for host in one["hosts"]}
+        state |= {("metadata", name, key): value for key, value in one["metadata"].items()}
+    for one in nova.flavors.values():
+        public = one["os-flavor-access:is_public"]
+        access = None if public else frozenset(one["access"])
+        sizes = one["vcpus"], one["ram"], one["disk"]
+        state["flavor", one["name"]] = sizes, dict(one["extra_specs"]), access
+    for one in keystone.registered_limits.values():
+        state["registered", one["resource_name"]] = one["default_limit"]
+    for one in keystone.limits.values():
+        state["limit", one["resource_name"], one["project_id"]] = one["resource_limit"]
+    return state
+
+
+def _wanted(desired):
+    """The same of what is desired, but for what cannot be had: absent hosts and projects."""
+    state = {("trait", name): True for name in desired.traits}
+    state |= {("class", name): True for name in desired.resource_classes}
+    for one in desired.aggregates:
+        state["aggregate", one.name] = True
+        state |= {("host", one.name, host): True for host in one.hosts if host in HOSTS}
+        state |= {("metadata", one.name, key): value for key, value in one.metadata.items()}
+        if one.availability_zone:
+            state["metadata", one.name, "availability_zone"] = one.availability_zone
+    for one in desired.flavors:
+        access = None
+        if one.projects is not None:
+            access = frozenset(f"id-{p.name}" for p in one.projects if p.name in PROJECTS)
+        sizes = one.vcpus, one.ram_mib, one.disk_gib
+        state["flavor", one.name] = sizes, dict(one.extra_specs), access
+    for one in desired.limits:
+        if one.project is None:
+            state["registered", one.resource] = one.value
+        elif one.project.name in PROJECTS:
+            state["limit", one.resource, f"id-{one.project.name}"] = one.value
+    return state
+
+
+def _unknown(cloud, desired):
+    """Hosts of desired aggregates of which Placement does not know it."""
+    wanted = {one.name: one.hosts for one in desired.aggregates}
+    return [
+        (one["name"], host)
+        for one in cloud.nova.aggregates.values()
+        for host in one["hosts"]
+        if host in wanted.get(one["name"], ()) and (one["uuid"], host) in cloud.names.lost
+    ]
+
+
+def _interrupt(cloud, number, how):
+    """Let a request that changes something go wrong: the one of that number from now on."""
+    moment = cloud.changing + number
+
+    def strike(now, what):
+        if now == moment:
+            if how.startswith("killed"):
+                raise Killed(what)
+            raise away()
+
+    cloud.before = cloud.after = lambda now, what: None
+    setattr(cloud, "before" if how.endswith("before") else "after", strike)
+
+
+#: When which request goes wrong, and how: 503 is tried again, a kill ends the run.
+interruptions = st.lists(
+    st.tuples(
+        st.integers(1, 25),
+        st.sampled_from(("killed before", "killed after", "away before", "away after")),
+    ),
+    max_size=3,
+)
+
+
+def _apply(cloud, desired, blows, **options):
+    """Run until a run ends by itself, then once more."""
+    for number, how in blows:
+        _interrupt(cloud, number, how)
+        try:
+            assert cloud.apply(desired, **options) == []
+        except (Killed, UserError):
+            continue
+    _interrupt(cloud, 0, "killed before")
+    assert cloud.apply(desired, **options) == []
+    before = copy.deepcopy(_state(cloud)), cloud.record, cloud.changing
+    plan = cloud.plan(desired, **options)
+    assert plan.changes == (), plan.diff()
+    assert cloud.apply(desired, **options) == []
+    assert (_state(cloud), cloud.record, cloud.changing) == before
+    return plan
+
+
+def _held(plan):
+    return {(str(held.kind), held.name) for held in plan.held}
+
+
+@settings(max_examples=150, deadline=None, phases=(Phase.generate,))
+@given(clouds(), desireds.filter(lambda d: not _has_clash(d)), interruptions)
+def test_it_ends_at_what_is_desired(cloud, desired, blows):
+    before = _state(cloud)
+    plan = _apply(cloud, desired, blows)
+    state, wanted = _state(cloud), _wanted(desired)
+    assert _unknown(cloud, desired) == []
+    held = _held(plan)
+    for key, value in wanted.items():
+        excused = (
+            (key[0] in ("host", "metadata") and ("aggregate", key[1]) in held)
+            or (key[0] == "registered" and ("registered limit", key[1]) in held)
+            or (key[0] == "limit" and any(kind == "project limit" for kind, _ in held))
+        )
+        assert excused or state.get(key) == value, key
+    for key, value in before.items():
+        # Others' things are as they were.
+        assert key in wanted or state.get(key) == value, key
+
+
+@settings(max_examples=150, deadline=None, phases=(Phase.generate,))
+@given(
+    clouds(),
+    desireds.filter(lambda d: not _has_clash(d)),
+    desireds.filter(lambda d: not _has_clash(d)),
+    interruptions,
+    interruptions,
+)
+def test_what_it_made_goes_with_the_fleet_file_and_nothing_else(cloud, first, second, blows, more):
+    before = set(_state(cloud))
+    _apply(cloud, first, blows)
+    _apply(cloud, second, more)
+    assert not any(entry.origin is Origin.PENDING for entry in cloud.record.entries)
+    _apply(cloud, Desired("paris", aliases=ALIASES), [])
+    left = set(_state(cloud))
+    assert before <= left
+    # Nova takes no zone away from an aggregate.
+    assert {key for key in left - before if key[-1] != "availability_zone"} == set()
+
+
+@settings(max_examples=150, deadline=None, phases=(Phase.generate,))
+@given(clouds(), desireds.filter(lambda d: not _has_clash(d)), interruptions)
+def test_pruning_leaves_nothing_of_the_fleet_that_its_file_does_not_name(cloud, desired, blows):
+    held = _held(_apply(cloud, desired, blows, prune=True))
+    state, wanted = _state(cloud), _wanted(desired)
+    for key, value in state.items():
+        if key in wanted:
+            continue
+        if key[0] == "flavor":
+            assert value[1].get("pci_passthrough:alias") is None
+        elif key[0] == "host":
+            assert ("aggregate", key[1]) not in wanted or ("aggregate", key[1]) in held
+        elif key[0] == "limit" and desired.limits:
+            assert key[1].removeprefix("class:") not in CLASSES
+
+
+@settings(max_examples=150, deadline=None, phases=(Phase.generate,))
+@given(clouds(), desireds, desireds, interruptions, st.sets(st.sampled_from(HOSTS)), st.booleans())
+def test_servers_keep_their_flavors_and_zones(cloud, first, second, blows, hosts, anyway):
+    """Whatever the file says; also if it contradicts itself, no run changes what the last left."""
+    _apply(cloud, first, [])
+    flavors = sorted(cloud.nova.flavors.values(), key=lambda one: one["name"])
+    busy = dict(zip(sorted(hosts), flavors, strict=False))
+    for host, flavor in busy.items():
+        cloud.nova.add_server(f"on-{host}", host, flavor)
+    before, zones = _state(cloud), _zones(cloud)
+    _apply(cloud, second, blows, change_used=anyway)
+    after = _state(cloud)
+    for host, flavor in busy.items():
+        assert _zones(cloud)[host] == zones[host]
+        key = "flavor", flavor["name"]
+        assert anyway or after[key][:2] == before[key][:2]
+
+
+def _zones(cloud):
+    """The zones that each host is in."""
+    return {
+        host: {
+            one["availability_zone"]
+            for one in cloud.nova.aggregates.values()
+            if host in one["hosts"] and one["availability_zone"]
+        }
+        for host in HOSTS
+    }
+
+
+@settings(max_examples=100, deadline=None, phases=(Phase.generate,))
+@given(
+    st.dictionaries(st.sampled_from(PROJECTS), st.integers(0, 3)),
+    st.lists(st.dictionaries(st.sampled_from((None, *PROJECTS)), st.integers(0, 3)), min_size=1),
+    interruptions,
+)
+def test_quotas_of_nova_end_at_what_is_desired(before, wanted, blows):
+    cloud = DirectCloud()
+    for project, value in before.items():
+        cloud.nova.quotas[f"id-{project}"] = {"cores": value}
+    for values in wanted:
+        limits = tuple(
+            Limit("cores", value, ProjectName(project) if project else None)
+            for project, value in sorted(values.items(), key=str)
+        )
+        _apply(cloud, Desired("paris", limits=limits, quota_driver="nova"), blows)
+        for project, value in values.items():
+            shown = cloud.nova.default_quotas | cloud.nova.quotas.get(f"id-{project}", {})
+            assert shown["cores"] == value
