@@ -14,16 +14,18 @@ PURE = {"catalog", "errors", "files", "inventory", "topology"}
 #: What each folder or file may import of the package, besides itself.
 MAY_IMPORT = {
     "catalog": set(),
-    "cli": {"generate", "host", *PURE},
-    "conf": {"policies"},
+    "cli": {"cloud", "fleet", "generate", "host", *PURE},
+    "cloud": {"conf", "extra_specs", "fleet", "generate", "policies", *PURE},
+    "conf": {"errors", "policies"},
     "errors": set(),
     "extra_specs": {"topology"},
     "files": {"errors"},
-    "generate": PURE,
+    "fleet": {"errors", "files"},
+    "generate": {"conf", "extra_specs", "fleet", *PURE},
     "host": PURE,
     "inventory": PURE - {"catalog"},
-    "policies": {"topology"},
-    "scheduler": {"catalog", "conf", "extra_specs", "policies", "topology"},
+    "policies": {"catalog", "errors", "files", "topology"},
+    "scheduler": {"catalog", "conf", "errors", "extra_specs", "policies", "topology"},
     "topology": set(),
 }
 NOVA_TOO = {"extra_specs", "scheduler"}

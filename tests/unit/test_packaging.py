@@ -7,7 +7,23 @@ import pytest
 import yaml
 
 DISTRIBUTION = "nova-gpu-passthrough"
+#: In the program nova-gpu, and in the openstack client as "openstack gpu ...".
+CLOUD_COMMANDS = (
+    "apply",
+    "capacity",
+    "device_list",
+    "drift",
+    "explain",
+    "flavor_generate",
+    "host_list",
+    "lint",
+    "metrics",
+    "report",
+)
 ENTRY_POINTS = {
+    *(("nova_gpu_passthrough.cli", name) for name in CLOUD_COMMANDS),
+    *(("openstack.gpu.v1", f"gpu_{name}") for name in CLOUD_COMMANDS),
+    ("openstack.cli.extension", "gpu"),
     ("console_scripts", "nova-gpu"),
     ("nova_gpu_passthrough.cli", "config_generate"),
     ("nova_gpu_passthrough.cli", "gpu_list"),
@@ -15,6 +31,7 @@ ENTRY_POINTS = {
     ("nova_gpu_passthrough.cli", "host_draw"),
     ("oslo.config.opts", "nova_gpu_passthrough"),
     ("nova.api.extra_spec_validators", "gpu"),
+    ("nova_gpu_passthrough.policies", "fragmentation"),
     ("nova_gpu_passthrough.policies", "pack"),
     ("nova_gpu_passthrough.policies", "spread"),
 }
