@@ -12,6 +12,7 @@ from oslo_config import cfg
 from nova_gpu_passthrough import conf as gpu_conf
 from nova_gpu_passthrough.catalog import models
 from nova_gpu_passthrough.policies.base import HostPolicy
+from nova_gpu_passthrough.policies.weight import weight
 from nova_gpu_passthrough.scheduler import pools, requests
 from nova_gpu_passthrough.scheduler.assessment import assess
 from nova_gpu_passthrough.scheduler.candidates import Candidate, Fitted
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 CONF = cfg.CONF
 
 _MULTIPLIER = gpu_conf.AGGREGATE_PREFIX + "weight_multiplier"
-#: Parts of a GPU request's weight. Two NUMA nodes instead of one cost a quarter of the quality:
-#: as much as the policy can ever give, so that no policy splits a server over NUMA nodes.
-_QUALITY = 0.8
-_POLICY = 0.2
 #: A host whose free GPUs are worth this much is avoided the most.
 _MOST_VALUE = MAX_GPUS * 40.0
 
@@ -102,7 +99,7 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
                 return 0.0
             if fitted is not None:
                 score = self._policy.score(fitted.host, fitted.request, fitted.choice)
-                return _QUALITY * fitted.choice.quality + _POLICY * min(1.0, max(0.0, score))
+                return weight(fitted.choice.quality, score)
             return 1.0 - self._avoidance * self._exposure(host_state)
         except Exception as error:  # never raise into the scheduler
             self._warn(host_state, error)
@@ -138,7 +135,7 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
             if fitted is None:
                 weighed[index] = 1.0 - self._avoidance * (1.0 - rank)
             else:
-                weighed[index] = _QUALITY * fitted.choice.quality + _POLICY * rank
+                weighed[index] = weight(fitted.choice.quality, rank)
         return weighed
 
     def _warn(self, host_state: "HostState", error: Exception) -> None:

@@ -2,7 +2,6 @@
 import pytest
 
 from nova_gpu_passthrough.policies.weight import weight
-from nova_gpu_passthrough.scheduler import weights
 
 
 @pytest.mark.parametrize(
@@ -11,7 +10,3 @@ from nova_gpu_passthrough.scheduler import weights
 )
 def test_quality_weighs_more_than_the_policy(quality, score, expected):
     assert weight(quality, score) == pytest.approx(expected)
-
-
-def test_the_weigher_weighs_alike():
-    assert (weight(1.0, 0.0), weight(0.0, 1.0)) == (weights._QUALITY, weights._POLICY)
