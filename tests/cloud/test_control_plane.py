@@ -118,17 +118,6 @@ def test_limits_of_the_project_are_enforced(plane, tenant, flavor):
             identity.delete_registered_limit(default)
 
 
-@pytest.mark.parametrize("name", ["nova-scheduler", "rabbitmq", "placement", "mariadb"])
-def test_servers_boot_after_a_service_was_killed(plane, tenant, flavor, name):
-    service = plane.services[name]
-    service.kill()
-    assert not service.running
-    service.start()
-    service.wait_ready()
-    with servers.server(tenant, flavor, f"after-{name}") as server:
-        assert server.status == "ACTIVE", server.fault
-
-
 def test_servers_outlive_their_compute_service(plane, tenant, flavor):
     with servers.server(tenant, flavor) as server:
         with plane.connection("admin") as admin:

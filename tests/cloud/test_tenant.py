@@ -50,11 +50,11 @@ def test_another_project_has_no_access_to_the_flavors(plane, fleet):
         assert not [flavor for flavor in other.compute.flavors() if "tenant." in flavor.name]
 
 
-@pytest.mark.parametrize(
-    "words", [("host", "list"), ("device", "list"), ("capacity",), ("apply",), ("lint",)]
-)
-def test_a_tenant_is_told_in_one_sentence_that_a_command_is_for_administrators(plane, fleet, words):
-    done = nova_gpu(plane, *words, "--fleet", fleet, cloud="tenant")
+@pytest.mark.parametrize("command", ["capacity", "lint"])
+def test_a_tenant_is_told_in_one_sentence_that_a_command_is_for_administrators(
+    plane, fleet, command
+):
+    done = nova_gpu(plane, command, "--fleet", fleet, cloud="tenant")
     assert done.returncode == 2
     assert not done.stdout
     # Notes on the fleet file may come first.
