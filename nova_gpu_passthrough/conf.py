@@ -106,7 +106,7 @@ Example: ``mix_file = /etc/nova/gpu-mix.yaml``
     cfg.Opt(
         "mix_half_life",
         type=_Told(types.Float(min=0.0), "a number from 0 on"),
-        default=1000.0,
+        default=3000.0,
         help="""
 After how many further servers with GPUs a server counts half in the mix that the policy
 ``fragmentation`` learns from requests. Each nova-scheduler worker learns for itself and forgets

@@ -53,6 +53,7 @@ def _zones(
 ) -> Iterator[tuple[str, str]]:
     """Aggregates that cannot get another zone, and why."""
     gone = {goal.name: leaving(goal, goals, found) for goal in goals}
+    coming = {goal.name: goal.zone for goal in goals}
     members = {name: set(one.hosts) - gone.get(name, set()) for name, one in found.items()}
     for goal in goals:
         if goal.zone is None or goal.name not in found:
@@ -61,10 +62,9 @@ def _zones(
         others = {
             zone
             for name, one in found.items()
-            if name != goal.name
-            and (zone := one.zone)
-            and zone != goal.zone
-            and hosts & members[name]
+            if name != goal.name and hosts & members[name]
+            for zone in (one.zone, coming.get(name))
+            if zone not in (None, goal.zone)
         }
         busy = sorted(filter(has_servers, hosts))
         if others:
@@ -76,7 +76,7 @@ def _zones(
         elif busy:
             reason = (
                 f"Nova does not change the availability zone to {goal.zone} while hosts in it have "
-                f"servers: {', '.join(busy)}"
+                f"servers ({', '.join(busy)}); run apply again once they have none"
             )
             yield goal.name, reason
 

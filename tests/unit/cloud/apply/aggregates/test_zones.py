@@ -87,7 +87,7 @@ def test_an_aggregate_whose_hosts_have_servers_keeps_its_zone(apply, hosts, busy
     assert reasons(_desired(_a(["gpu01"], "south"))) == [
         (
             "aggregate a: Nova does not change the availability zone to south while hosts "
-            "in it have servers: gpu01"
+            "in it have servers (gpu01); run apply again once they have none"
         )
     ]
 
