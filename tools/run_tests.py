@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "test-results"
 # In seconds. Together they bound the default run, the building of environments included.
-LIMITS = {"lint": 180, "unit": 600, "functional": 1080, "gpu_host": 1200, "cloud": 1800}
+LIMITS = {"lint": 180, "unit": 900, "functional": 1200, "gpu_host": 1200, "cloud": 1800}
 #: Run once, with the newest of the releases, and alone: they need all processors.
 HEAVY = ("gpu_host", "cloud")
 #: Tiers with an environment of their own, whatever the releases.
