@@ -123,6 +123,7 @@ def test_placement_reads_its_options(tmp_path: Path) -> None:
     assert read(placement_options(), "placement", file) == {
         ("placement", "max_allocation_candidates"): 1000,
         ("placement", "allocation_candidates_generation_strategy"): "breadth-first",
+        ("placement", "allocation_conflict_retry_count"): 1,
         ("workarounds", "optimize_for_wide_provider_trees"): True,
     }
 
