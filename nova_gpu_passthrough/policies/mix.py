@@ -130,7 +130,7 @@ def _class(entry: Mapping[str, Any], name: str) -> RequestClass:
 def _entry(wanted: RequestClass, count: float) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "name": wanted.name,
-        "count": int(count) if math.isclose(count, round(count)) else count,
+        "count": round(count) if math.isclose(count, round(count)) else count,
         "gpus": wanted.gpus,
         "model": wanted.model,
         "vcpus": wanted.vcpus,
