@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nova_gpu_passthrough.cloud.apply import execution, plan, record
+from nova_gpu_passthrough.cloud.apply.api import Api
+from nova_gpu_passthrough.cloud.apply.ledger import Ledger
+from nova_gpu_passthrough.fleet.desired import Desired
 from tests.cloud.control_plane import ControlPlane
 
 #: Seconds for a command, while services may be away.
@@ -50,13 +54,22 @@ def write_fleet(plane: ControlPlane, folder: Path, name: str) -> Path:
 @contextmanager
 def applied(plane: ControlPlane, fleet: Path) -> Iterator[None]:
     """The cloud as the fleet file says; afterwards without what was made."""
-    done = nova_gpu(plane, "apply", "--fleet", fleet)
-    assert done.returncode == 0, done.stderr
     try:
+        done = nova_gpu(plane, "apply", "--fleet", fleet)
+        assert done.returncode == 0, done.stderr
         yield
     finally:
-        text = fleet.read_text()
-        fleet.write_text(text.partition("flavors:")[0])
-        removed = nova_gpu(plane, "apply", "--fleet", fleet)
-        fleet.write_text(text)
-        assert removed.returncode == 0, removed.stderr
+        undo(plane, fleet)
+
+
+def undo(plane: ControlPlane, fleet: Path) -> None:
+    """Delete what ``apply`` made for a fleet file: no file can say that nothing is wanted."""
+    place = record.default_path(fleet)
+    known = record.load(place)
+    if known is None:
+        return
+    with plane.connection("admin") as admin:
+        api = Api(admin)
+        nothing = plan.compare(api, Desired(known.fleet), known, change_used=True)
+        ledger = Ledger(known, lambda new: record.save(place, new))
+        assert execution.run(api, nothing, ledger) == []

@@ -9,11 +9,8 @@ from pathlib import Path
 import pytest
 from openstack import exceptions
 
-from nova_gpu_passthrough.cloud.apply import execution, plan, record
-from nova_gpu_passthrough.cloud.apply.api import Api
-from nova_gpu_passthrough.cloud.apply.ledger import Ledger
-from nova_gpu_passthrough.fleet.desired import Desired
-from tests.cloud import servers
+from nova_gpu_passthrough.cloud.apply import record
+from tests.cloud import commands, servers
 
 _TIMEOUT = 120
 _FLEET = """\
@@ -54,12 +51,7 @@ def fleet(plane, admin, as_found, tmp_path):
     path = tmp_path / "fleet.yaml"
     path.write_text(_FLEET.format(folder=plane.inventories[0].parent))
     yield path
-    place = record.default_path(path)
-    known = record.load(place)
-    if known is not None:
-        api = Api(admin)
-        nothing = plan.compare(api, Desired(known.fleet), known, change_used=True)
-        assert execution.run(api, nothing, Ledger(known, lambda new: record.save(place, new))) == []
+    commands.undo(plane, path)
 
 
 @pytest.fixture
