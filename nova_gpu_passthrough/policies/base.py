@@ -79,6 +79,13 @@ class HostPolicy(Policy):
         """Note that a server of this class was asked for."""
 
     @abc.abstractmethod
+    def price(self, before: HostState, after: HostState) -> float:
+        """How much a placement harms, both states being in canonical form; the less, the better.
+
+        Where a server fits equally well on several sets of NUMA nodes of a host, it decides.
+        """
+
+    @abc.abstractmethod
     def rank(self, offers: Sequence[Offer]) -> list[float]:
         """How good each offer is beside the others.
 

@@ -111,6 +111,7 @@ class Fragmentation(HostPolicy):
     def _use(self, mix: Mix) -> None:
         self._mix = mix
         self._classes = list(mix.counts)
+        self._class_values = [self._class_value(wanted) for wanted in self._classes]
         self._known: dict[HostState, _Usable] = {}
         self._weights: list[float] | None = None
         self._supply = [0] * len(self._classes)
@@ -155,6 +156,7 @@ class Fragmentation(HostPolicy):
             self._put(wanted, self._classes.index(dropped))
         elif len(self._mix.counts) > size:
             self._classes.append(wanted)
+            self._class_values.append(None)
             self._supply.append(0)
             for known in self._known.values():
                 known.counts.append(0)
@@ -218,15 +220,15 @@ class Fragmentation(HostPolicy):
         if known is None:
             if len(self._known) > 2 * len(self._hosts) + _SPARE_STATES:
                 self._known = {host.state: host.usable for host in self._hosts.values()}
-            worths = self._free_worths(state)
+            free = self._free_worths(state)
             counts = usable_by_class(state, self._classes)
             known = self._known[state] = _Usable(
                 counts,
                 [
-                    self._worth(worths, wanted, count)
-                    for wanted, count in zip(self._classes, counts, strict=True)
+                    _dearest(free, count) if value is None else count * value
+                    for value, count in zip(self._class_values, counts, strict=True)
                 ],
-                sum(value * free for value, free in worths),
+                sum(value * there for value, there in free),
             )
         return known
 
@@ -236,22 +238,28 @@ class Fragmentation(HostPolicy):
             ((self._value(group.model), group.free) for group in state.groups()), reverse=True
         )
 
-    def _worth(self, free: Sequence[tuple[float, int]], wanted: RequestClass, count: int) -> float:
-        """What so many of the free GPUs are worth; the dearest, where the class takes any."""
-        if wanted.model is not None:
-            return count * self._value(wanted.model)
-        worth = 0.0
-        for value, there in free:
-            if count <= there:
-                return worth + value * count
-            worth += value * there
-            count -= there
-        return worth
+    def _class_value(self, wanted: RequestClass) -> float | None:
+        """What one of its GPUs is worth; None if the class takes any."""
+        return None if wanted.model is None else self._value(wanted.model)
 
     def _put(self, wanted: RequestClass, index: int) -> None:
         """Give a class its place in all vectors."""
         self._classes[index] = wanted
+        value = self._class_values[index] = self._class_value(wanted)
         for state, known in self._known.items():
-            known.counts[index] = usable(state, wanted)
-            known.worths[index] = self._worth(self._free_worths(state), wanted, known.counts[index])
+            count = known.counts[index] = usable(state, wanted)
+            known.worths[index] = (
+                _dearest(self._free_worths(state), count) if value is None else count * value
+            )
         self._supply[index] = sum(host.usable.counts[index] for host in self._hosts.values())
+
+
+def _dearest(free: Sequence[tuple[float, int]], count: int) -> float:
+    """What so many of the free GPUs are worth: a class that takes any may get the dearest."""
+    worth = 0.0
+    for value, there in free:
+        if count <= there:
+            return worth + value * count
+        worth += value * there
+        count -= there
+    return worth

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the filter tells the weigher, for a policy that learns from requests and follows hosts.
+"""What filter and weigher tell each other, for a policy that looks at whole hosts.
 
-Nova does not ask weighers where the filters leave one host or none: these would miss just those
-servers that are hardest to place. Nova makes filter and weigher apart; they meet only here.
+The filter passes on requests and hosts, since Nova does not ask weighers where the filters leave
+one host or none: these would miss just those servers that are hardest to place. The weigher, which
+has the policy, tells which of several sets of devices the filter should leave. Nova makes filter
+and weigher apart; they meet only here.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from nova_gpu_passthrough.scheduler import whole_host
 from nova_gpu_passthrough.scheduler.assessment import Assessment
+from nova_gpu_passthrough.topology.fit import DeviceChoice
 from nova_gpu_passthrough.topology.model import GpuRequest
 from nova_gpu_passthrough.topology.request_class import RequestClass
 
@@ -25,11 +28,19 @@ FOLLOWED = 16
 #: How many aliases are remembered; a cloud with more has other worries.
 _MOST_ALIASES = 1000
 
+#: Sorts choices of devices for a server on a host that fit equally well, the best first.
+Preference = Callable[
+    ["objects.RequestSpec", "host_manager.HostState", GpuRequest, Sequence[DeviceChoice]],
+    Sequence[DeviceChoice],
+]
+
 _T = TypeVar("_T")
 #: Requests that the policy has not seen; the oldest are lost beyond that.
 _requests: deque[RequestClass] = deque(maxlen=1000)
 #: Hosts that passed the filter where they were few, and their stamps then.
 _hosts: "deque[tuple[host_manager.HostState, object]]" = deque(maxlen=FOLLOWED)
+
+_preference: Preference | None = None
 
 
 class Seen:
@@ -75,6 +86,26 @@ class Teller:
             self._models[aliases] = frozenset(seen.models)
         models = seen.models or self._models.get(aliases, frozenset())
         _requests.append(whole_host.request_class(spec_obj, request, models))
+
+
+def prefer_by(preference: Preference) -> None:
+    """Have the filter sort equally good choices by this from now on."""
+    global _preference
+    _preference = preference
+
+
+def preferred(
+    spec_obj: "objects.RequestSpec", host_state: "host_manager.HostState", result: Assessment
+) -> Sequence[DeviceChoice]:
+    """The choices of a result, those that fit the server equally well by preference."""
+    choices = result.choices
+    if _preference is None or len(choices) < 2:
+        return choices
+    best = choices[0].fit_key()
+    equal = [choice for choice in choices if choice.fit_key() == best]
+    if len(equal) < 2:
+        return choices
+    return [*_preference(spec_obj, host_state, result.request, equal), *choices[len(equal) :]]
 
 
 def requests() -> Iterator[RequestClass]:

@@ -7,7 +7,7 @@ It stands before PciPassthroughFilter and NUMATopologyFilter, which stay on as t
 import logging as levels
 import random
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from nova.scheduler import filters, utils
@@ -16,7 +16,7 @@ from oslo_log import log as logging
 
 from nova_gpu_passthrough import conf as gpu_conf
 from nova_gpu_passthrough.policies.base import HostPolicy
-from nova_gpu_passthrough.scheduler import pools, requests
+from nova_gpu_passthrough.scheduler import exchange, pools, requests
 from nova_gpu_passthrough.scheduler.assessment import Assessment, assess
 from nova_gpu_passthrough.scheduler.candidates import Fitted, MalformedCandidatesError
 from nova_gpu_passthrough.scheduler.exchange import Seen, Teller
@@ -24,7 +24,7 @@ from nova_gpu_passthrough.scheduler.guest_numa import surely_fits
 from nova_gpu_passthrough.scheduler.protection import Protection
 from nova_gpu_passthrough.scheduler.startup import configure
 from nova_gpu_passthrough.scheduler.tally import Tally, Warnings
-from nova_gpu_passthrough.topology.fit import Reason, Refusal
+from nova_gpu_passthrough.topology.fit import DeviceChoice, Reason, Refusal
 
 if TYPE_CHECKING:
     from nova import objects
@@ -174,12 +174,26 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
         union = result.union
         if union is None or not union.separable:
             return
+        choices = result.choices
+        if self._teller is not None:
+            choices = self._preferred(host_state, spec_obj, result)
         # Without guest NUMA cells no filter behind this one can object to the best choice.
         most = self._max_candidates if result.request.guest_cells else 1
-        if min(most, len(result.choices)) > 1 and surely_fits(
-            host_state, spec_obj, result.choices[0]
-        ):
+        if min(most, len(choices)) > 1 and surely_fits(host_state, spec_obj, choices[0]):
             most = 1
         host_state.allocation_candidates = union.write(
-            [Fitted(result.host, result.request, choice) for choice in result.choices[:most]]
+            [Fitted(result.host, result.request, choice) for choice in choices[:most]]
         )
+
+    def _preferred(
+        self, host_state: "HostState", spec_obj: "objects.RequestSpec", result: Assessment
+    ) -> Sequence[DeviceChoice]:
+        try:
+            return exchange.preferred(spec_obj, host_state, result)
+        except Exception as error:  # never raise into the scheduler
+            self._warnings.warn(
+                host_state.host,
+                f"{type(error).__name__}: {error}",
+                "the policy does not choose among NUMA nodes",
+            )
+            return result.choices

@@ -13,6 +13,7 @@ from nova_gpu_passthrough.policies.base import HostPolicy, Offer, Settings
 from nova_gpu_passthrough.scheduler import exchange, whole_host
 from nova_gpu_passthrough.scheduler.candidates import Fitted
 from nova_gpu_passthrough.scheduler.tally import Warnings
+from nova_gpu_passthrough.topology.fit import DeviceChoice
 from nova_gpu_passthrough.topology.host_state import HostState
 from nova_gpu_passthrough.topology.model import Gpu, GpuRequest
 from nova_gpu_passthrough.topology.request_class import RequestClass
@@ -50,6 +51,7 @@ class HostRanking:
         #: Hosts that were ranked best, and what was known of them then. The scheduler writes into
         #: the one that it takes, and forgets it.
         self._best: list[tuple[host_manager.HostState, object]] = []
+        exchange.prefer_by(self.prefer)
         # What another weigher of this process has left over.
         list(exchange.requests())
         list(exchange.hosts())
@@ -72,6 +74,28 @@ class HostRanking:
             for wanted in exchange.requests():
                 self._policy.learn(wanted)
             return self._rank(spec_obj, hosts)
+
+    def prefer(
+        self,
+        spec_obj: "objects.RequestSpec",
+        host_state: "host_manager.HostState",
+        request: GpuRequest,
+        choices: Sequence[DeviceChoice],
+    ) -> Sequence[DeviceChoice]:
+        """Choices of devices on one host, the one first that harms the least."""
+        with self._lock:
+            host = self._observe(host_state)
+            if host is None:
+                return choices
+            wanted = whole_host.request_class(spec_obj, request)
+            prices = []
+            for choice in choices:
+                after = host.after(wanted, choice.gpus)
+                if after is None:
+                    return choices
+                prices.append(self._policy.price(host.before, after))
+        order = sorted(range(len(choices)), key=prices.__getitem__)
+        return [choices[index] for index in order]
 
     def _rank(
         self,

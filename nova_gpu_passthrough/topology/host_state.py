@@ -6,7 +6,7 @@ Amounts are whole numbers of any unit (vCPUs or thousandths of them), as long as
 classes use the same.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 #: Link group of GPUs that are linked to no other.
@@ -65,64 +65,62 @@ def canonical(state: HostState) -> HostState:
     that is alone in its group is not linked. Hosts whose equal cells are joined by links
     crosswise may get different forms, which costs a cache entry and nothing else.
     """
-    cells, gpus = state.cells, state.gpus
-    if any(group.link for group in state.groups()):
-        cells, gpus = _renumbered(cells, gpus)
+    sizes: dict[int, int] = {}
+    for _, link, free in state.groups():
+        if link and free > 0:
+            sizes[link] = sizes.get(link, 0) + free
+    linked = {link for link, size in sizes.items() if size > 1}
+    cells = [
+        CellState(max(0, shared), max(0, pinned), max(0, ram), _merged(gpus, linked))
+        for shared, pinned, ram, gpus in state.cells
+    ]
+    gpus = _merged(state.gpus, linked)
+    if linked:
+        cells, gpus = _renumbered(cells, gpus, sizes)
     else:
-        cells = tuple(sorted(cell._replace(gpus=_merged(cell.gpus)) for cell in cells))
-        gpus = _merged(gpus)
+        cells.sort()
     return HostState(
-        tuple(
-            CellState(
-                max(0, cell.shared_cpus), max(0, cell.pinned_cpus), max(0, cell.ram_mib), cell.gpus
-            )
-            for cell in cells
-        ),
-        max(0, state.vcpus),
-        max(0, state.ram_mib),
-        max(0, state.disk_gib),
-        gpus,
+        tuple(cells), max(0, state.vcpus), max(0, state.ram_mib), max(0, state.disk_gib), gpus
     )
 
 
-def _merged(groups: Iterable[GpuGroup]) -> tuple[GpuGroup, ...]:
+def _merged(groups: tuple[GpuGroup, ...], linked: Collection[int]) -> tuple[GpuGroup, ...]:
     """Groups of one model and link joined, empty ones left out."""
+    if len(groups) == 1:
+        ((model, link, count),) = groups
+        if count <= 0:
+            return ()
+        return groups if link in linked else (GpuGroup(model, UNLINKED, count),)
     free: dict[tuple[str, int], int] = {}
     for model, link, count in groups:
         if count > 0:
-            free[model, link] = free.get((model, link), 0) + count
-    if len(free) == 1:
-        ((model, link), count) = free.popitem()
-        return (GpuGroup(model, link, count),)
+            key = model, link if link in linked else UNLINKED
+            free[key] = free.get(key, 0) + count
     return tuple(GpuGroup(model, link, count) for (model, link), count in sorted(free.items()))
 
 
 def _renumbered(
-    cells: Sequence[CellState], loose: tuple[GpuGroup, ...]
-) -> tuple[tuple[CellState, ...], tuple[GpuGroup, ...]]:
-    sizes: dict[int, int] = {}
-    for groups in (*(cell.gpus for cell in cells), loose):
-        for group in groups:
-            sizes[group.link] = sizes.get(group.link, 0) + max(0, group.free)
-    alone = {link for link, size in sizes.items() if size <= 1}
+    cells: list[CellState], loose: tuple[GpuGroup, ...], sizes: Mapping[int, int]
+) -> tuple[list[CellState], tuple[GpuGroup, ...]]:
+    """Cells sorted and links numbered by all that is known of them but the numbers."""
+
+    def shape(group: GpuGroup) -> tuple[str, int, int]:
+        model, link, free = group
+        return model, free, sizes[link] if link else 0
+
     numbers: dict[int, int] = {UNLINKED: UNLINKED}
 
-    def plain(groups: Iterable[GpuGroup]) -> tuple[GpuGroup, ...]:
-        return _merged(g._replace(link=UNLINKED) if g.link in alone else g for g in groups)
+    def numbered(groups: tuple[GpuGroup, ...]) -> tuple[GpuGroup, ...]:
+        order = sorted(groups, key=shape) if len(groups) > 1 else groups
+        found = [
+            GpuGroup(model, numbers.setdefault(link, len(numbers)), free)
+            for model, link, free in order
+        ]
+        found.sort()
+        return tuple(found)
 
-    def shape(groups: Sequence[GpuGroup]) -> list[tuple[str, bool, int, int]]:
-        return sorted((g.model, g.link != UNLINKED, g.free, sizes[g.link]) for g in groups)
-
-    def numbered(groups: Sequence[GpuGroup]) -> tuple[GpuGroup, ...]:
-        order = sorted(groups, key=lambda g: (g.model, g.link != UNLINKED, g.free, sizes[g.link]))
-        return tuple(
-            sorted(g._replace(link=numbers.setdefault(g.link, len(numbers))) for g in order)
-        )
-
-    sizes[UNLINKED] = 0
-    bare = [cell._replace(gpus=plain(cell.gpus)) for cell in cells]
-    bare.sort(key=lambda cell: (cell[:3], shape(cell.gpus)))
+    cells.sort(key=lambda cell: (cell[:3], sorted(map(shape, cell.gpus))))
     return (
-        tuple(cell._replace(gpus=numbered(cell.gpus)) for cell in bare),
-        numbered(plain(loose)),
+        [CellState(shared, pinned, ram, numbered(gpus)) for shared, pinned, ram, gpus in cells],
+        numbered(loose),
     )

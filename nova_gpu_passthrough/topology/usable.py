@@ -50,6 +50,8 @@ class _Counting:
         self.near_free: dict[str | None, list[int]] = {}
 
     def servers(self, wanted: RequestClass) -> int:
+        if wanted.gpus and self._free(wanted.model) < wanted.gpus:
+            return 0
         most = self._host_wide(wanted)
         if most <= 0:
             return 0

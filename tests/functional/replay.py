@@ -7,10 +7,12 @@ asked: what a server takes of its host is worked out by ``nova_gpu_passthrough.t
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from nova_gpu_passthrough.policies.base import HostPolicy, Offer
+from nova_gpu_passthrough.topology.fit import DeviceChoice, Refusal, fit
 from nova_gpu_passthrough.topology.guest import read as read_guest
 from nova_gpu_passthrough.topology.host_cell import HostCell, Pages
 from nova_gpu_passthrough.topology.host_state import CellState, GpuGroup, HostState, canonical
@@ -77,7 +79,7 @@ class Replay:
         placed = {
             name: answer
             for name, room in self.rooms.items()
-            if isinstance(answer := place(room, needs), Placed)
+            if (answer := self._placed(room, needs))
         }
         if flavor.gpus:
             self.policy.learn(self._class(flavor, needs))
@@ -96,6 +98,25 @@ class Replay:
             self.rooms[best] = placed[best].room
             self.policy.observe(best, state_of(self.rooms[best]))
         return best
+
+    def _placed(self, room: Room, needs: Needs) -> Placed | None:
+        """The server on a host; where it fits equally well on several NUMA nodes, the cheapest."""
+        answer = fit(room.offers(needs), needs.request) if needs.request.gpus else ()
+        if isinstance(answer, Refusal):
+            return None
+        equal = [choice for choice in answer if choice.fit_key() == answer[0].fit_key()]
+        if len(equal) < 2:
+            placed = place(room, needs)
+            return placed if isinstance(placed, Placed) else None
+        found = [
+            placed._replace(room=_given_back(placed.room, room))
+            for choice in equal
+            if isinstance(placed := place(_only(room, choice), needs), Placed)
+        ]
+        before = state_of(room)
+        return min(
+            found, key=lambda one: self.policy.price(before, state_of(one.room)), default=None
+        )
 
     def _free_ram(self, name: str) -> int:
         return self.rooms[name].amounts["MEMORY_MB"].free
@@ -125,6 +146,29 @@ class Replay:
             flavor.numa_cells,
             reach(needs.request.gpus[0].numa_policy, flavor.numa_cells, on_few_nodes=False),
         )
+
+
+def _only(room: Room, choice: DeviceChoice) -> Room:
+    """The host with no GPUs to offer but these."""
+    chosen = {gpu.address for gpu in choice.gpus}
+    return dataclasses.replace(
+        room,
+        devices=tuple(
+            one if one.device.address in chosen else one._replace(free=0, reserved=one.free)
+            for one in room.devices
+        ),
+    )
+
+
+def _given_back(left: Room, before: Room) -> Room:
+    """The host with all that `_only` took away."""
+    return dataclasses.replace(
+        left,
+        devices=tuple(
+            now._replace(free=old.free, reserved=0) if now.reserved else now
+            for now, old in zip(left.devices, before.devices, strict=True)
+        ),
+    )
 
 
 def state_of(room: Room) -> HostState:

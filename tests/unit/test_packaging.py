@@ -18,6 +18,7 @@ CLOUD_COMMANDS = (
     "host_list",
     "lint",
     "metrics",
+    "mix",
     "report",
 )
 ENTRY_POINTS = {

@@ -12,9 +12,19 @@ from nova_gpu_passthrough.policies.fragmentation import Fragmentation
 from nova_gpu_passthrough.scheduler import ranking
 from nova_gpu_passthrough.scheduler.filters import GpuPassthroughFilter
 from nova_gpu_passthrough.scheduler.weights import GpuPassthroughWeigher
-from nova_gpu_passthrough.topology.request_class import RequestClass
+from nova_gpu_passthrough.topology.request_class import Reach, RequestClass
 from tests.unit import builders
-from tests.unit.builders import NIC, T4, host_state, pci_request, pool, request_spec
+from tests.unit.builders import (
+    NIC,
+    T4,
+    cell,
+    guest_numa,
+    host_state,
+    pages,
+    pci_request,
+    pool,
+    request_spec,
+)
 
 #: A GPU with 4 vCPUs and 4 GiB, and eight with 32 vCPUs and 32 GiB.
 ONE = RequestClass("one", 1, "H100-SXM", vcpus=4, ram_mib=4096)
@@ -120,6 +130,32 @@ def test_quality_goes_before_price(weigher):
     assert ranked(weigher({ONE: 5, EIGHT: 1}), [left, whole], spec) == ["whole", "left"]
     easy = request_spec(pci_request(2), in_placement=True, extra_specs={"gpu:link": "none"})
     assert ranked(weigher({ONE: 5, EIGHT: 1}), [left, whole], easy) == ["left", "whole"]
+
+
+def on_two_cells(name, cpus):
+    """A host with 4 GPUs on each of two NUMA cells, and so many CPUs there."""
+    state = host_state(
+        name,
+        [pool(n, node=n // 4, host=name) for n in range(8)],
+        [cell(n, cpus=count, mempages=[pages(4, 65536 * 256)]) for n, count in enumerate(cpus)],
+    )
+    state.limits = {}
+    state.free_disk_mb = 10**9
+    return state
+
+
+@pytest.mark.parametrize("cpus", [(6, 32), (32, 6)])
+def test_the_numa_node_is_chosen_where_the_least_is_lost(weigher, cpus):
+    some = RequestClass("some", 1, "H100-SXM", vcpus=4, numa_cells=1, reach=Reach.NOT_FAR)
+    weigher({some: 1})
+    state = on_two_cells("host", cpus)
+    spec = request_spec(
+        pci_request(), in_placement=True, vcpus=2, ram=64, numa=guest_numa((2, 0, 64))
+    )
+    # On the node with few CPUs, one GPU is usable before and after.
+    offered([state], spec)
+    (gpu,) = state.allocation_candidates[0].fitted.choice.gpus
+    assert gpu.numa_node == cpus.index(6)
 
 
 def test_the_operator_values_models(weigher):
