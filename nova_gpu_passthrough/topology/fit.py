@@ -244,7 +244,12 @@ def _why_not(host: HostGpus, request: GpuRequest, tried: int) -> Refusal:
             Reason.GUEST_NUMA,
             f"{len(request.guest_cells)} guest NUMA cells fit on none of {len(host.cells)} nodes",
         )
-    free = [f"{gpu.address} on node {gpu.numa_node}" for gpus in host.gpus.values() for gpu in gpus]
+    # Nova's pools are in the order in which devices came free.
+    free = [
+        f"{gpu.address} on node {gpu.numa_node}"
+        for gpus in host.gpus.values()
+        for gpu in sorted(gpus, key=lambda gpu: gpu.address)
+    ]
     anywhere = replace(request, numa=Preference.PREFERRED, guest_cells=())
     relaxed = (
         (Reason.COMPANIONS, replace(request, companions=False)),

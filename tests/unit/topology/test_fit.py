@@ -103,6 +103,14 @@ def test_gpus_in_different_link_groups():
     assert address(1) in detail
 
 
+def test_free_gpus_are_told_in_the_order_of_their_addresses():
+    # Nova's pools are in the order in which devices came free.
+    gpus = hgx()[:4]
+    in_order = refusal(host_gpus(gpus), gpu_request(4, switch=REQUIRED))
+    assert f"{gpus[0].address} on node 0, {gpus[1].address} on node 0" in in_order[1]
+    assert refusal(host_gpus(gpus[::-1]), gpu_request(4, switch=REQUIRED)) == in_order
+
+
 def test_gpus_behind_different_switches():
     gpus = [gpu(1, switch="x"), gpu(2, switch="y")]
     reason, detail = refusal(host_gpus(gpus), gpu_request(2, switch=REQUIRED))
