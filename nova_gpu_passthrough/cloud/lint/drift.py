@@ -7,47 +7,34 @@ from typing import Any
 from nova_gpu_passthrough.cloud.apply.record import Record
 from nova_gpu_passthrough.cloud.lint import checks
 from nova_gpu_passthrough.cloud.lint.checks import (
-    alias_agreement,
-    alias_devices,
-    alias_syntax,
-    compute_options,
-    device_spec_devices,
-    device_spec_meaning,
-    device_spec_syntax,
-    filters,
-    hosts,
+    devices,
+    flavor_numa,
+    flavor_size,
+    flavors,
+    fleet_flavors,
+    inventory,
     mend,
-    pci_in_placement,
-    pending,
-    placement_options,
-    providers,
-    quota,
-    scheduler_options,
-    weighers,
+    options,
+    protection,
 )
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.fleet.desired import Desired
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 
-#: Of lint's checks those that compare; the others judge what the operator wants.
-_CHECKS: tuple[checks.Check, ...] = (
-    pending.check,
-    hosts.check,
-    providers.check,
-    alias_syntax.check,
-    alias_agreement.check,
-    alias_devices.check,
-    device_spec_syntax.check,
-    device_spec_devices.check,
-    device_spec_meaning.check,
-    pci_in_placement.check,
-    compute_options.check,
-    filters.check,
-    weighers.check,
-    scheduler_options.check,
-    placement_options.check,
-    quota.check,
+#: Of lint's checks those that judge what the operator wants; the others compare.
+_JUDGING = frozenset(
+    (
+        options.check,
+        protection.check,
+        inventory.check,
+        fleet_flavors.check,
+        flavors.check,
+        flavor_numa.check,
+        flavor_size.check,
+        devices.check,
+    )
 )
+_CHECKS = tuple(check for check in checks.CHECKS if check not in _JUDGING)
 #: Parts of what is desired whose members have names.
 _NAMED = ("aggregates", "flavors")
 _LISTS = ("traits", "resource_classes", "limits")

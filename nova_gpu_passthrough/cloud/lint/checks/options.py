@@ -26,6 +26,7 @@ _NOVA: tuple[tuple[str, str, Any], ...] = (
     ("scheduler", "max_placement_results", types.Integer(min=1)),
 )
 _PLACEMENT: tuple[tuple[str, str, Any], ...] = (
+    ("placement", "allocation_conflict_retry_count", types.Integer()),
     ("placement", "max_allocation_candidates", types.Integer()),
     (
         "placement",

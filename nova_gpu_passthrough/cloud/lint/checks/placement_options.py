@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Placement: that requests for many GPUs of one host end, and see all hosts.
+"""Placement: that requests for many GPUs of one host end, see all hosts, and get GPUs of their own.
 
 For k GPUs of n Placement makes every order of every choice, and without its option for wide trees
 every combination first: n to the power of k (placement/objects/allocation_candidate.py, bug
@@ -16,6 +16,9 @@ from nova_gpu_passthrough.inventory.findings import Finding, Severity
 
 _CANDIDATES = ("placement", "max_allocation_candidates")
 _STRATEGY = ("placement", "allocation_candidates_generation_strategy")
+_RETRIES = ("placement", "allocation_conflict_retry_count")
+#: Placement's default (conf/placement.py).
+_DEFAULT_RETRIES = 10
 _WIDE = ("workarounds", "optimize_for_wide_provider_trees")
 #: From how many GPUs of one kind on a host on a request for all of them does not end in time.
 _MANY = 5
@@ -27,6 +30,7 @@ def check(facts: Facts) -> Iterator[Finding]:
     for service in facts.role(Role.PLACEMENT):
         yield from _candidates(facts, service)
         yield from _strategy(service)
+        yield from _retries(service)
         yield from _wide(facts, service, many)
 
 
@@ -75,6 +79,21 @@ def _strategy(service: Service) -> Iterator[Finding]:
             service.configuration.where(*_STRATEGY),
             "The first hosts use up all candidates, so others are never looked at (bug 2070257).",
             "Set it to breadth-first.",
+        )
+
+
+def _retries(service: Service) -> Iterator[Finding]:
+    found = service.configuration.number(*_RETRIES, _DEFAULT_RETRIES)
+    if found is not None and found > 1:
+        yield Finding(
+            "placement.retries",
+            Severity.WARNING,
+            service.name,
+            f"allocation_conflict_retry_count is {found:g}",
+            service.configuration.where(*_RETRIES),
+            "When two servers ask for the same GPU at once, Placement's own retry may give it to "
+            "both, and the compute node refuses one of them.",
+            "Set it to 1: Nova tries again by itself.",
         )
 
 

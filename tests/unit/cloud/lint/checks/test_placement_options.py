@@ -27,6 +27,15 @@ def test_too_few_candidates_are_a_warning(site, only):
     assert (finding.id, finding.severity) == ("placement.candidates", "warning")
 
 
+@pytest.mark.parametrize(("line", "found"), [("", "is 10"), ("{} = 3", "is 3")])
+def test_placement_shall_not_try_again_by_itself(site, only, line, found):
+    name = "allocation_conflict_retry_count"
+    site.replace("control", PLACEMENT, f"{name} = 1", line.format(name))
+    finding = only(site)
+    assert (finding.id, finding.severity) == ("placement.retries", "warning")
+    assert found in finding.found
+
+
 def test_hosts_with_few_gpus_can_do_without_the_option_for_wide_trees(tmp_path, only):
     site = Site(tmp_path, inventories=[l40s("l40s1")])
     site.replace("control", PLACEMENT, LINES["placement.wide_trees"], "")
