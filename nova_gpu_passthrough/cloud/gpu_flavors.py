@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from nova_gpu_passthrough.cloud import requests
-from nova_gpu_passthrough.cloud.requests import Asked, FlavorError
 from nova_gpu_passthrough.cloud.view.model import CloudFlavor, CloudView, Host
+from nova_gpu_passthrough.generate import requests
+from nova_gpu_passthrough.generate.requests import Asked, FlavorError
 from nova_gpu_passthrough.topology.cause import Cause, Refused, Stage
 from nova_gpu_passthrough.topology.fit import Reason
 from nova_gpu_passthrough.topology.room import Needs, Room

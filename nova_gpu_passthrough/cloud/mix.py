@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from nova_gpu_passthrough.cloud import requests
-from nova_gpu_passthrough.cloud.requests import Asked, FlavorError
 from nova_gpu_passthrough.cloud.view.model import CloudView, Server
+from nova_gpu_passthrough.generate import requests
+from nova_gpu_passthrough.generate.requests import Asked, FlavorError
 from nova_gpu_passthrough.topology.model import Preference
 from nova_gpu_passthrough.topology.request_class import Reach, RequestClass, reach
 

@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from nova_gpu_passthrough.cloud import gpu_flavors, requests, rooms
+from nova_gpu_passthrough.cloud import gpu_flavors, rooms
 from nova_gpu_passthrough.cloud.explain import hosts
 from nova_gpu_passthrough.cloud.explain.model import Answer, Explanation, HostAnswer
 from nova_gpu_passthrough.cloud.explain.subject import FoundServer, Subject
-from nova_gpu_passthrough.cloud.requests import Asked, FlavorError
 from nova_gpu_passthrough.cloud.view.model import CloudView, Host
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.generate import requests
+from nova_gpu_passthrough.generate.requests import Asked, FlavorError
 from nova_gpu_passthrough.policies import base
 from nova_gpu_passthrough.policies.base import HostPolicy, Policy
 from nova_gpu_passthrough.topology.cause import Stage, counted

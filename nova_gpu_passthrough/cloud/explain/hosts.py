@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from nova_gpu_passthrough.cloud import gpu_flavors, rooms
 from nova_gpu_passthrough.cloud.explain.model import Answer, HostAnswer
-from nova_gpu_passthrough.cloud.requests import Asked
 from nova_gpu_passthrough.cloud.view.model import Host
+from nova_gpu_passthrough.generate.requests import Asked
 from nova_gpu_passthrough.policies.base import Policy
 from nova_gpu_passthrough.policies.weight import weight
 from nova_gpu_passthrough.topology.cause import Cause, Refused, Stage

@@ -10,10 +10,10 @@ from typing import Any
 from openstack import exceptions
 
 from nova_gpu_passthrough.cloud import gpu_flavors
-from nova_gpu_passthrough.cloud.requests import Size
 from nova_gpu_passthrough.cloud.view.api import Api, absent
 from nova_gpu_passthrough.cloud.view.model import CloudFlavor, CloudView
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.generate.requests import Size
 
 #: Image properties that mean what the extra spec of the flavor means
 #: (``_get_flavor_image_meta`` in nova/virt/hardware.py).

@@ -2,23 +2,22 @@
 """An empty host, and what a server of a flavor needs of it, in the words of ``topology``."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
-from nova_gpu_passthrough import extra_specs as gpu_specs
 from nova_gpu_passthrough.fleet.desired import Flavor
-from nova_gpu_passthrough.generate import memory
+from nova_gpu_passthrough.generate import memory, requests
 from nova_gpu_passthrough.generate.aliases import Alias, Key, key_of
 from nova_gpu_passthrough.generate.flavors.layout import Layout
-from nova_gpu_passthrough.generate.flavors.specs import AFFINITY
-from nova_gpu_passthrough.generate.references import PCI_ALIAS, parse_aliases
 from nova_gpu_passthrough.generate.selection import Kind, Offered
 from nova_gpu_passthrough.generate.settings import Settings
 from nova_gpu_passthrough.inventory.pci import DeviceType
-from nova_gpu_passthrough.topology import guest, room
-from nova_gpu_passthrough.topology.model import Demand, Device, Gpu, GpuRequest, NumaPolicy
+from nova_gpu_passthrough.topology.model import Device, Gpu
 from nova_gpu_passthrough.topology.room import Amount, Needs, Query, Room, RoomDevice
 
 #: ``initial_cpu_allocation_ratio`` of Nova, which counts for CPUs that are shared.
 _CPU_RATIO = 4.0
+#: The resource classes of an empty host; its disk is in no inventory.
+_TOLD = ("PCPU", "VCPU", "MEMORY_MB")
 
 
 def of(layout: Layout, known: Mapping[Key, Alias], settings: Settings) -> Room:
@@ -37,38 +36,16 @@ def of(layout: Layout, known: Mapping[Key, Alias], settings: Settings) -> Room:
 
 
 def needs(flavor: Flavor, known: Mapping[Key, Alias]) -> Needs:
-    """What a server of the flavor needs, traits and disk aside.
+    """What a server of the flavor needs of what `of` tells.
 
     :raises ValueError: with a sentence, if Nova or nova-api refuses the flavor
     """
-    specs = flavor.extra_specs
-    by_name = {alias.name: alias for alias in known.values()}
-    wanted = gpu_specs.parse(specs)
-    gpus: list[Demand] = []
-    attached: list[Demand] = []
-    kinds = []
-    for name, count in parse_aliases(specs.get(PCI_ALIAS, "")).items():
-        alias = by_name[name]
-        demand = Demand(name, name, count, NumaPolicy(specs.get(AFFINITY) or alias.numa_policy))
-        kinds.append((name, room.Kind(alias.resource_class)))
-        (gpus if alias.kind is Kind.GPU else attached).append(demand)
-    asked = guest.read(flavor.vcpus, flavor.ram_mib, specs)
-    request = GpuRequest(
-        tuple(gpus),
-        tuple(attached),
-        wanted.link,
-        wanted.switch,
-        wanted.numa,
-        wanted.companions,
-        asked.cells,
-    )
-    amounts = {
-        "PCPU": asked.pinned_cpus,
-        "VCPU": flavor.vcpus - sum(cell.pinned_cpus for cell in asked.cells),
-        "MEMORY_MB": flavor.ram_mib,
-    }
-    resources = tuple((name, amount) for name, amount in amounts.items() if amount)
-    return Needs(request, asked, tuple(kinds), Query(resources))
+    size = requests.Size(flavor.vcpus, flavor.ram_mib)
+    asked = requests.read(size, flavor.extra_specs, requests.by_name(known.values()))
+    if asked.invalid:
+        raise ValueError(asked.invalid)
+    resources = [one for one in asked.needs.query.resources if one[0] in _TOLD]
+    return replace(asked.needs, query=Query(tuple(resources)), fallback=None)
 
 
 def _devices(offered: Iterable[Offered], known: Mapping[Key, Alias]) -> Iterator[RoomDevice]:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-from nova_gpu_passthrough.cloud import gpu_flavors, requests, rooms
+from nova_gpu_passthrough.cloud import gpu_flavors, rooms
+from nova_gpu_passthrough.generate import requests
 from nova_gpu_passthrough.topology.fit import Reason
 from tests.unit.cloud import builders, clouds
 from tests.unit.generate import builders as inventories

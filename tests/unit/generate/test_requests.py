@@ -8,8 +8,8 @@ from nova import exception, objects
 from nova.pci import request as pci_request
 from nova.scheduler import utils
 
-from nova_gpu_passthrough.cloud import requests
-from nova_gpu_passthrough.cloud.requests import FlavorError, Size
+from nova_gpu_passthrough.generate import requests
+from nova_gpu_passthrough.generate.requests import FlavorError, Size
 from nova_gpu_passthrough.topology.model import NumaPolicy, Preference
 from tests.unit.cloud.builders import alias
 from tests.unit.scheduler import nova_hosts

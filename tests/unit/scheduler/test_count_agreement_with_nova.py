@@ -10,7 +10,7 @@ from nova import exception
 from nova.scheduler.filters.numa_topology_filter import NUMATopologyFilter
 from nova.scheduler.filters.pci_passthrough_filter import PciPassthroughFilter
 
-from nova_gpu_passthrough.cloud import requests
+from nova_gpu_passthrough.generate import requests
 from nova_gpu_passthrough.scheduler import requests as scheduler_requests
 from nova_gpu_passthrough.scheduler.assessment import assess
 from nova_gpu_passthrough.scheduler.filters import GpuPassthroughFilter

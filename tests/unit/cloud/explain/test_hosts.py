@@ -3,11 +3,12 @@ import dataclasses
 
 import pytest
 
-from nova_gpu_passthrough.cloud import requests, rooms
+from nova_gpu_passthrough.cloud import rooms
 from nova_gpu_passthrough.cloud.explain import hosts
 from nova_gpu_passthrough.cloud.explain.model import Answer
 from nova_gpu_passthrough.cloud.gpu_flavors import size
 from nova_gpu_passthrough.cloud.view.model import DeviceState
+from nova_gpu_passthrough.generate import requests
 from nova_gpu_passthrough.policies.pack import Pack
 from nova_gpu_passthrough.topology.cause import Cause, Stage
 from nova_gpu_passthrough.topology.fit import Reason

@@ -4,10 +4,10 @@
 import pytest
 
 from nova_gpu_passthrough.cloud.explain import subject
-from nova_gpu_passthrough.cloud.requests import Size
 from nova_gpu_passthrough.cloud.view import read
 from nova_gpu_passthrough.cloud.view.api import Api
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.generate.requests import Size
 
 FAULT = {"code": 500, "created": "2026-01-01T00:00:00Z", "message": "No valid host was found. "}
 
