@@ -29,8 +29,8 @@ demo:  ## audit and configure a GPU host, place GPU servers with and without fil
 	@$(BIN)/python -m tests.demo.host
 	@$(BIN)/python -m tests.demo
 
-test:  ## lint, unit and functional tests with both Nova releases, virtual GPU server
-	@$(PYTHON) tools/run_tests.py lint unit functional gpu_host --nova $(RELEASES)
+test:  ## lint, unit and functional tests with both Nova releases, virtual GPU server, real cloud
+	@$(PYTHON) tools/run_tests.py lint unit functional gpu_host cloud --nova $(RELEASES)
 
 test-unit:  ## unit tests with both Nova releases
 	@$(PYTHON) tools/run_tests.py unit --nova $(RELEASES)

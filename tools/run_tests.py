@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the tiers of the test suite: lint, then the Nova releases side by side, then the heavy ones.
+"""Run the tiers of the test suite: lint, then the Nova releases and the real cloud side by side.
 
 Each tier writes to a log of its own, so that tiers that run at the same time do not mix; what
 is shown is one line for each, the whole of the failures, and a summary.
@@ -16,15 +16,26 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "test-results"
 # In seconds. Together they bound the default run, the building of environments included.
-LIMITS = {"lint": 180, "unit": 900, "functional": 1200, "gpu_host": 1200, "cloud": 1800}
-#: Run once, with the newest of the releases, and alone: they need all processors.
-HEAVY = ("gpu_host", "cloud")
+LIMITS = {"lint": 180, "unit": 1200, "functional": 1800, "gpu_host": 1200, "cloud": 1800}
+#: Run once, whatever the releases.
+ONCE = ("gpu_host", "cloud")
+#: Unit tests in which Nova has a part; the others run with the newest of the releases only.
+OF_NOVA = (
+    "tests/unit/cloud/lint",
+    "tests/unit/generate",
+    "tests/unit/policies",
+    "tests/unit/scheduler",
+    "tests/unit/test_conf.py",
+    "tests/unit/test_extra_specs.py",
+    "tests/unit/test_packaging.py",
+)
 #: Tiers with an environment of their own, whatever the releases.
 ENVIRONMENTS = {"cloud": "cloud-34"}
 HEARTBEAT = 60
@@ -111,18 +122,37 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def pytest(kind: str, nova: str, workers: int) -> Tier:
+def pytest(kind: str, nova: str, paths: Sequence[str] = (), workers: int = 1) -> Tier:
     environment = ENVIRONMENTS.get(kind, f"nova-{nova}")
     python = ROOT / ".venv" / environment / "bin" / "python"
     # Two releases at a time share the checkout: no cache that both would write.
-    command = [str(python), "-m", "pytest", f"tests/{kind}", "-p", "no:cacheprovider"]
+    command = [str(python), "-m", "pytest", *(paths or [f"tests/{kind}"])]
+    command += ["-p", "no:cacheprovider"]
     command += ["-n", str(workers), "--dist", "loadfile"] if workers > 1 else []
     name = environment if kind in ENVIRONMENTS else f"{kind}-{nova}"
     return Tier(name, command, LIMITS[kind])
 
 
-def run_all(lint: list[Tier], lanes: list[list[Tier]], heavy: list[Tier]) -> None:
-    """Run lint alone, then the lanes side by side, the tiers of each in turn, then the rest."""
+def lanes_of(kinds: Collection[str], releases: Sequence[str]) -> list[list[Tier]]:
+    """Return what runs side by side: a lane for each release, and one for the real cloud.
+
+    The virtual GPU server joins the oldest release, whose lane is the shortest.
+    """
+    lanes = []
+    workers = (os.cpu_count() or 1) // len(releases)
+    for nova in releases:
+        paths = OF_NOVA if nova != releases[-1] else ()
+        lanes.append([pytest("unit", nova, paths, workers)] if "unit" in kinds else [])
+        lanes[-1] += [pytest("functional", nova, (), workers)] if "functional" in kinds else []
+    if "gpu_host" in kinds:
+        lanes[0].append(pytest("gpu_host", releases[-1]))
+    if "cloud" in kinds:
+        lanes.append([pytest("cloud", releases[-1])])
+    return [lane for lane in lanes if lane]
+
+
+def run_all(lint: list[Tier], lanes: list[list[Tier]]) -> None:
+    """Run lint alone, then the lanes side by side, the tiers of each in turn."""
 
     def in_turn(tiers: list[Tier]) -> None:
         for tier in tiers:
@@ -134,7 +164,6 @@ def run_all(lint: list[Tier], lanes: list[list[Tier]], heavy: list[Tier]) -> Non
         thread.start()
     for thread in threads:
         thread.join()
-    in_turn(heavy)
 
 
 def main() -> int:
@@ -147,15 +176,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     LOGS.mkdir(exist_ok=True)
-    workers = (os.cpu_count() or 1) // len(arguments.nova)
     kinds = [kind for kind in LIMITS if kind in arguments.kinds]
     lint = [Tier("lint", ["make", "lint"], LIMITS["lint"])] if "lint" in kinds else []
-    lanes = [
-        [pytest(kind, nova, workers) for kind in kinds if kind not in ("lint", *HEAVY)]
-        for nova in arguments.nova
-    ]
-    heavy = [pytest(kind, arguments.nova[-1], 1) for kind in kinds if kind in HEAVY]
-    tiers = [*lint, *(tier for lane in lanes for tier in lane), *heavy]
+    lanes = lanes_of(kinds, arguments.nova)
+    tiers = [*lint, *(tier for lane in lanes for tier in lane)]
     try:
         environments = {f"nova-{nova}" for nova in arguments.nova}
         if set(kinds) <= set(ENVIRONMENTS):
@@ -165,7 +189,7 @@ def main() -> int:
             build = [sys.executable, str(ROOT / "tools" / "venv.py"), environment]
             if status := subprocess.call(build):
                 return status
-        run_all(lint, lanes, heavy)
+        run_all(lint, lanes)
     except KeyboardInterrupt:
         interrupted.set()
         for tier in tiers:

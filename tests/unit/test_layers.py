@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import nova_gpu_passthrough
+from tools import run_tests
 
 PACKAGE = Path(nova_gpu_passthrough.__file__).parent
 NAME = PACKAGE.name
@@ -14,7 +15,7 @@ PURE = {"catalog", "errors", "files", "inventory", "topology"}
 #: What each folder or file may import of the package, besides itself.
 MAY_IMPORT = {
     "catalog": set(),
-    "cli": {"cloud", "fleet", "generate", "host", *PURE},
+    "cli": {"cloud", "fleet", "generate", "host", "policies", *PURE},
     "cloud": {"conf", "extra_specs", "fleet", "generate", "policies", *PURE},
     "conf": {"errors", "policies"},
     "errors": set(),
@@ -25,7 +26,16 @@ MAY_IMPORT = {
     "host": PURE,
     "inventory": PURE - {"catalog"},
     "policies": {"catalog", "errors", "files", "topology"},
-    "scheduler": {"catalog", "conf", "errors", "extra_specs", "policies", "topology"},
+    "scheduler": {
+        "catalog",
+        "conf",
+        "errors",
+        "extra_specs",
+        "policies",
+        "simulator",
+        "topology",
+    },
+    "simulator": {"fleet", "generate", "policies", *PURE},
     "topology": set(),
 }
 NOVA_TOO = {"extra_specs", "scheduler"}
@@ -66,3 +76,17 @@ def test_nova_is_not_imported(part):
     roots = {name.split(".")[0] for path in _files(part) for name in _imports(path)}
     assert "nova" not in roots
     assert "placement" not in roots
+
+
+def test_unit_tests_of_nova_run_with_every_release():
+    tests = Path(__file__).parent
+    named = {Path(path).relative_to("tests/unit") for path in run_tests.OF_NOVA}
+    for path in named:
+        assert (tests / path).exists()
+    found = {
+        path.relative_to(tests)
+        for path in tests.rglob("test_*.py")
+        if any(name.split(".")[0] in ("nova", "placement") for name in _imports(path))
+    }
+    assert found
+    assert not {path for path in found if not {path, *path.parents} & named}
