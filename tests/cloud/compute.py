@@ -66,7 +66,10 @@ def configure(site: Site, hosts: Sequence[str], endpoint: str) -> None:
             },
             "oslo_concurrency": {"lock_path": own},
             # A test that makes boots fail must not disable the host for the next one.
-            "compute": {"consecutive_build_service_disable_threshold": 0},
+            "compute": {
+                "consecutive_build_service_disable_threshold": 0,
+                "provider_config_location": site.config / host / "etc/nova/provider_config",
+            },
             "vnc": {"enabled": False},
             "spice": {"enabled": False},
         }

@@ -3,11 +3,12 @@
 
 import contextlib
 import json
+import shutil
 import subprocess
 
 import pytest
 
-from tests.cloud import servers
+from tests.cloud import commands, servers
 
 #: 10 GiB is the disk of the tests' flavors; a prefix keeps them apart from other tests'.
 _FLEET = """\
@@ -53,3 +54,64 @@ def test_as_many_servers_boot_as_fill_the_hosts(plane, generated, gpus):
             for number in range(expected + 1)
         ]
         assert [server.status for server in found] == ["ACTIVE"] * expected + ["ERROR"]
+
+
+#: Two groups whose hosts are alike; the flavor is for one of them.
+_GROUPS = """\
+schema: nova-gpu-passthrough/fleet
+version: 1
+name: kept
+settings: {{release: 34}}
+groups:
+  - {{name: training, inventories: [{folder}/gpu01.yaml]}}
+  - {{name: research, inventories: [{folder}/gpu02.yaml]}}
+flavors:
+  - model: H100-SXM
+    name: "kept.{{alias}}.{{count}}"
+    groups: [training]
+    counts: [8]
+    disk_gib: 10
+    public: true
+"""
+
+
+@pytest.fixture
+def grouped(plane, tmp_path):
+    """The fleet file, with the host of its first group configured and the flavors made."""
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text(_GROUPS.format(folder=plane.inventories[0].parent))
+    made = commands.nova_gpu(
+        plane, "config", "generate", "--fleet", fleet, "--write", tmp_path / "out"
+    )
+    assert made.returncode == 0, made.stderr
+    name = "etc/nova/provider_config"
+    place = plane.config / "gpu01" / name
+    try:
+        shutil.copytree(tmp_path / "out/gpu01" / name, place)
+        plane.restart("nova-compute-gpu01")
+        with commands.applied(plane, fleet):
+            yield fleet
+    finally:
+        shutil.rmtree(place)
+        plane.restart("nova-compute-gpu01")
+
+
+def test_a_flavor_of_a_host_group_boots_on_its_hosts_only(plane, grouped):
+    with (
+        plane.connection("admin") as admin,
+        plane.connection("tenant") as tenant,
+        contextlib.ExitStack() as stack,
+    ):
+        flavor = tenant.compute.find_flavor("kept.h100-sxm.8", ignore_missing=False)
+        first, second = (
+            stack.enter_context(servers.server(tenant, flavor, f"kept-{number}"))
+            for number in range(2)
+        )
+        assert (first.status, second.status) == ("ACTIVE", "ERROR")
+        assert admin.compute.get_server(first).hypervisor_hostname == "gpu01"
+        # It is but the group: on the other host all GPUs are free.
+        done = commands.nova_gpu(
+            plane, "explain", "--fleet", grouped, "-f", "json", "kept.h100-sxm.8"
+        )
+        answers = {row["Host"]: row["Constraint"] for row in json.loads(done.stdout)}
+        assert answers["gpu02"] == "Placement: traits"
