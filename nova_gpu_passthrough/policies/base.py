@@ -49,7 +49,8 @@ class Offer(NamedTuple):
 
     before: HostState
     after: HostState
-    #: 0..1: how well the server's own GPUs fit (`DeviceChoice.quality`); 1 without GPUs.
+    #: 0..1: on how few NUMA nodes the server's own GPUs are (`DeviceChoice.numa_quality`); 1
+    #: without GPUs.
     quality: float = 1.0
 
 

@@ -140,7 +140,7 @@ class HostRanking:
             after = host.after(classes(fitted.request), fitted.choice.gpus)
         if after is None:
             return None
-        return Offer(host.before, after, fitted.choice.quality if fitted else 1.0)
+        return Offer(host.before, after, fitted.choice.numa_quality if fitted else 1.0)
 
     def _observe(self, host_state: "host_manager.HostState") -> "_Met | None":
         """None for a host without free GPUs."""

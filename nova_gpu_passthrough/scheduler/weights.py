@@ -41,7 +41,8 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
     free GPUs, less than a half for one with free GPUs, the less the more they are worth.
 
     A policy that looks at whole hosts ranks them for both: then other requests get 1 for the best
-    host, less for others.
+    host, less for others. Of the quality only NUMA nodes count then: linked GPUs are few, and what
+    it costs the others to give them to a server that would do without, only the policy knows.
     """
 
     minval = 0.0
@@ -135,7 +136,7 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
             if fitted is None:
                 weighed[index] = 1.0 - self._avoidance * (1.0 - rank)
             else:
-                weighed[index] = weight(fitted.choice.quality, rank)
+                weighed[index] = weight(fitted.choice.numa_quality, rank)
         return weighed
 
     def _warn(self, host_state: "HostState", error: Exception) -> None:

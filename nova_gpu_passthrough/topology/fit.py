@@ -82,6 +82,11 @@ class DeviceChoice(NamedTuple):
         switches = 1 / max(1, cost.switches)
         return 0.5 / max(1, cost.numa_nodes) + 0.4 * links + 0.1 * switches
 
+    @property
+    def numa_quality(self) -> float:
+        """0..1: 1 for GPUs on one NUMA node, 1/2 on two and so on."""
+        return 1 / max(1, self.cost.numa_nodes)
+
     def fit_key(self) -> tuple[int, ...]:
         """How well the server is served; the smaller the better."""
         return (*self.cost[:5], self.distance)

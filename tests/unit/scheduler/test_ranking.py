@@ -120,16 +120,16 @@ def test_how_much_servers_without_gpus_avoid_loss_is_an_option(weigher, strength
     assert weighed(some, hosts, request_spec(vcpus=8)) == {"none": 1.0, "tight": worst}
 
 
-def test_quality_goes_before_price(weigher):
-    # Two linked GPUs would be broken out of a whole host, two others are left over.
+@pytest.mark.parametrize("far, best", [(0, "left"), (1, "whole")])
+def test_numa_nodes_go_before_the_price_and_links_do_not(weigher, far, best):
+    # Two linked GPUs would be broken out of a whole host; two others, which are not linked and
+    # may be on two nodes, are left over.
     whole = host_state("whole", [pool(n, host="whole", gpu_link_group="x") for n in range(8)])
-    left = host_state("left", [pool(n, host="left") for n in range(2)])
+    left = host_state("left", [pool(n, node=n * far, host="left") for n in range(2)])
     for state in (whole, left):
         state.free_disk_mb = 10**9
     spec = request_spec(pci_request(2), in_placement=True)
-    assert ranked(weigher({ONE: 5, EIGHT: 1}), [left, whole], spec) == ["whole", "left"]
-    easy = request_spec(pci_request(2), in_placement=True, extra_specs={"gpu:link": "none"})
-    assert ranked(weigher({ONE: 5, EIGHT: 1}), [left, whole], easy) == ["left", "whole"]
+    assert ranked(weigher({ONE: 5, EIGHT: 1}), [left, whole], spec)[0] == best
 
 
 def on_two_cells(name, cpus):
