@@ -60,8 +60,8 @@ def host(
         )
     steps.append(
         _step(
-            "Once API, conductor, scheduler and Placement have their options, restart "
-            "nova-compute.",
+            "Once Placement has its options, restart nova-compute. API, conductor and scheduler "
+            "get theirs when all compute nodes report their GPUs: see the control plane's steps.",
         )
     )
     return _text("How to bring these files into use, as root.", steps)
