@@ -80,7 +80,7 @@ constraints:  ## pin the newest versions that fit both Nova releases, and those 
 	for release in $(RELEASES); do \
 		.venv/uv/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 \
 			--no-emit-index-url --no-annotate --custom-compile-command 'make constraints' \
-			--extra scheduler --extra test --extra lint --extra doc \
+			--extra scheduler --extra simulate --extra test --extra lint --extra doc \
 			constraints/nova-$$release.in setup.py \
 			--output-file constraints/nova-$$release.txt || exit; \
 	done

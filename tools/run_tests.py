@@ -29,7 +29,9 @@ ONCE = ("gpu_host", "cloud")
 #: Unit tests in which Nova has a part; the others run with the newest of the releases only.
 OF_NOVA = (
     "tests/unit/cloud/lint",
+    "tests/unit/doc/test_commands.py",
     "tests/unit/generate",
+    "tests/unit/packaging",
     "tests/unit/policies",
     "tests/unit/scheduler",
     "tests/unit/test_conf.py",

@@ -15,7 +15,7 @@ PURE = {"catalog", "errors", "files", "inventory", "topology"}
 #: What each folder or file may import of the package, besides itself.
 MAY_IMPORT = {
     "catalog": set(),
-    "cli": {"cloud", "fleet", "generate", "host", "policies", *PURE},
+    "cli": {"cloud", "fleet", "generate", "host", "policies", "simulator", *PURE},
     "cloud": {"conf", "extra_specs", "fleet", "generate", "policies", *PURE},
     "conf": {"errors", "policies"},
     "errors": set(),

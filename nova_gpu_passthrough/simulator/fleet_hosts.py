@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts and flavors of a fleet file or of inventories, for the simulator.
+
+Hosts are empty, with the CPUs, memory and GPUs for servers that the nova.conf made for them gives.
+Disk is not known and not counted.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.fleet.desired import Flavor
+from nova_gpu_passthrough.fleet.model import FleetFile, HostGroup
+from nova_gpu_passthrough.generate import flavors, fleet, requests
+from nova_gpu_passthrough.generate.flavors import layout, room
+from nova_gpu_passthrough.inventory import store
+from nova_gpu_passthrough.simulator.ranker import SimHost
+from nova_gpu_passthrough.topology.host_state import (
+    UNLINKED,
+    CellState,
+    GpuGroup,
+    HostState,
+    canonical,
+)
+from nova_gpu_passthrough.topology.model import Gpu, Preference
+from nova_gpu_passthrough.topology.request_class import Reach, RequestClass, reach
+from nova_gpu_passthrough.topology.room import Room
+
+if TYPE_CHECKING:
+    from nova_gpu_passthrough.generate.fleet import Resolved
+
+_GROUP = "all"
+
+
+def of_inventories(paths: Sequence[Path]) -> "Resolved":
+    """A fleet of these hosts, with the flavors that it would get without a fleet file.
+
+    :raises UserError: if an inventory cannot be read, or two are of one host
+    """
+    inventories = {}
+    for path in paths:
+        inventory = store.load(path)
+        if inventory.host in inventories:
+            raise UserError(
+                f"{path} is of host {inventory.host}, of which another inventory was named; name "
+                "each host once"
+            )
+        inventories[inventory.host] = inventory
+    group = HostGroup(_GROUP, ())
+    file = FleetFile("simulated", (group,))
+    return fleet.derive(file, dict.fromkeys(inventories, group), inventories)
+
+
+def hosts(resolved: "Resolved") -> list[SimHost]:
+    """The fleet's hosts that have GPUs for servers."""
+    found = []
+    for offer in resolved.offers:
+        place = layout.of(offer, resolved.aliases, resolved.settings)
+        state = _state(room.of(place, resolved.aliases, resolved.settings))
+        models: Counter[str] = Counter()
+        for group in state.groups():
+            models[group.model] += group.free
+        found.append(
+            SimHost(
+                offer.host,
+                state,
+                max(models, key=models.__getitem__, default=None),
+                state.vcpus,
+                state.ram_mib,
+                state.free_gpus,
+            )
+        )
+    return found
+
+
+def classes(resolved: "Resolved") -> Mapping[str, RequestClass]:
+    """What servers of each of the fleet's flavors ask of their host, by name.
+
+    Flavors that no host could boot are left out.
+    """
+    aliases = requests.by_name(resolved.aliases.values())
+    found = {}
+    for flavor in flavors.make(resolved).flavors:
+        size = requests.Size(flavor.vcpus, flavor.ram_mib)
+        found[flavor.name] = _class(flavor, requests.read(size, flavor.extra_specs, aliases))
+    return found
+
+
+def _class(flavor: Flavor, asked: requests.Asked) -> RequestClass:
+    request, cells = asked.needs.request, asked.needs.guest.cells
+    near = request.numa is Preference.REQUIRED
+    return RequestClass(
+        flavor.name,
+        asked.gpus,
+        asked.models[0] if len(asked.models) == 1 else None,
+        sum(cell.shared_cpus for cell in cells) if cells else flavor.vcpus,
+        sum(cell.pinned_cpus for cell in cells),
+        flavor.ram_mib,
+        0,
+        len(cells),
+        max(
+            (reach(demand.numa_policy, len(cells), near) for demand in request.gpus),
+            default=Reach.ANYWHERE,
+        ),
+        request.link is Preference.REQUIRED and asked.gpus > 1,
+    )
+
+
+def _state(empty: Room) -> HostState:
+    amounts, ratio = empty.amounts, empty.ratios.cpu
+    groups: dict[int | None, list[GpuGroup]] = {}
+    links: dict[str, int] = {}
+    cells = {cell.id for cell in empty.cells}
+    for one in empty.devices:
+        gpu = one.device
+        if isinstance(gpu, Gpu) and one.free:
+            link = UNLINKED
+            if gpu.link_group:
+                link = links.setdefault(gpu.link_group[0], len(links) + 1)
+            node = gpu.numa_node if gpu.numa_node in cells else None
+            groups.setdefault(node, []).append(GpuGroup(gpu.model, link, one.free))
+    return canonical(
+        HostState(
+            tuple(
+                CellState(
+                    int(len(cell.shared) * ratio),
+                    len(cell.dedicated),
+                    sum(pages.free_kib for pages in cell.pages) // 1024,
+                    tuple(groups.get(cell.id, ())),
+                )
+                for cell in empty.cells
+            ),
+            amounts["VCPU"].free,
+            amounts["MEMORY_MB"].free,
+            0,
+            tuple(groups.get(None, ())),
+        )
+    )

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rankers that need nothing but this package."""

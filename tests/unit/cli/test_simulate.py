@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-gpu simulate``."""
+
+import builtins
+import json
+
+import pytest
+
+from nova_gpu_passthrough.inventory import store
+from nova_gpu_passthrough.simulator import runs
+from tests.unit.generate import builders
+
+NODES = "sn,cpu_milli,memory_mib,gpu,model\n" + "".join(
+    f"n{number},32000,65536,8,G2\n" for number in range(6)
+)
+TASKS = """\
+name,cpu_milli,memory_mib,num_gpu,gpu_milli
+a,2000,1024,1,1000
+b,2000,1024,1,1000
+c,6000,1024,1,460
+d,24000,8192,8,1000
+e,2000,1024,0,0
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_fleet(monkeypatch):
+    monkeypatch.delenv("NOVA_GPU_FLEET", raising=False)
+
+
+@pytest.fixture
+def openb(tmp_path):
+    """Options that name files like openb's."""
+    nodes, tasks = tmp_path / "nodes.csv", tmp_path / "tasks.csv"
+    nodes.write_text(NODES)
+    tasks.write_text(TASKS)
+    return "--nodes", nodes, "--tasks", tasks
+
+
+@pytest.fixture
+def inventory(tmp_path):
+    path = tmp_path / "hgx.yaml"
+    path.write_text(store.dump(builders.hgx(), "nova-gpu host audit"))
+    return path
+
+
+def test_numbers_for_programs(nova_gpu, openb):
+    status, out, err = nova_gpu(
+        "simulate", *openb, "--ranker", "pack,fragmentation", "--ranker", "fgd", "--seeds", 3,
+        "--requested", 100, "--shares", "round-up", "-f", "json",
+    )  # fmt: skip
+    assert status == 0, err
+    found = json.loads(out)
+    assert [one["ranker"] for one in found] == ["pack", "fragmentation", "fgd"]
+    for one in found:
+        assert one["total_gpus"] == 48
+        for key in ("allocated_percent", "unallocated_gpus", "refused"):
+            assert len(one[key]["per_seed"]) == 3
+            assert one[key]["mean"] == pytest.approx(sum(one[key]["per_seed"]) / 3, abs=1e-5)
+        assert one["allocated_percent"]["mean"] == pytest.approx(
+            100 - one["unallocated_gpus"]["mean"] / 0.48, abs=1e-4
+        )
+        assert set(one["course"]) == {str(mark) for mark in range(50, 131, 10)}
+    assert len({str(one["asked"]) for one in found}) == 1
+    assert "1 tasks with a share of a GPU get a whole one (--shares round-up)" in err
+    assert "rule: each host has two NUMA nodes" in err
+
+
+def test_a_table_for_people_is_the_same_each_time(nova_gpu, openb):
+    first = nova_gpu("simulate", *openb, "--ranker", "random", "--seeds", 2)
+    assert first[0] == 0, first[2]
+    assert "| random " in first[1]
+    assert first == nova_gpu("simulate", *openb, "--ranker", "random", "--seeds", 2)
+    assert first == nova_gpu("simulate", *openb, "--ranker", "random", "--seeds", 2, "--jobs", 2)
+
+
+def test_without_a_word_the_policies_are_compared(nova_gpu, openb):
+    status, out, _ = nova_gpu("simulate", *openb, "-f", "value", "-c", "Ranker")
+    assert (status, out.split()) == (0, ["pack", "spread", "fragmentation"])
+
+
+def test_the_course(nova_gpu, openb):
+    status, out, _ = nova_gpu("simulate", *openb, "--course", "--ranker", "pack", "-f", "csv")
+    assert status == 0
+    assert out.splitlines()[0] == (
+        '"Ranker","At 50","At 60","At 70","At 80","At 90","At 100","At 110","At 120","At 130"'
+    )
+
+
+def test_times(nova_gpu, openb, tmp_path):
+    trace = tmp_path / "trace.yaml"
+    trace.write_text(
+        "schema: nova-gpu-passthrough/trace\nversion: 1\ntasks:\n"
+        "- {gpus: 8, count: 7, arrival: 0, duration: 60}\n- {gpus: 1, arrival: 100, duration: 1}\n"
+    )
+    status, out, err = nova_gpu(
+        "simulate", *openb[:2], "--tasks", trace, "--times", "--ranker", "pack", "-f", "json"
+    )
+    assert status == 0, err
+    (found,) = json.loads(out)
+    assert found["waiting_seconds"]["longest"]["mean"] == 60
+    assert found["waiting_seconds"]["waited"]["mean"] == 1
+    assert found["refused"]["mean"] == 0
+
+
+def test_what_more_hosts_would_bring(nova_gpu, inventory):
+    status, out, err = nova_gpu(
+        "simulate", "--inventory", inventory, "--add", "2xHGX-H100", "--ranker", "pack",
+        "--flavor", "gpu.h100-sxm.8", "-f", "json",
+    )  # fmt: skip
+    assert status == 0, err
+    now, then = json.loads(out)
+    assert (now["fleet"], then["fleet"]) == ("now", "with 2xHGX-H100")
+    assert (now["servers"]["mean"], then["servers"]["mean"]) == (1, 3)
+    assert now["starved"] == {"gpu.h100-sxm.8": 1}
+    assert now["before_refusal"]["gpu.h100-sxm.8"]["per_seed"] == [1]
+
+
+@pytest.mark.parametrize("further", [(), ("--add", "1xn0")])
+def test_a_picture(nova_gpu, openb, tmp_path, further):
+    path = tmp_path / "picture.png"
+    status, _, err = nova_gpu("simulate", *openb, "--ranker", "pack", "--plot", path, *further)
+    assert status == 0, err
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "further, expected",
+    [
+        (("--ranker", "pakc"), "ranker pakc is not known, expected one of: best-fit, fgd"),
+        (("--plot", "x.gif"), "expected a file that ends in .png or .svg"),
+        (("--times",), "does not tell for each task when it comes; leave out --times"),
+        (("--times", "--add", "1xn0"), "--times does not go with --add"),
+        (("--add", "1xn9"), "there is no board and no host n9"),
+        (("--flavor", "gpus=1"), "--tasks and --flavor both"),
+        (("--seeds", "0"), "'0', expected a whole number from 1 on"),
+        (("--requested", "x"), "'x', expected a number up to 1000"),
+        (("--ranker", "pack,"), "'pack,', expected names of rankers"),
+    ],
+)
+def test_what_makes_no_sense(nova_gpu, openb, further, expected):
+    status, out, err = nova_gpu("simulate", *openb, *further)
+    assert (status, out) == (2, "")
+    assert expected in err
+
+
+def test_a_missing_column(nova_gpu, openb):
+    openb[3].write_text(TASKS.replace("num_gpu", "gpus"))
+    status, _, err = nova_gpu("simulate", *openb)
+    assert status == 2
+    assert "tasks.csv:1: there is no column num_gpu; expected a list of tasks in CSV" in err
+
+
+def test_hosts_are_named_once(nova_gpu, openb, tmp_path, monkeypatch):
+    status, _, err = nova_gpu("simulate", *openb, "--fleet", tmp_path / "fleet.yaml")
+    assert status == 2
+    assert "--fleet names hosts, and so do --nodes" in err
+    # The environment does not count against the command line.
+    monkeypatch.setenv("NOVA_GPU_FLEET", str(tmp_path / "fleet.yaml"))
+    assert nova_gpu("simulate", *openb, "--ranker", "pack")[0] == 0
+
+
+def test_ctrl_c_is_one_sentence(nova_gpu, openb, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "replay", interrupted)
+    status, out, err = nova_gpu("simulate", *openb)
+    assert (status, out) == (2, "")
+    assert err.splitlines()[-1] == "interrupted: nothing was listed, and no picture drawn"
+
+
+def test_without_numpy_it_says_what_to_install(nova_gpu, openb, monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *rest, **more):
+        if name == "numpy":
+            raise ImportError(name)
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    status, _, err = nova_gpu("simulate", *openb)
+    assert status == 2
+    assert "nova-gpu simulate needs numpy" in err
