@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The weigher with each policy on 1,000 and 10,000 hosts, beside Nova's default weighers."""
+"""Filter and weigher with each policy on 1,000 and 10,000 hosts, beside Nova's default weighers."""
 
 import gc
-import os
-import random
 import statistics
 import tempfile
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,21 +17,15 @@ from nova_gpu_passthrough import conf as gpu_conf
 from nova_gpu_passthrough.policies import mix
 from nova_gpu_passthrough.scheduler.filters import GpuPassthroughFilter
 from nova_gpu_passthrough.scheduler.weights import GpuPassthroughWeigher
-from nova_gpu_passthrough.topology.host_state import HostState
-from nova_gpu_passthrough.topology.request_class import Reach, RequestClass
-from tests.benchmarks import CONF, hosts, report, servers, timing
+from tests.benchmarks import CONF, report, servers, timing, used_hosts
 
-_SEED = 2026
 _POLICIES = ("pack", "spread", "fragmentation")
 _COUNTS = (1000, 10_000)
 #: What a host may cost the policy that looks at all of it.
 _LIMIT = 200e-6
 #: How much more a host may cost among ten times as many, before that is no longer linear: what a
-#: processor's caches hold differs, too.
-_GROWTH = 1.5
-#: Different sets of what is in use on NUMA cells; the topologies themselves are shared.
-_TOPOLOGIES = 200
-_SIZES = (1, 2, 4, 8)
+#: processor's caches hold and what Python's collector of garbage looks at differ, too.
+_LINEAR = 1.5
 
 
 def main(verdicts: report.Verdicts, quick: bool) -> None:
@@ -42,31 +35,41 @@ def main(verdicts: report.Verdicts, quick: bool) -> None:
     results = []
     for count in counts:
         report.progress(f"policies: building {count} hosts")
-        states = fleet(count)
+        states = used_hosts.fleet(count)
         for policy in _POLICIES:
             report.progress(f"policies: {count} hosts, {policy}")
             results.append(_measure(policy, states, repeats))
-    report.heading("The weigher by policy, 2 to 8 of 8 GPUs free: us per host")
+    report.heading("By policy, 2 to 8 of 8 GPUs free: us per host, ms per request")
     report.table(
         [
             "hosts",
             "policy",
+            "filter, first",
+            "filter, later",
             "2 GPUs, first",
             "2 GPUs, later",
             "no GPUs, first",
             "no GPUs, later",
             "Nova's",
-            "times Nova's",
-            "all hosts (ms)",
-            "memory (MiB)",
+            "request (ms)",
+            "Nova's (ms)",
         ],
-        [_row(result) for result in results],
+        [_times(result) for result in results],
         [
-            "first: the policy has met no host yet; later: the median of further requests, with",
-            "one host changed in between. Nova's: all of its default weighers together, for the",
-            "server with 2 GPUs; times Nova's and all hosts: that server, later. Memory: what the",
-            f"process grew by with weigher and policy. {_distinct(states)} of {counts[-1]:,} hosts",
-            f"differ in what they have left; the mix has {len(_mix())} classes.",
+            "first: filter, weigher and policy have met no host yet; later: the median of further",
+            "requests, with one host changed in between. Filter: ours, with one candidate a host.",
+            "Nova's: all of its default weighers together, for a server with 2 GPUs. Request:",
+            "filter and weigher for that server, later, on all hosts.",
+        ],
+    )
+    report.heading("What filter, weigher and policy remember")
+    report.table(
+        ["hosts", "policy", "KiB a host", "MiB"],
+        [_memory(result) for result in results],
+        [
+            "Once both kinds of requests were weighed, without what the hosts themselves take. Of",
+            f"{counts[-1]:,} hosts {used_hosts.distinct(states):,} differ in what they have left;",
+            f"the mix has {len(used_hosts.mix())} classes.",
         ],
     )
     _judge(results, verdicts)
@@ -78,56 +81,20 @@ class Result:
 
     policy: str
     hosts: int
+    filter_first: float
+    filter_later: float
     first: float
     later: float
     plain_first: float
     plain_later: float
     nova: float
-    memory_mib: float
+    memory: int
+    """Bytes."""
 
-
-def fleet(count: int) -> list[Any]:
-    """HGX hosts of which servers have taken parts: no two need be alike."""
-    rng = random.Random(_SEED)
-    topologies = [_used(rng) for _ in range(_TOPOLOGIES)]
-    states = hosts.many(count)
-    for state in states:
-        state.numa_topology = rng.choice(topologies)
-        pools = state.pci_stats.pools
-        rng.shuffle(pools)
-        del pools[rng.randint(2, hosts.GPUS) :]
-        pools.sort(key=lambda pool: pool["address"])
-        state.vcpus_used = rng.randrange(0, state.vcpus_total // 2, 4)
-        state.free_ram_mb -= rng.randrange(0, state.total_usable_ram_mb // 2, 8192)
-        state.free_disk_mb = 1024 * 1024
-    return states
-
-
-def _used(rng: random.Random) -> objects.NUMATopology:
-    topology = hosts.numa_topology()
-    for cell in topology.cells:
-        cell.cpu_usage = rng.randrange(0, hosts.CPUS_PER_NODE // 3, 4)
-        cell.memory_usage = rng.randrange(0, hosts.MIB_PER_NODE // 3, 8192)
-        cell.mempages[0].used = cell.memory_usage * 256
-    return topology
-
-
-def _mix() -> dict[RequestClass, float]:
-    """Four sizes in six shapes each."""
-    return {
-        RequestClass(
-            f"g{gpus}-{shape}",
-            gpus,
-            hosts.HGX.model,
-            vcpus=(4 + 4 * shape) * gpus,
-            ram_mib=(1 + shape % 3) * 65536 * gpus,
-            numa_cells=0 if shape % 2 else servers.guest_cells(gpus),
-            reach=Reach.ANYWHERE if shape % 2 else Reach.NOT_FAR,
-            linked=shape == 5,
-        ): 100.0 / (gpus * (1 + shape))
-        for gpus in _SIZES
-        for shape in range(6)
-    }
+    @property
+    def request(self) -> float:
+        """A server with GPUs, once the hosts have been met."""
+        return self.filter_later + self.later
 
 
 def _measure(policy: str, states: Sequence[Any], repeats: int) -> Result:
@@ -137,25 +104,15 @@ def _measure(policy: str, states: Sequence[Any], repeats: int) -> Result:
         spec.instance_group = spec.requested_destination = None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mix.yaml"
-        path.write_text(mix.dump(_mix()))
+        path.write_text(mix.dump(used_hosts.mix()))
         overrides = {"policy": policy, "mix_file": str(path)}
         for name, value in overrides.items():
             CONF.set_override(name, value, group=gpu_conf.GROUP.name)
         try:
-            for number, state in enumerate(states):
-                free = _free(number, state)
-                state.allocation_candidates = servers.candidates(number, gpus, 1, free)
-            passed = timing.run([GpuPassthroughFilter()], states, gpus)
-            if len(passed) != len(states):
-                raise RuntimeError(f"{len(states) - len(passed)} hosts were refused")
-            gc.collect()
-            before = _resident_mib()
+            filter_first, filter_later = _filtered(states, gpus, repeats)
             first, later = _requests(GpuPassthroughWeigher(), states, gpus, repeats)
             plain_first, plain_later = _requests(GpuPassthroughWeigher(), states, plain, repeats)
-            weigher = GpuPassthroughWeigher()
-            _weigh([weigher], states, gpus)
-            gc.collect()
-            memory = _resident_mib() - before
+            memory = _remembered(states, gpus, plain)
         finally:
             for name in overrides:
                 CONF.clear_override(name, group=gpu_conf.GROUP.name)
@@ -166,8 +123,59 @@ def _measure(policy: str, states: Sequence[Any], repeats: int) -> Result:
         timing.seconds(lambda: _weigh(novas, states, gpus)) for _ in range(repeats)
     )
     return Result(
-        policy, len(states), first, later, plain_first, plain_later, nova, max(0.0, memory)
+        policy,
+        len(states),
+        filter_first,
+        filter_later,
+        first,
+        later,
+        plain_first,
+        plain_later,
+        nova,
+        memory,
     )
+
+
+def _filtered(
+    states: Sequence[Any], spec: objects.RequestSpec, repeats: int
+) -> tuple[float, float]:
+    """The first request and the median of later ones."""
+    timing.forget_choices()
+    gpu_filter = GpuPassthroughFilter()
+    times = []
+    for _ in range(1 + repeats):
+        used_hosts.offer(states, spec)
+        passed: list[Any] = []
+        times.append(
+            timing.seconds(
+                lambda passed=passed: passed.extend(timing.run([gpu_filter], states, spec))
+            )
+        )
+        if len(passed) != len(states):
+            raise RuntimeError(f"{len(states) - len(passed)} hosts were refused")
+    return times[0], statistics.median(times[1:])
+
+
+def _remembered(
+    states: Sequence[Any], gpus: objects.RequestSpec, plain: objects.RequestSpec
+) -> int:
+    """Bytes that are kept from one request to the next."""
+    used_hosts.offer(states, gpus)
+    timing.forget_choices()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        gpu_filter, weigher = GpuPassthroughFilter(), GpuPassthroughWeigher()
+        for spec in (gpus, plain):
+            timing.run([gpu_filter], states, spec)
+            _weigh([weigher], states, spec)
+        for state in states:
+            state.allocation_candidates = []
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return kept
 
 
 def _requests(
@@ -190,33 +198,12 @@ def _weigh(weighers: Sequence[Any], states: Sequence[Any], spec: objects.Request
     return weights.HostWeightHandler().get_weighed_objects(weighers, states, spec)
 
 
-def _free(number: int, state: Any) -> list[int]:
-    """The numbers of the host's free GPUs."""
-    left = {pool["rp_uuid"] for pool in state.pci_stats.pools}
-    return [gpu for gpu in range(hosts.GPUS) if hosts.provider(number, gpu) in left]
-
-
-def _distinct(states: Sequence[Any]) -> str:
-    from nova_gpu_passthrough.scheduler import whole_host
-
-    found: set[HostState] = set()
-    for state in states:
-        whole = whole_host.read(state)
-        if whole is not None:
-            found.add(whole.before())
-    return f"{len(found):,}"
-
-
-def _resident_mib() -> float:
-    """Memory that the process has now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def _row(result: Result) -> list[str]:
+def _times(result: Result) -> list[str]:
     each = [
         report.microseconds(seconds / result.hosts)
         for seconds in (
+            result.filter_first,
+            result.filter_later,
             result.first,
             result.later,
             result.plain_first,
@@ -228,9 +215,17 @@ def _row(result: Result) -> list[str]:
         f"{result.hosts:,}",
         result.policy,
         *each,
-        report.times(result.later / result.nova),
-        report.milliseconds(result.later),
-        f"{result.memory_mib:.0f}",
+        report.milliseconds(result.request),
+        report.milliseconds(result.nova),
+    ]
+
+
+def _memory(result: Result) -> list[str]:
+    return [
+        f"{result.hosts:,}",
+        result.policy,
+        f"{result.memory / result.hosts / 1024:.1f}",
+        f"{result.memory / 2**20:.1f}",
     ]
 
 
@@ -248,11 +243,26 @@ def _judge(results: Sequence[Result], verdicts: report.Verdicts) -> None:
     for policy in _POLICIES:
         small, large = (r for r in results if r.policy == policy)
         growth = max(
-            (large.later / large.hosts) / (small.later / small.hosts),
-            (large.plain_later / large.hosts) / (small.plain_later / small.hosts),
+            _growth(small, large, lambda r: r.filter_later),
+            _growth(small, large, lambda r: r.later),
+            _growth(small, large, lambda r: r.plain_later),
         )
+        novas = _growth(small, large, lambda r: r.nova)
         verdicts.add(
             f"with {large.hosts // small.hosts} times as many hosts, {policy} costs a host no more",
-            growth <= _GROWTH,
-            f"{report.times(growth)} a host ({report.times(_GROWTH)} passes)",
+            growth <= max(_LINEAR, novas),
+            f"filter or weigher {report.times(growth)}, Nova's weighers {report.times(novas)} "
+            f"({report.times(_LINEAR)}, or what Nova's grow by, passes)",
         )
+    small, large = ours
+    growth = _growth(small, large, lambda r: r.memory)
+    verdicts.add(
+        "memory grows as the hosts do",
+        growth <= _LINEAR,
+        f"{report.times(growth)} a host, {large.memory / 2**20:.0f} MiB for {large.hosts:,} hosts",
+    )
+
+
+def _growth(small: Result, large: Result, cost: Callable[[Result], float]) -> float:
+    """How much more a host costs among more hosts."""
+    return (cost(large) / large.hosts) / (cost(small) / small.hosts)
