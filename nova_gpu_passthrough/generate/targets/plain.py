@@ -2,8 +2,9 @@
 """Files beside the packages' own, in the directories that the services read by default.
 
 oslo.config reads ``/etc/nova/nova.conf.d`` and ``/etc/placement/placement.conf.d`` after the
-configuration file, unless a service is started with another ``--config-dir``
-(``find_config_dirs``). The values of options that may be repeated count together over all files.
+configuration file, unless a service is started with another ``--config-dir`` or with
+``--config-file``, which is read last (``find_config_dirs``). The values of options that may be
+repeated count together over all files.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,10 @@ from nova_gpu_passthrough.generate.selection import CONTROL
 
 _NOVA = "etc/nova/nova.conf.d"
 _PLACEMENT = "etc/placement/placement.conf.d"
-_DIRECTORY = "Nova reads this directory after nova.conf, unless it has another --config-dir."
+_DIRECTORY = (
+    "Nova reads this directory after nova.conf. A service that is started with --config-file reads "
+    "that file last: take the options below out of it."
+)
 _REPEATED = "An option that may be repeated has the values of all files:"
 
 
