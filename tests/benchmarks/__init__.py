@@ -2,8 +2,8 @@
 """What filter, weigher and audit cost, and how good choices are: ``python -m tests.benchmarks``.
 
 ``hosts`` and ``servers`` build Nova's own objects; ``filtering``, ``scale``, ``policies``,
-``plain``, ``decisions`` and ``audit`` measure; ``report`` prints. Importing this package prepares
-Nova: native threads, no configuration files, log level INFO as in production.
+``plain``, ``decisions``, ``audit`` and ``startup`` measure; ``report`` prints. Importing this
+package prepares Nova: native threads, no configuration files, log level INFO as in production.
 """
 
 import logging

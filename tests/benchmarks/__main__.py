@@ -9,7 +9,7 @@ import time
 from tests.benchmarks import prepare, report
 
 #: The scale first: the peak of memory use tells something only before the others.
-PARTS = ("scale", "policies", "plain", "filter", "decisions", "audit")
+PARTS = ("scale", "policies", "plain", "filter", "decisions", "audit", "startup")
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     start = time.monotonic()
     prepare()
     # Nova's objects must be registered before these are imported.
-    from tests.benchmarks import audit, decisions, filtering, plain, policies, scale
+    from tests.benchmarks import audit, decisions, filtering, plain, policies, scale, startup
 
     modules = {
         "filter": filtering,
@@ -30,6 +30,7 @@ def main() -> None:
         "plain": plain,
         "decisions": decisions,
         "audit": audit,
+        "startup": startup,
     }
     print(
         f"nova {importlib.metadata.version('nova')}, Python {platform.python_version()}, "

@@ -21,7 +21,18 @@ CLOUD_COMMANDS = (
     "mix",
     "report",
 )
+RANKERS = (
+    "best-fit",
+    "fgd",
+    "fragmentation",
+    "nova",
+    "nova+fragmentation",
+    "pack",
+    "random",
+    "spread",
+)
 ENTRY_POINTS = {
+    *(("nova_gpu_passthrough.rankers", name) for name in RANKERS),
     *(("nova_gpu_passthrough.cli", name) for name in CLOUD_COMMANDS),
     *(("openstack.gpu.v1", f"gpu_{name}") for name in CLOUD_COMMANDS),
     ("openstack.cli.extension", "gpu"),
@@ -30,6 +41,7 @@ ENTRY_POINTS = {
     ("nova_gpu_passthrough.cli", "gpu_list"),
     ("nova_gpu_passthrough.cli", "host_audit"),
     ("nova_gpu_passthrough.cli", "host_draw"),
+    ("nova_gpu_passthrough.cli", "simulate"),
     ("oslo.config.opts", "nova_gpu_passthrough"),
     ("nova.api.extra_spec_validators", "gpu"),
     ("nova_gpu_passthrough.policies", "fragmentation"),

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Directives that write reference pages from the code.
+
+``.. extra-specs::`` lists the validators that nova-api loads; ``.. json-schema:: PACKAGE FILE`` the
+keys of a schema, one table for each kind of object.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from typing import Any
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from nova_gpu_passthrough import extra_specs
+
+
+class Generated(SphinxDirective):
+    """A directive that puts reStructuredText in its place."""
+
+    def lines(self) -> Iterator[str]:
+        """What to put there."""
+        raise NotImplementedError
+
+    def run(self) -> list[nodes.Node]:
+        """Called by Sphinx."""
+        text = StringList(list(self.lines()), source=self.get_source_info()[0])
+        node = nodes.container()
+        self.state.nested_parse(text, self.content_offset, node)
+        return node.children
+
+
+class ExtraSpecs(Generated):
+    """The extra specs of this package."""
+
+    def lines(self) -> Iterator[str]:
+        yield from _heading("Extra spec", "Values", "Meaning", widths="20 25 55")
+        for one in extra_specs.register():
+            kind = one.value["type"]
+            values = one.value.get("enum") or (["true", "false"] if kind is bool else ["text"])
+            yield from _row(
+                f"``{one.name}``", ", ".join(f"``{v}``" for v in values), one.description
+            )
+
+
+class Schema(Generated):
+    """The keys of a JSON schema."""
+
+    required_arguments = 2
+
+    def lines(self) -> Iterator[str]:
+        package, name = self.arguments
+        text = (resources.files(package) / name).read_text(encoding="utf-8")
+        self.env.note_dependency(str(resources.files(package) / name))
+        schema = json.loads(text)
+        yield from _object("The file", schema)
+        for title, definition in schema.get("$defs", {}).items():
+            if "properties" in definition:
+                yield from _object(title, definition)
+
+
+def _object(title: str, schema: Mapping[str, Any]) -> Iterator[str]:
+    yield from ("", f"**{title}.** {_sentence(schema.get('description', ''))}", "")
+    yield from _heading("Key", "Value", "Meaning", widths="24 30 46")
+    required = schema.get("required", ())
+    for key, value in schema.get("properties", {}).items():
+        mark = " (required)" if key in required else ""
+        yield from _row(f"``{key}``{mark}", _kind(value), _sentence(value.get("description", "")))
+    yield ""
+
+
+def _sentence(text: str) -> str:
+    """A description as plain text: what looks like markup is none."""
+    text = re.sub(r"([*_`|\\])", r"\\\1", text)
+    return text if not text or text.endswith(".") else f"{text}."
+
+
+def _kind(value: Mapping[str, Any]) -> str:
+    """A type in words."""
+    if "$ref" in value:
+        return str(value["$ref"]).rsplit("/", 1)[-1]
+    if "const" in value:
+        return f"``{json.dumps(value['const'])}``"
+    if "enum" in value:
+        return ", ".join(f"``{json.dumps(one)}``" for one in value["enum"])
+    for word in ("anyOf", "oneOf"):
+        if word in value:
+            return " or ".join(_kind(one) for one in value[word])
+    kinds = value.get("type", "any")
+    told = " or ".join(kinds) if isinstance(kinds, list) else str(kinds)
+    if "items" in value:
+        told = f"list of {_kind(value['items'])}"
+    if isinstance(value.get("additionalProperties"), dict):
+        told = f"names, each with {_kind(value['additionalProperties'])}"
+    bounds = [
+        f"{word} {value[key]}"
+        for key, word in (
+            ("minimum", "from"),
+            ("exclusiveMinimum", "above"),
+            ("maximum", "to"),
+            ("minLength", "at least characters"),
+            ("minItems", "at least items"),
+        )
+        if key in value
+    ]
+    return ", ".join([told, *bounds])
+
+
+def _heading(*titles: str, widths: str) -> Iterator[str]:
+    yield from (".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", "")
+    yield from _row(*titles)
+
+
+def _row(first: str, *others: str) -> Iterator[str]:
+    yield f"   * - {first}"
+    for one in others:
+        yield f"     - {one}"
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Called by Sphinx."""
+    app.add_directive("extra-specs", ExtraSpecs)
+    app.add_directive("json-schema", Schema)
+    return {"version": "1", "parallel_read_safe": True}

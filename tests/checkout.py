@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of the project, and copies of them in which builds may leave theirs behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def files() -> list[str]:
+    """Names of all files, new ones included; none outside a checkout of git."""
+    if not shutil.which("git") or not (ROOT / ".git").exists():
+        return []
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return sorted({name for name in names.split("\0") if name and (ROOT / name).is_file()})
+
+
+def copy(folder: Path) -> None:
+    """Copy them into a checkout of its own."""
+    for name in files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+    for words in (["init", "--quiet"], ["add", "--all", "--force"], ["commit", "-qm", "copy"]):
+        command = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", *words]
+        subprocess.run(command, cwd=folder, check=True, env={**os.environ, "LC_ALL": "C"})

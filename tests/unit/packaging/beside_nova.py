@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Environments that hold a Nova, as far as an installer looks at them: names and versions."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.checkout import ROOT
+
+#: Files with what such an environment holds, as ``pip freeze`` lists it.
+FROZEN = sorted(Path(__file__).parent.glob("nova-*.txt"))
+_INSTALLED_BY_THE_MAKEFILE = ROOT / ".venv" / "uv" / "bin" / "uv"
+
+
+class Outcome(NamedTuple):
+    """What an installer would do."""
+
+    added: dict[str, str]
+    removed: dict[str, str]
+
+
+def installer() -> str | None:
+    """Where uv is, which decides like pip and takes a second where pip takes thirty."""
+    if _INSTALLED_BY_THE_MAKEFILE.exists():
+        return str(_INSTALLED_BY_THE_MAKEFILE)
+    return shutil.which("uv")
+
+
+def held(frozen: Path) -> dict[str, str]:
+    """The versions that a frozen environment holds, by name."""
+    lines = frozen.read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if not line.startswith("#"))
+
+
+def build(folder: Path, frozen: Path) -> Path:
+    """Make an environment that claims to hold these distributions; returns its interpreter."""
+    command = [str(installer()), "venv", "--quiet", "--no-config", "--python", sys.executable]
+    subprocess.run([*command, str(folder)], check=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    for name, version in held(frozen).items():
+        metadata = packages / f"{name.replace('-', '_')}-{version}.dist-info" / "METADATA"
+        metadata.parent.mkdir()
+        metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    return folder / "bin" / "python"
+
+
+def try_to_install(python: Path, requirements: Path) -> Outcome:
+    """Ask the installer what it would change.
+
+    :raises OSError: if the package registry cannot be reached
+    :raises ValueError: if the installer finds no way; the message is its own
+    """
+    command = [str(installer()), "pip", "install", "--dry-run", "--python", str(python)]
+    done = subprocess.run(
+        [*command, "--requirement", str(requirements)],
+        capture_output=True,
+        text=True,
+        cwd=python.parent,
+        env={**os.environ, "UV_HTTP_TIMEOUT": "60", "NO_COLOR": "1"},
+    )
+    if done.returncode:
+        unreachable = ("error sending request", "Failed to fetch", "timed out", "dns error")
+        kind = OSError if any(words in done.stderr for words in unreachable) else ValueError
+        raise kind(done.stderr)
+    changes: dict[str, dict[str, str]] = {"+": {}, "-": {}}
+    for line in done.stderr.splitlines():
+        sign, _, package = line.strip().partition(" ")
+        if sign in changes and "==" in package:
+            name, version = package.split("==")
+            changes[sign][name] = version
+    return Outcome(changes["+"], changes["-"])

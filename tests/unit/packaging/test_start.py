@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-gpu`` starts without importing what only some commands need.
+
+``python -m tests.benchmarks --only startup`` measures how long it takes.
+"""
+
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+#: Each takes longer to import than all of the program's start, or brings something that does.
+HEAVY = {
+    "cattrs",
+    "jinja2",
+    "jsonschema",
+    "keystoneauth1",
+    "nova",
+    "openstack",
+    "oslo_config",
+    "oslo_log",
+    "oslo_utils",
+    "prometheus_client",
+    "requests",
+    "rich",
+    "sushy",
+    "tenacity",
+    "yaml",
+}
+COMMANDS = sorted(
+    point.name.replace("_", " ")
+    for point in metadata.entry_points(group="nova_gpu_passthrough.cli")
+)
+CODE = """
+import sys
+from nova_gpu_passthrough.cli.main import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    pass
+print(" ".join(sorted(sys.modules)), file=sys.stderr)
+"""
+
+
+def _imported(*words):
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, *words], capture_output=True, text=True, check=True
+    )
+    return done.stdout, set(done.stderr.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_imports_nothing_heavy(command):
+    told, imported = _imported(*command.split(), "--help")
+    assert told.startswith(f"usage: nova-gpu {command}")
+    assert not HEAVY & imported
+
+
+@pytest.mark.parametrize("words", [("--help",), ("--version",), ()])
+def test_the_list_of_commands_imports_nothing_heavy(words):
+    told, imported = _imported(*words)
+    assert told
+    assert "nova_gpu_passthrough.cli.main" in imported
+    assert not HEAVY & imported
