@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A DevStack with GPUs of its own: alone, as controller, as compute node, with a stand-in."""
+
+import pytest
+import yaml
+
+from nova_gpu_passthrough.inventory import store as inventories
+from tests import cache
+from tests.trees import defects, write
+from tests.unit.audited import HGX, L40S
+from tests.unit.devstack.nova import loaded
+from tests.unit.devstack.stack import Stack
+
+FLEET = cache.ROOT / "etc/fleet/one-group.yaml"
+_COMPUTE = "n-cpu,q-agt,placement-client"
+_CONTROLLER = "mysql,rabbit,key,g-api,placement-api,n-api,n-cond,n-sch,q-svc"
+
+
+@pytest.fixture(scope="module")
+def hgx(tmp_path_factory):
+    return write(HGX, tmp_path_factory.mktemp("hgx") / "tree")
+
+
+@pytest.fixture(scope="module")
+def alone(hgx, tmp_path_factory):
+    """All in one, after stack.sh."""
+    made = Stack(tmp_path_factory.mktemp("stack"), tree=hgx)
+    made.stack()
+    return made
+
+
+def test_the_machine_is_audited_under_its_name_in_nova(alone):
+    inventory = inventories.load(alone.made / "inventories/devstack.yaml")
+    assert (inventory.host, len(inventory.gpus)) == ("devstack", 8)
+
+
+def test_computes_options_are_in_nova_conf_of_which_nova_cpu_conf_is_a_copy(alone):
+    nova = loaded(alone.etc / "nova.conf")
+    assert [spec["gpu_model"] for spec in nova.device_specs] == ["H100-SXM"] * 8
+    assert nova.aliases == {"h100-sxm"}
+    assert nova.options.pci.report_in_placement
+
+
+def test_libvirt_takes_gpus_from_the_hosts_driver(alone):
+    specs = loaded(alone.etc / "nova.conf").options.pci.device_spec
+    assert all('"managed": "yes"' in spec for spec in specs)
+
+
+def test_devstacks_own_driver_stays(alone):
+    assert alone.calls("computes")[-1] == ["1", "driver", "libvirt"]
+    assert not list(alone.units.iterdir())
+    assert not alone.calls("pip_install")
+
+
+def test_the_smoke_test_asks_libvirt(alone):
+    assert yaml.safe_load((alone.made / "smoke.yaml").read_text())["domains"] == "virsh"
+
+
+def test_gpus_that_are_bound_at_boot_stay_with_vfio(hgx, tmp_path):
+    stack = Stack(
+        tmp_path,
+        tree=hgx,
+        GPU_PASSTHROUGH_MANAGED="False",
+        GPU_PASSTHROUGH_EXCLUDE="0000:18:00.0 0000:2a:00.0",
+        GPU_PASSTHROUGH_POLICY="spread",
+        GPU_PASSTHROUGH_RESERVED_MB="4096",
+    )
+    stack.stack()
+    nova = loaded(stack.etc / "nova.conf")
+    specs = nova.options.pci.device_spec
+    assert len(specs) == 6
+    assert all('"managed": "no"' in spec for spec in specs)
+    assert nova.options.gpu_passthrough.policy == "spread"
+    assert nova.options.reserved_host_memory_mb == 4096
+
+
+def test_without_projects_nobody_is_given_flavors(hgx, tmp_path):
+    stack = Stack(tmp_path, tree=hgx, GPU_PASSTHROUGH_PROJECT="")
+    stack.run("stack post-config")
+    assert "projects" not in yaml.safe_load((stack.made / "fleet.yaml").read_text())
+
+
+def test_unified_limits_count_gpus(hgx, tmp_path):
+    stack = Stack(tmp_path, tree=hgx, NOVA_USE_UNIFIED_LIMITS="True")
+    stack.run("stack post-config")
+    fleet = yaml.safe_load((stack.made / "fleet.yaml").read_text())
+    assert fleet["quotas"]["driver"] == "unified-limits"
+    quotas = fleet["projects"][0]["quotas"]
+    assert quotas["h100-sxm"] == 8
+    # DevStack registers 20 GiB, less than one server's.
+    assert quotas["DISK_GB"] > fleet["quotas"]["default"]["DISK_GB"] >= 40
+
+
+def test_a_controller_has_the_aliases_of_hosts_elsewhere_and_no_devices(tmp_path):
+    stack = Stack(tmp_path, services=_CONTROLLER, GPU_PASSTHROUGH_FLEET=FLEET)
+    stack.stack()
+    nova = loaded(stack.etc / "nova.conf")
+    assert nova.aliases == {"h100-sxm"}
+    assert not nova.device_specs
+    assert not stack.calls("nova-gpu", "host", "audit")
+    assert "apply" in stack.calls("nova-gpu")[-1]
+    # There is no compute to be waited for.
+    assert not stack.calls("nova-manage")
+
+
+def test_a_compute_node_has_its_devices_and_leaves_the_cloud_to_the_controller(tmp_path):
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text(FLEET.read_text().replace("inventories/hgx", "given/hgx"))
+    (tmp_path / "given").mkdir()
+    for path in FLEET.parent.glob("inventories/hgx*.yaml"):
+        text = path.read_text().replace("host: hgx01", "host: devstack")
+        (tmp_path / "given" / path.name).write_text(text)
+    stack = Stack(tmp_path / "stack", services=_COMPUTE, GPU_PASSTHROUGH_FLEET=fleet)
+    stack.stack()
+    nova = loaded(stack.etc / "nova.conf")
+    assert nova.aliases == {"h100-sxm"}
+    assert len(nova.device_specs) == 8
+    assert all("apply" not in call for call in stack.calls("nova-gpu"))
+    assert "breadth-first" not in (stack.etc / "placement.conf").read_text()
+    assert not (stack.made / "smoke.yaml").exists()
+
+
+def test_a_compute_without_gpus_has_the_aliases(tmp_path):
+    stack = Stack(tmp_path, services=_COMPUTE, GPU_PASSTHROUGH_FLEET=FLEET)
+    stack.run("stack post-config")
+    nova = loaded(stack.etc / "nova.conf")
+    assert nova.aliases == {"h100-sxm"}
+    assert not nova.device_specs
+
+
+def test_any_pci_function_stands_in_for_a_gpu_and_is_the_only_one(tmp_path):
+    tree = write(HGX, tmp_path / "tree")
+    address = next(a for a, device in HGX.devices().items() if device.class_code >> 16 == 2)
+    stack = Stack(tmp_path / "stack", tree=tree, GPU_PASSTHROUGH_STANDIN=address)
+    stack.run("stack pre-install")
+    stack.run("stack post-config")
+    nova = loaded(stack.etc / "nova.conf")
+    assert nova.aliases == {"stand-in"}
+    (spec,) = nova.device_specs
+    assert spec["gpu_card"] == address.rpartition(".")[0]
+    (flavor,) = yaml.safe_load((stack.made / "fleet.yaml").read_text())["flavors"]
+    assert (flavor["model"], flavor["ram_mib_per_gpu"]) == ("STAND-IN", 512)
+
+
+@pytest.mark.parametrize(
+    "localrc, told",
+    [
+        ({"GPU_PASSTHROUGH_STANDIN": "fake"}, "expected nothing, fake-libvirt, or a PCI address"),
+        ({"GPU_PASSTHROUGH_STANDIN": "0000:ff:1f.7"}, "has no such PCI function"),
+        ({"GPU_PASSTHROUGH_FLEET": "/nowhere/fleet.yaml"}, "cannot read /nowhere/fleet.yaml"),
+        (
+            {"GPU_PASSTHROUGH_STANDIN": "fake-libvirt", "GPU_PASSTHROUGH_INVENTORIES": "/no/a"},
+            "cannot read /no/a",
+        ),
+    ],
+)
+def test_a_variable_that_makes_no_sense_ends_stack_before_anything_is_installed(
+    tmp_path, hgx, localrc, told
+):
+    stack = Stack(tmp_path, tree=hgx, **localrc)
+    assert told in stack.run("stack pre-install", succeeds=False)
+    assert not stack.calls("setup_develop")
+
+
+def test_a_machine_without_gpus_is_told_so(tmp_path):
+    machine = L40S
+    for gpu in L40S.gpus():
+        machine = defects.removed(machine, gpu.address)
+    stack = Stack(tmp_path / "stack", tree=write(machine, tmp_path / "tree"))
+    assert "no GPU" in stack.run("stack post-config", succeeds=False)
+
+
+def test_a_fleet_file_that_names_no_inventories_ends_stack_with_one_sentence(tmp_path):
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text(FLEET.read_text().replace("inventories/hgx", "nowhere/hgx"))
+    stack = Stack(tmp_path / "stack", services=_CONTROLLER, GPU_PASSTHROUGH_FLEET=fleet)
+    told = stack.run("stack post-config", succeeds=False).splitlines()
+    assert told[-1] == f"{fleet}: no inventory matches nowhere/hgx*.yaml of group hgx"
+
+
+def test_without_nova_nothing_happens(tmp_path):
+    stack = Stack(tmp_path, services="mysql,key")
+    stack.stack()
+    assert not stack.calls("nova-gpu")
