@@ -26,6 +26,8 @@ from nova_gpu_passthrough.files import documents, writing
 from nova_gpu_passthrough.fleet import store as fleets
 from nova_gpu_passthrough.generate import aliases, releases
 from nova_gpu_passthrough.generate import fleet as resolving
+from nova_gpu_passthrough.generate.fleet import Resolved
+from nova_gpu_passthrough.generate.selection import Kind
 from nova_gpu_passthrough.generate.settings import ENABLED_FILTERS
 from nova_gpu_passthrough.inventory import cpu_list
 from nova_gpu_passthrough.inventory import store as inventories
@@ -36,8 +38,8 @@ _COMMAND = "the DevStack plug-in nova_gpu_passthrough"
 _SMALL = {"cpu_policy": "shared", "vcpus_per_gpu": 1, "ram_mib_per_gpu": 512, "disk_gib": 1}
 #: Of the project that may use them.
 _SERVERS = 100
-#: Of a usual flavor's disk.
-_DISK_GIB = 40
+#: Of a flavor: a DevStack's disk is small, and its unified limits give a project 20 GiB.
+_DISK_GIB = 5
 #: Nova's own (nova/conf/quota.py), which DevStack's unified limits repeat (lib/nova).
 _DEFAULTS = {"servers": 10, "vcpus": 20, "ram_mib": 51200}
 
@@ -63,9 +65,13 @@ def make(options: argparse.Namespace) -> None:
             group["inventories"].append(f"inventories/{host}.yaml")
     _settle(document.setdefault("settings", {}), options, renamed)
     _write(options.directory, document, known)
+    resolved = resolving.resolve(fleets.load(options.directory / "fleet.yaml"))
+    if not options.fleet and "flavors" not in document:
+        models = {model for kind, model, _ in resolved.aliases if kind is Kind.GPU}
+        document["flavors"] = [{"model": m, "disk_gib": _DISK_GIB} for m in sorted(models)]
     if options.project and "projects" not in document:
-        _give(document, options, known)
-        _write(options.directory, document, known)
+        _give(document, options, resolved)
+    _write(options.directory, document, known)
     (options.directory / "hosts").write_text("".join(f"{host}\n" for host in known))
 
 
@@ -162,12 +168,10 @@ def _release() -> int:
     return min(installed, newest)
 
 
-def _give(
-    document: dict[str, Any], options: argparse.Namespace, known: dict[str, Inventory]
-) -> None:
+def _give(document: dict[str, Any], options: argparse.Namespace, resolved: Resolved) -> None:
     """Let a project use all flavors and all GPUs."""
-    resolved = resolving.resolve(fleets.load(options.directory / "fleet.yaml"))
-    nodes = [node for inventory in known.values() for node in inventory.numa_nodes]
+    hosts = resolved.inventories.values()
+    nodes = [node for inventory in hosts for node in inventory.numa_nodes]
     quotas = {
         "servers": _SERVERS,
         "vcpus": sum(len(cpu_list.parse(node.cpus)) for node in nodes) or _SERVERS,
@@ -179,12 +183,7 @@ def _give(
         )
         quotas |= {alias.name: counts[key] for key, alias in resolved.aliases.items()}
     driver = "unified-limits" if options.unified_limits else "nova"
-    defaults = dict(_DEFAULTS)
-    if options.unified_limits:
-        # DevStack registers less than the disk of one usual flavor.
-        defaults["DISK_GB"] = _DISK_GIB
-        quotas["DISK_GB"] = _SERVERS * _DISK_GIB
-    document["quotas"] = {"driver": driver, "default": defaults}
+    document["quotas"] = {"driver": driver, "default": dict(_DEFAULTS)}
     document["projects"] = [{"name": options.project, "flavors": ["*"], "quotas": quotas}]
 
 

@@ -34,6 +34,8 @@ from nova_gpu_passthrough.inventory import cpu_list
 CONFIGURATION = Path("/opt/stack/data/nova_gpu_passthrough/smoke.yaml")
 #: Seconds for a server to become ACTIVE, and to be gone.
 PATIENCE = 300
+#: Seconds for what a server that is gone still holds.
+_AFTERWARDS = 60
 _ALIAS = "pci_passthrough:alias"
 _PROVIDER = re.compile(r"_([0-9A-Fa-f]{4}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-7])$")
 
@@ -159,6 +161,10 @@ class GpuServers(unittest.TestCase):
         finally:
             # Its GPUs are the next one's.
             self._delete(server)
+        # Nova gives the allocations back after the server is gone from its API.
+        end = time.monotonic() + _AFTERWARDS
+        while self._providers(server.id) and time.monotonic() < end:
+            time.sleep(1)
         self.assertEqual([], self._providers(server.id), "allocations of a server that is gone")
         self.assertEqual("", self._domain(server.id, host), "the domain of a server that is gone")
 

@@ -85,10 +85,9 @@ def test_unified_limits_count_gpus(hgx, tmp_path):
     stack.run("stack post-config")
     fleet = yaml.safe_load((stack.made / "fleet.yaml").read_text())
     assert fleet["quotas"]["driver"] == "unified-limits"
-    quotas = fleet["projects"][0]["quotas"]
-    assert quotas["h100-sxm"] == 8
-    # DevStack registers 20 GiB, less than one server's.
-    assert quotas["DISK_GB"] > fleet["quotas"]["default"]["DISK_GB"] >= 40
+    assert fleet["projects"][0]["quotas"]["h100-sxm"] == 8
+    # DevStack registers 20 GiB for a project.
+    assert fleet["flavors"] == [{"model": "H100-SXM", "disk_gib": 5}]
 
 
 def test_a_controller_has_the_aliases_of_hosts_elsewhere_and_no_devices(tmp_path):
