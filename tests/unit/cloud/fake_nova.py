@@ -110,7 +110,15 @@ class FakeNova(Service):
 
     @route("GET", "/os-hypervisors/detail")
     def list_hypervisors(self, query):
-        return self._page("hypervisors", self.hypervisors, query)
+        part = query.parameters.get("hypervisor_hostname_pattern")
+        if part is None:
+            return self._page("hypervisors", self.hypervisors, query)
+        if "limit" in query.parameters or "marker" in query.parameters:
+            raise Failure(400, "Paging over hypervisors with this parameter is not supported.")
+        nodes = [one for one in self.hypervisors if part in one["hypervisor_hostname"]]
+        if not nodes:
+            raise Failure(404, f"No hypervisor matching '{part}' could be found.")
+        return {"hypervisors": nodes}
 
     @route("GET", "/servers/detail")
     def list_servers(self, query):

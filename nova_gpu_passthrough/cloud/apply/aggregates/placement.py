@@ -10,7 +10,10 @@ the zone gets there until ``nova-manage placement sync_aggregates`` is run, or t
 from collections.abc import Iterable
 from typing import Any
 
+from openstack import exceptions
+
 from nova_gpu_passthrough.cloud.apply.api import Api, Refused
+from nova_gpu_passthrough.cloud.view.api import absent
 
 #: nova-compute writes providers, too: how often to try again.
 _ATTEMPTS = 4
@@ -51,9 +54,15 @@ def _provider(api: Api, host: str) -> str | None:
     if found:
         named: str = found[0]["uuid"]
         return named
-    # The node may have another name than the host, such as one with a domain.
-    path, wanted = "/os-hypervisors/detail", {"hypervisor_hostname_pattern": host}
-    for node in api.pages(path, "hypervisors", **wanted):
+    # The node may have another name than the host, such as one with a domain. Nova finds part of a
+    # name, gives no pages of that, and answers 404 where it finds none.
+    try:
+        nodes = api.nova("/os-hypervisors/detail", hypervisor_hostname_pattern=host)["hypervisors"]
+    except exceptions.HttpException as error:
+        if not absent(error):
+            raise
+        return None
+    for node in nodes:
         if node["service"]["host"] == host:
             number: str = node["id"]
             return number

@@ -88,3 +88,9 @@ def test_nova_compute_may_write_at_the_same_time(cloud, api, times, told):
         with pytest.raises(Refused):
             placement.add(api, NUMBER, provider)
     assert (placement.missing(api, NUMBER, ["gpu01"]) == {}) == told
+
+
+def test_a_host_is_found_by_its_node_that_has_a_domain(cloud, api):
+    node = cloud.placement.add_host("gpu01.example.org")
+    cloud.nova.add_compute("gpu01", node, node="gpu01.example.org")
+    assert placement.missing(api, NUMBER, ["gpu01", "gpu02"]) == {"gpu01": node}
