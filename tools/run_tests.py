@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "test-results"
 # In seconds. Together they bound the default run, the building of environments included.
-LIMITS = {"lint": 180, "unit": 1200, "functional": 1800, "gpu_host": 1200, "cloud": 1800}
+LIMITS = {"lint": 180, "unit": 1500, "functional": 1800, "gpu_host": 1200, "cloud": 2400}
 #: Run once, whatever the releases.
 ONCE = ("gpu_host", "cloud")
 #: Unit tests in which Nova has a part; the others run with the newest of the releases only.
@@ -40,6 +40,8 @@ OF_NOVA = (
 )
 #: Tiers with an environment of their own, whatever the releases.
 ENVIRONMENTS = {"cloud": "cloud-34"}
+#: Functional tests that take long, and whose subject is not Nova.
+SAME_WITH_EVERY_NOVA = ("tests/functional/test_demo.py", "tests/functional/test_fragmentation.py")
 HEARTBEAT = 60
 interrupted = threading.Event()
 
@@ -145,7 +147,10 @@ def lanes_of(kinds: Collection[str], releases: Sequence[str]) -> list[list[Tier]
     for nova in releases:
         paths = OF_NOVA if nova != releases[-1] else ()
         lanes.append([pytest("unit", nova, paths, workers)] if "unit" in kinds else [])
-        lanes[-1] += [pytest("functional", nova, (), workers)] if "functional" in kinds else []
+        if "functional" in kinds:
+            lanes[-1].append(pytest("functional", nova, (), workers))
+            if paths:
+                lanes[-1][-1].command += [f"--ignore={path}" for path in SAME_WITH_EVERY_NOVA]
     if "gpu_host" in kinds:
         lanes[0].append(pytest("gpu_host", releases[-1]))
     if "cloud" in kinds:
