@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the tiers of the test suite: lint, then the Nova releases and the real cloud side by side.
+"""Run the tiers of the test suite: lint, then the others, as many at a time as processors.
 
 Each tier writes to a log of its own, so that tiers that run at the same time do not mix; what
 is shown is one line for each, the whole of the failures, and a summary.
@@ -8,6 +8,7 @@ is shown is one line for each, the whole of the failures, and a summary.
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
 import os
 import re
@@ -23,7 +24,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "test-results"
 # In seconds. Together they bound the default run, the building of environments included.
-LIMITS = {"lint": 180, "unit": 1500, "functional": 1800, "gpu_host": 1200, "cloud": 2400}
+LIMITS = {"lint": 180, "unit": 1500, "functional": 2100, "gpu_host": 1200, "cloud": 2400}
+PROCESSORS = os.cpu_count() or 1
+#: Kinds, and whether with the newest release or with each of the others. With the long ones first,
+#: all processors are busy until the end.
+LONGEST_FIRST = (
+    ("cloud", True),
+    ("functional", True),
+    ("unit", True),
+    ("functional", False),
+    ("gpu_host", True),
+    ("unit", False),
+)
 #: Run once, whatever the releases.
 ONCE = ("gpu_host", "cloud")
 #: Unit tests in which Nova has a part; the others run with the newest of the releases only.
@@ -137,36 +149,37 @@ def pytest(kind: str, nova: str, paths: Sequence[str] = (), workers: int = 1) ->
     return Tier(name, command, LIMITS[kind])
 
 
-def lanes_of(kinds: Collection[str], releases: Sequence[str]) -> list[list[Tier]]:
-    """Return what runs side by side: a lane for each release, and one for the real cloud.
-
-    The virtual GPU server joins the oldest release, whose lane is the shortest.
-    """
-    lanes = []
-    workers = (os.cpu_count() or 1) // len(releases)
-    for nova in releases:
-        paths = OF_NOVA if nova != releases[-1] else ()
-        lanes.append([pytest("unit", nova, paths, workers)] if "unit" in kinds else [])
-        if "functional" in kinds:
-            lanes[-1].append(pytest("functional", nova, (), workers))
-            if paths:
-                lanes[-1][-1].command += [f"--ignore={path}" for path in SAME_WITH_EVERY_NOVA]
-    if "gpu_host" in kinds:
-        lanes[0].append(pytest("gpu_host", releases[-1]))
-    if "cloud" in kinds:
-        lanes.append([pytest("cloud", releases[-1])])
-    return [lane for lane in lanes if lane]
+def tiers_of(kinds: Collection[str], releases: Sequence[str]) -> list[Tier]:
+    """Return what may run side by side, in the order of `LONGEST_FIRST`."""
+    wanted = [
+        (kind, nova)
+        for kind, newest in LONGEST_FIRST
+        if kind in kinds
+        for nova in ([releases[-1]] if newest else releases[:-1])
+    ]
+    workers = max(1, PROCESSORS // max(1, len(wanted)))
+    tiers = []
+    for kind, nova in wanted:
+        newest = nova == releases[-1]
+        paths = OF_NOVA if kind == "unit" and not newest else ()
+        tiers.append(pytest(kind, nova, paths, 1 if kind in ONCE else workers))
+        if kind == "functional" and not newest:
+            tiers[-1].command += [f"--ignore={path}" for path in SAME_WITH_EVERY_NOVA]
+    return tiers
 
 
-def run_all(lint: list[Tier], lanes: list[list[Tier]]) -> None:
-    """Run lint alone, then the lanes side by side, the tiers of each in turn."""
+def run_all(lint: list[Tier], tiers: list[Tier]) -> None:
+    """Run lint alone, then the tiers, as many at a time as there are processors."""
+    for tier in lint:
+        tier.run()
+    left = collections.deque(tiers)
 
-    def in_turn(tiers: list[Tier]) -> None:
-        for tier in tiers:
-            tier.run()
+    def work() -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                left.popleft().run()
 
-    in_turn(lint)
-    threads = [threading.Thread(target=in_turn, args=(lane,)) for lane in lanes]
+    threads = [threading.Thread(target=work) for _ in range(PROCESSORS)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -185,8 +198,8 @@ def main() -> int:
     LOGS.mkdir(exist_ok=True)
     kinds = [kind for kind in LIMITS if kind in arguments.kinds]
     lint = [Tier("lint", ["make", "lint"], LIMITS["lint"])] if "lint" in kinds else []
-    lanes = lanes_of(kinds, arguments.nova)
-    tiers = [*lint, *(tier for lane in lanes for tier in lane)]
+    tests = tiers_of(kinds, arguments.nova)
+    tiers = [*lint, *tests]
     try:
         environments = {f"nova-{nova}" for nova in arguments.nova}
         if set(kinds) <= set(ENVIRONMENTS):
@@ -196,7 +209,7 @@ def main() -> int:
             build = [sys.executable, str(ROOT / "tools" / "venv.py"), environment]
             if status := subprocess.call(build):
                 return status
-        run_all(lint, lanes)
+        run_all(lint, tests)
     except KeyboardInterrupt:
         interrupted.set()
         for tier in tiers:
