@@ -95,7 +95,7 @@ def load(path: Path) -> dict[RequestClass, float]:
     document = documents.load(path, f"a mix file of version {VERSION}", rules)
     counts: dict[RequestClass, float] = {}
     for number, entry in enumerate(document["classes"]):
-        wanted = _class(entry, f"class {number + 1}")
+        wanted = read_class(entry, f"class {number + 1}")
         counts[wanted] = counts.get(wanted, 0.0) + float(entry["count"])
     return counts
 
@@ -110,7 +110,11 @@ def _importance(wanted: RequestClass, count: float) -> float:
     return count * wanted.gpus**2
 
 
-def _class(entry: Mapping[str, Any], name: str) -> RequestClass:
+def read_class(entry: Mapping[str, Any], name: str) -> RequestClass:
+    """A class as mixes and traces write it.
+
+    :param name: its name where the entry has none
+    """
     cells = entry.get("numa_cells", 0)
     policy = NumaPolicy(entry.get("numa_policy", "legacy" if cells else "preferred"))
     return RequestClass(

@@ -7,9 +7,9 @@ from typing import Any
 
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.files import documents
+from nova_gpu_passthrough.policies import mix
 from nova_gpu_passthrough.simulator.trace import Task, Trace
-from nova_gpu_passthrough.topology.model import NumaPolicy
-from nova_gpu_passthrough.topology.request_class import RequestClass, reach
+from nova_gpu_passthrough.topology.request_class import RequestClass
 
 VERSION = 1
 
@@ -40,7 +40,7 @@ def of_mix(counts: Mapping[RequestClass, float]) -> Trace:
 
 
 def _tasks(path: Path, number: int, entry: Mapping[str, Any]) -> Iterator[Task]:
-    wanted = _class(entry, f"task {number + 1}")
+    wanted = mix.read_class(entry, f"task {number + 1}")
     count = entry.get("count", 1)
     if "arrival" not in entry:
         yield Task(wanted, float(count))
@@ -52,20 +52,3 @@ def _tasks(path: Path, number: int, entry: Mapping[str, Any]) -> Iterator[Task]:
         )
     for _ in range(int(count)):
         yield Task(wanted, 1.0, float(entry["arrival"]), entry.get("duration"))
-
-
-def _class(entry: Mapping[str, Any], name: str) -> RequestClass:
-    cells = entry.get("numa_cells", 0)
-    policy = NumaPolicy(entry.get("numa_policy", "legacy" if cells else "preferred"))
-    return RequestClass(
-        entry.get("name", name),
-        entry["gpus"],
-        entry.get("model"),
-        entry.get("vcpus", 0),
-        entry.get("pinned_cpus", 0),
-        entry.get("ram_mib", 0),
-        entry.get("disk_gib", 0),
-        cells,
-        reach(policy, cells, on_few_nodes=not cells and policy is NumaPolicy.REQUIRED),
-        entry.get("linked", False),
-    )
