@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from nova_gpu_passthrough.cloud.view.model import CloudView, Server
 from nova_gpu_passthrough.generate import requests
-from nova_gpu_passthrough.generate.requests import Asked, FlavorError
-from nova_gpu_passthrough.topology.model import Preference
-from nova_gpu_passthrough.topology.request_class import Reach, RequestClass, reach
+from nova_gpu_passthrough.generate.requests import FlavorError
+from nova_gpu_passthrough.topology.request_class import RequestClass, of_request
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.generate.aliases import Alias
@@ -41,7 +40,15 @@ def count(view: CloudView, resolved: "Resolved") -> tuple[Mapping[RequestClass, 
         except FlavorError as error:
             notes[f"servers of flavor {server.flavor} are left out: {error}"] = None
             continue
-        counts[_class(server, asked, size)] += 1
+        wanted = of_request(
+            server.flavor,
+            asked.needs.request,
+            asked.models,
+            size.vcpus,
+            size.ram_mib,
+            size.local_disk_gib,
+        )
+        counts[wanted] += 1
     return counts, list(notes)
 
 
@@ -51,24 +58,3 @@ def _with_aliases(view: CloudView, aliases: Mapping[str, "Alias"]) -> Iterable[S
         for server in host.servers:
             if requests.asks_for_gpus(server.extra_specs, aliases):
                 yield server
-
-
-def _class(server: Server, asked: Asked, size: requests.Size) -> RequestClass:
-    request, guest = asked.needs.request, asked.needs.guest
-    cells = guest.cells
-    near = request.numa is Preference.REQUIRED
-    return RequestClass(
-        server.flavor,
-        asked.gpus,
-        asked.models[0] if len(asked.models) == 1 else None,
-        sum(cell.shared_cpus for cell in cells) if cells else guest.vcpus,
-        sum(cell.pinned_cpus for cell in cells),
-        guest.memory_mib,
-        size.disk_gib + size.ephemeral_gib + -(-size.swap_mib // 1024),
-        len(cells),
-        max(
-            (reach(demand.numa_policy, len(cells), near) for demand in request.gpus),
-            default=Reach.ANYWHERE,
-        ),
-        request.link is Preference.REQUIRED and asked.gpus > 1,
-    )

@@ -58,6 +58,11 @@ class Size:
     ephemeral_gib: int = 0
     swap_mib: int = 0
 
+    @property
+    def local_disk_gib(self) -> int:
+        """All of its disks; swap takes whole GiB."""
+        return self.disk_gib + self.ephemeral_gib + -(-self.swap_mib // 1024)
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -232,8 +237,7 @@ def _completed(
     if "VCPU" not in resources and "PCPU" not in resources:
         resources["VCPU"] = size.vcpus
     resources.setdefault("MEMORY_MB", size.ram_mib)
-    disk = size.disk_gib + size.ephemeral_gib + -(-size.swap_mib // 1024)
-    resources.setdefault("DISK_GB", disk)
+    resources.setdefault("DISK_GB", size.local_disk_gib)
     required |= {trait for key, trait in _TRAITS.items() if extra_specs.get(key[0]) == key[1]}
     if "hw:tpm_version" in extra_specs:
         model = extra_specs.get("hw:tpm_model", "tpm-tis")

@@ -15,9 +15,9 @@ from nova_gpu_passthrough.topology.host_state import (
     HostState,
     canonical,
 )
-from nova_gpu_passthrough.topology.model import MAX_GPUS, Gpu, GpuRequest, Preference
-from nova_gpu_passthrough.topology.request_class import Reach, RequestClass, reach
-from nova_gpu_passthrough.topology.taking import Place, taken
+from nova_gpu_passthrough.topology.model import MAX_GPUS, Gpu, GpuRequest
+from nova_gpu_passthrough.topology.request_class import RequestClass, of_request
+from nova_gpu_passthrough.topology.taking import Place, has_room, taken
 
 if TYPE_CHECKING:
     from nova import objects
@@ -83,14 +83,9 @@ class WholeHost(NamedTuple):
 
         def order(index: int) -> tuple[int, bool, int, int, int]:
             cell = self.state.cells[index]
-            room = (
-                wanted.cell_vcpus <= cell.shared_cpus
-                and wanted.cell_pinned_cpus <= cell.pinned_cpus
-                and wanted.cell_ram_mib <= cell.ram_mib
-            )
             free = sum(group.free for group in cell.gpus)
             cpus = cell.pinned_cpus if wanted.pinned_cpus else cell.shared_cpus
-            return -near[index], not room, sign * free, -cpus, -cell.ram_mib
+            return -near[index], not has_room(cell, wanted), sign * free, -cpus, -cell.ram_mib
 
         return sorted(range(len(self.state.cells)), key=order)[: wanted.numa_cells]
 
@@ -149,28 +144,16 @@ def request_class(
     :param models: models of the GPUs that hosts offer to it; if there are several, any will do
     """
     flavor = spec_obj.flavor
-    cells = requests.guest_cells(spec_obj.numa_topology)
-    vcpus = sum(cell.shared_cpus for cell in cells) if cells else flavor.vcpus
     root = 0 if "is_bfv" in spec_obj and spec_obj.is_bfv else flavor.root_gb
-    disk = root + flavor.ephemeral_gb + -(-flavor.swap // 1024)
-    gpus, within, linked = 0, Reach.ANYWHERE, False
-    if request is not None:
-        gpus = request.count
-        near = request.numa is Preference.REQUIRED
-        within = max(reach(demand.numa_policy, len(cells), near) for demand in request.gpus)
-        linked = request.link is Preference.REQUIRED and gpus > 1
-    named = set(models)
-    return RequestClass(
+    if request is None:
+        request = GpuRequest((), guest_cells=requests.guest_cells(spec_obj.numa_topology))
+    return of_request(
         flavor.name if "name" in flavor else "",
-        gpus,
-        named.pop() if len(named) == 1 else None,
-        vcpus,
-        sum(cell.pinned_cpus for cell in cells),
+        request,
+        models,
+        flavor.vcpus,
         flavor.memory_mb,
-        disk,
-        len(cells),
-        within,
-        linked,
+        root + flavor.ephemeral_gb + -(-flavor.swap // 1024),
     )
 
 

@@ -15,7 +15,8 @@ from nova_gpu_passthrough.topology.request_class import Reach, RequestClass
 if TYPE_CHECKING:
     from nova_gpu_passthrough.simulator.ranker import Numbers, Scores
 
-_MANY = float(1 << 30)
+#: No host takes more servers than this.
+MANY = float(1 << 30)
 
 
 def is_floating(wanted: RequestClass) -> bool:
@@ -76,46 +77,59 @@ class Needs:
     """
 
     def __init__(self, classes: Sequence[RequestClass], amounts: Amounts) -> None:
-        needs = [
-            [wanted.vcpus for wanted in classes],
-            [wanted.ram_mib for wanted in classes],
-            [wanted.disk_gib for wanted in classes],
-        ]
         self._bulk = [
-            (column, *_without_zeros(need)) for column, need in enumerate(needs) if any(need)
+            Divided([wanted.vcpus for wanted in classes]),
+            Divided([wanted.ram_mib for wanted in classes]),
+            Divided([wanted.disk_gib for wanted in classes]),
         ]
-        self._gpus = np.array([wanted.gpus for wanted in classes], np.float64)
-        self._each, self._without = _without_zeros(self._gpus)
+        self._sizes = np.array([wanted.gpus for wanted in classes], np.float64)
+        self._gpus = Divided([wanted.gpus for wanted in classes])
         columns = np.array([amounts.column(wanted.model) for wanted in classes], np.int64)
-        self._nowhere = columns == -2
-        self._columns = np.where(self._nowhere, -1, columns)
+        nowhere = columns == -2
+        self._columns = np.where(nowhere, -1, columns)
+        #: Classes that no host has GPUs for.
+        self._lacking = nowhere & (self._sizes > 0)
 
     def servers(self, bulk: "Numbers", gpus: "Numbers") -> "Scores":
         """How many servers of each class (columns) fit on each host (rows), as whole floats.
 
-        Division of floats is exact here: the quotient of integers below 2**52 is rounded to a
-        whole number only if it is one.
-
         :param bulk: rows of `Amounts.bulk`
         :param gpus: rows of `Amounts.gpus`
         """
-        most: Scores = np.floor(gpus[:, self._columns] / self._each)
-        most[:, self._without] = _MANY
-        most[:, self._nowhere & ~self._without] = 0.0
-        for column, each, without in self._bulk:
-            found = np.floor(bulk[:, column, None] / each)
-            found[:, without] = _MANY
-            np.minimum(most, found, out=most)
+        most = self._gpus.of(gpus[:, self._columns])
+        most[:, self._lacking] = 0.0
+        for column, amount in enumerate(self._bulk):
+            amount.limit(most, bulk[:, column, None])
         return most
 
     def usable(self, bulk: "Numbers", gpus: "Numbers") -> "Scores":
         """How many GPUs these servers use together."""
-        found: Scores = self.servers(bulk, gpus) * self._gpus
+        found: Scores = self.servers(bulk, gpus) * self._sizes
         return found
 
 
-def _without_zeros(needs: Iterable[float]) -> tuple["Scores", "Numbers"]:
-    """Needs with 1 instead of 0, and where that is so."""
-    each = np.array(list(needs), np.float64)
-    without = each == 0
-    return np.where(without, 1.0, each), without
+class Divided:
+    """An amount, and how much of it each class needs."""
+
+    def __init__(self, needs: Sequence[int]) -> None:
+        each = np.array(needs, np.float64)
+        self._without = each == 0
+        self._each = np.where(self._without, 1.0, each)
+        self._needed = any(needs)
+        self._by_all = all(needs)
+
+    def of(self, amounts: "Numbers | Scores") -> "Scores":
+        """For how many servers the amount suffices.
+
+        Division of floats is exact here: the quotient of integers below 2**52 is rounded to a
+        whole number only if it is one.
+        """
+        found: Scores = np.floor(amounts / self._each)
+        if not self._by_all:
+            found[:, self._without] = MANY
+        return found
+
+    def limit(self, most: "Scores", amounts: "Numbers | Scores") -> None:
+        """Lower numbers of servers to those."""
+        if self._needed:
+            np.minimum(most, self.of(amounts), out=most)

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nova_gpu_passthrough.simulator.amounts import is_floating
+from nova_gpu_passthrough.simulator.amounts import MANY, Divided, is_floating
 from nova_gpu_passthrough.topology.host_state import GpuGroup, HostState
 from nova_gpu_passthrough.topology.request_class import Reach, RequestClass
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.simulator.ranker import Scores
-
-_MANY = float(1 << 30)
 
 
 def is_simple(wanted: RequestClass, cells: int) -> bool:
@@ -50,17 +48,17 @@ class CellNeeds:
         self._cells = cells
         #: The amounts of a host by which a class is divided, and those of a cell.
         self._host = [
-            _Divided([one.vcpus for one in classes]),
-            _Divided([one.ram_mib for one in classes]),
-            _Divided([one.disk_gib for one in classes]),
+            Divided([one.vcpus for one in classes]),
+            Divided([one.ram_mib for one in classes]),
+            Divided([one.disk_gib for one in classes]),
         ]
         near = [bool(one.numa_cells) for one in classes]
         self._cell = [
-            _Divided([one.cell_vcpus * so for one, so in zip(classes, near, strict=True)]),
-            _Divided([one.cell_pinned_cpus * so for one, so in zip(classes, near, strict=True)]),
-            _Divided([one.cell_ram_mib * so for one, so in zip(classes, near, strict=True)]),
+            Divided([one.cell_vcpus * so for one, so in zip(classes, near, strict=True)]),
+            Divided([one.cell_pinned_cpus * so for one, so in zip(classes, near, strict=True)]),
+            Divided([one.cell_ram_mib * so for one, so in zip(classes, near, strict=True)]),
         ]
-        self._gpus = _Divided([one.gpus for one in classes])
+        self._gpus = Divided([one.gpus for one in classes])
         self._last = len(self._columns)
         #: The column of each class's model; an empty one where no host has it.
         self._model = np.array(
@@ -90,36 +88,13 @@ class CellNeeds:
             amount.limit(most, host[:, number, None])
         total = np.zeros_like(most)
         for number in range(self._cells):
-            slots = np.full_like(most, _MANY)
+            slots = np.full_like(most, MANY)
             for column, amount in enumerate(self._cell):
                 amount.limit(slots, cell[:, number, column, None])
             np.minimum(most, slots, out=most, where=self._all)
             total += np.minimum(slots, self._gpus.of(near[:, number, self._model]))
         np.minimum(most, total, out=most, where=self._one)
         return most
-
-
-class _Divided:
-    """An amount, and how much of it each class needs."""
-
-    def __init__(self, needs: Sequence[int]) -> None:
-        each = np.array(needs, np.float64)
-        self._without = each == 0
-        self._each = np.where(self._without, 1.0, each)
-        self._needed = any(needs)
-        self._by_all = all(needs)
-
-    def of(self, amounts: "Scores") -> "Scores":
-        """For how many servers the amount suffices; exact as in `amounts.Needs`."""
-        found: Scores = np.floor(amounts / self._each)
-        if not self._by_all:
-            found[:, self._without] = _MANY
-        return found
-
-    def limit(self, most: "Scores", amounts: "Scores") -> None:
-        """Lower numbers of servers to those."""
-        if self._needed:
-            np.minimum(most, self.of(amounts), out=most)
 
 
 def _by_model(groups: Iterable[GpuGroup], columns: Mapping[str, int]) -> list[int]:

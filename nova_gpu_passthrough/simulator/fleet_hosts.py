@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.fleet.desired import Flavor
 from nova_gpu_passthrough.fleet.model import FleetFile, HostGroup
 from nova_gpu_passthrough.generate import flavors, fleet, requests
 from nova_gpu_passthrough.generate.flavors import layout, room
@@ -24,8 +23,8 @@ from nova_gpu_passthrough.topology.host_state import (
     HostState,
     canonical,
 )
-from nova_gpu_passthrough.topology.model import Gpu, Preference
-from nova_gpu_passthrough.topology.request_class import Reach, RequestClass, reach
+from nova_gpu_passthrough.topology.model import Gpu
+from nova_gpu_passthrough.topology.request_class import RequestClass, of_request
 from nova_gpu_passthrough.topology.room import Room
 
 if TYPE_CHECKING:
@@ -84,28 +83,11 @@ def classes(resolved: "Resolved") -> Mapping[str, RequestClass]:
     found = {}
     for flavor in flavors.make(resolved).flavors:
         size = requests.Size(flavor.vcpus, flavor.ram_mib)
-        found[flavor.name] = _class(flavor, requests.read(size, flavor.extra_specs, aliases))
+        asked = requests.read(size, flavor.extra_specs, aliases)
+        found[flavor.name] = of_request(
+            flavor.name, asked.needs.request, asked.models, flavor.vcpus, flavor.ram_mib, 0
+        )
     return found
-
-
-def _class(flavor: Flavor, asked: requests.Asked) -> RequestClass:
-    request, cells = asked.needs.request, asked.needs.guest.cells
-    near = request.numa is Preference.REQUIRED
-    return RequestClass(
-        flavor.name,
-        asked.gpus,
-        asked.models[0] if len(asked.models) == 1 else None,
-        sum(cell.shared_cpus for cell in cells) if cells else flavor.vcpus,
-        sum(cell.pinned_cpus for cell in cells),
-        flavor.ram_mib,
-        0,
-        len(cells),
-        max(
-            (reach(demand.numa_policy, len(cells), near) for demand in request.gpus),
-            default=Reach.ANYWHERE,
-        ),
-        request.link is Preference.REQUIRED and asked.gpus > 1,
-    )
 
 
 def _state(empty: Room) -> HostState:

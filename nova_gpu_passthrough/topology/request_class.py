@@ -2,9 +2,10 @@
 """Servers that ask their host for the same, whoever starts them."""
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from nova_gpu_passthrough.topology.model import NumaPolicy
+from nova_gpu_passthrough.topology.model import GpuRequest, NumaPolicy, Preference
 
 
 class Reach(enum.IntEnum):
@@ -66,3 +67,36 @@ class RequestClass:
         object.__setattr__(self, "cell_vcpus", -(-self.vcpus // cells))
         object.__setattr__(self, "cell_pinned_cpus", -(-self.pinned_cpus // cells))
         object.__setattr__(self, "cell_ram_mib", -(-self.ram_mib // cells))
+
+
+def of_request(
+    name: str,
+    request: GpuRequest,
+    models: Iterable[str],
+    vcpus: int,
+    ram_mib: int,
+    disk_gib: int,
+) -> RequestClass:
+    """What a server asks of its host.
+
+    :param request: what it asks of the GPUs, if of any, with its guest's NUMA cells
+    :param models: of the GPUs that may serve it; if there are several, any will do
+    :param vcpus: of the flavor; where there are NUMA cells, these tell
+    """
+    cells, named = request.guest_cells, set(models)
+    near = request.numa is Preference.REQUIRED
+    return RequestClass(
+        name,
+        request.count,
+        named.pop() if len(named) == 1 else None,
+        sum(cell.shared_cpus for cell in cells) if cells else vcpus,
+        sum(cell.pinned_cpus for cell in cells),
+        ram_mib,
+        disk_gib,
+        len(cells),
+        max(
+            (reach(demand.numa_policy, len(cells), near) for demand in request.gpus),
+            default=Reach.ANYWHERE,
+        ),
+        request.link is Preference.REQUIRED and request.count > 1,
+    )

@@ -35,23 +35,39 @@ def taken(
     :param cells: indices of the cells that the guest's cells get
     :param gpus: how many GPUs it gets from where
     """
-    gone = gpus or {}
-    return canonical(
-        HostState(
-            tuple(
-                CellState(
-                    cell.shared_cpus - (wanted.cell_vcpus if index in cells else 0),
-                    cell.pinned_cpus - (wanted.cell_pinned_cpus if index in cells else 0),
-                    cell.ram_mib - (wanted.cell_ram_mib if index in cells else 0),
-                    _less(cell.gpus, index, gone),
-                )
-                for index, cell in enumerate(state.cells)
-            ),
-            state.vcpus - wanted.vcpus,
-            state.ram_mib - wanted.ram_mib,
-            state.disk_gib - wanted.disk_gib,
-            _less(state.gpus, None, gone),
-        )
+    return canonical(moved(state, wanted, cells, gpus or {}, -1))
+
+
+def moved(
+    state: HostState,
+    wanted: RequestClass,
+    cells: Sequence[int],
+    gpus: Mapping[Place, int],
+    sign: int,
+) -> HostState:
+    """The host once the server has come (sign -1) or gone (1).
+
+    Cells and links keep their places, groups without free GPUs are kept.
+    """
+    vcpus, pinned, ram = (
+        sign * wanted.cell_vcpus,
+        sign * wanted.cell_pinned_cpus,
+        sign * wanted.cell_ram_mib,
+    )
+    return HostState(
+        tuple(
+            CellState(
+                cell.shared_cpus + (vcpus if index in cells else 0),
+                cell.pinned_cpus + (pinned if index in cells else 0),
+                cell.ram_mib + (ram if index in cells else 0),
+                _moved(cell.gpus, index, gpus, sign),
+            )
+            for index, cell in enumerate(state.cells)
+        ),
+        state.vcpus + sign * wanted.vcpus,
+        state.ram_mib + sign * wanted.ram_mib,
+        state.disk_gib + sign * wanted.disk_gib,
+        _moved(state.gpus, None, gpus, sign),
     )
 
 
@@ -74,13 +90,22 @@ def placements(state: HostState, wanted: RequestClass) -> list[HostState]:
     return list(found)
 
 
-def _less(
-    groups: tuple[GpuGroup, ...], cell: int | None, gone: Mapping[Place, int]
+def has_room(cell: CellState, wanted: RequestClass) -> bool:
+    """Whether CPUs and RAM of a host's cell suffice for a cell of the guest."""
+    return (
+        wanted.cell_vcpus <= cell.shared_cpus
+        and wanted.cell_pinned_cpus <= cell.pinned_cpus
+        and wanted.cell_ram_mib <= cell.ram_mib
+    )
+
+
+def _moved(
+    groups: tuple[GpuGroup, ...], cell: int | None, gpus: Mapping[Place, int], sign: int
 ) -> tuple[GpuGroup, ...]:
-    if not gone:
+    if not gpus:
         return groups
     return tuple(
-        group._replace(free=group.free - gone.get(Place(cell, group.model, group.link), 0))
+        group._replace(free=group.free + sign * gpus.get(Place(cell, group.model, group.link), 0))
         for group in groups
     )
 
@@ -101,7 +126,7 @@ def _choices(state: HostState, wanted: RequestClass) -> Iterator[tuple[tuple[int
     """Cells for the guest, and what GPUs it may have there."""
     everywhere = range(len(state.cells))
     if wanted.numa_cells:
-        room = [index for index in everywhere if _has_room(state.cells[index], wanted)]
+        room = [index for index in everywhere if has_room(state.cells[index], wanted)]
         for cells in itertools.combinations(room, wanted.numa_cells):
             sources = list(_sources(state, cells, wanted))
             if wanted.reach is not Reach.NEAR:
@@ -122,14 +147,6 @@ def _choices(state: HostState, wanted: RequestClass) -> Iterator[tuple[tuple[int
             or not wanted.gpus
         ):
             yield (), sources
-
-
-def _has_room(cell: CellState, wanted: RequestClass) -> bool:
-    return (
-        wanted.cell_vcpus <= cell.shared_cpus
-        and wanted.cell_pinned_cpus <= cell.pinned_cpus
-        and wanted.cell_ram_mib <= cell.ram_mib
-    )
 
 
 def _sources(

@@ -14,6 +14,7 @@ from nova_gpu_passthrough.scheduler.simulation.choices import Choices
 from nova_gpu_passthrough.scheduler.simulation.nova import Nova
 from nova_gpu_passthrough.simulator.ranker import Offers, SimHost
 from nova_gpu_passthrough.simulator.rankers.fragmentation import Fragmentation
+from nova_gpu_passthrough.simulator.rankers.priced import places
 from nova_gpu_passthrough.topology.host_state import HostState
 from nova_gpu_passthrough.topology.request_class import RequestClass
 
@@ -80,8 +81,8 @@ class NovaAndFragmentation(Fragmentation):
         quality = self._quality(wanted, offers.hosts)
         # Places by price and what is free, then by quality before both.
         within = -super().scores(wanted, offers)
-        places = _places(-quality.round(_DIGITS), within).astype(np.float64)
-        rank = 1.0 / (1.0 + places)
+        place = places(-quality.round(_DIGITS), within).astype(np.float64)
+        rank = 1.0 / (1.0 + place)
         ours: Scores
         if wanted.gpus:
             ours = weight.QUALITY * quality + weight.POLICY * rank
@@ -150,12 +151,3 @@ class _Fitting(Offers):
     def after(self, host: int) -> Sequence[HostState]:
         choice = self._choices.best(self._offers.before(host), self._wanted)
         return choice.after if choice else self._offers.after(host)
-
-
-def _places(first: "Scores", second: "Scores") -> "Numbers":
-    """0 for the smallest pair, 1 for the second and so on; equal pairs have equal places."""
-    order = np.lexsort((second, first))
-    steps = (np.diff(first[order]) != 0) | (np.diff(second[order]) != 0)
-    places = np.zeros(len(first), np.int64)
-    places[order[1:]] = steps.cumsum()
-    return places

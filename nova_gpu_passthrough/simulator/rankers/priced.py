@@ -130,7 +130,7 @@ class PricedRanker(ScoringRanker):
     def scores(self, wanted: RequestClass, offers: Offers) -> "Scores":
         """The cheaper, the better; the same price and the same left is the same score."""
         prices = self._prices(wanted, offers).min(axis=0)
-        return -_places(prices, self.tie(offers.hosts)).astype(np.float64)
+        return -places(prices, self.tie(offers.hosts)).astype(np.float64)
 
     def choose(self, wanted: RequestClass, offers: Offers) -> tuple[int, HostState]:
         """The first of the cheapest."""
@@ -208,8 +208,8 @@ class PricedRanker(ScoringRanker):
         self._known.update(zip(new, rows, strict=True))
 
 
-def _places(prices: "Scores", ties: "Numbers | Scores") -> "Numbers":
-    """0 for the best, 1 for the second best and so on."""
+def places(prices: "Scores", ties: "Numbers | Scores") -> "Numbers":
+    """0 for the smallest pair, 1 for the second and so on; equal pairs have equal places."""
     order = np.lexsort((ties, prices))
     steps = (np.diff(prices[order]) != 0) | (np.diff(ties[order]) != 0)
     places = np.zeros(len(prices), np.int64)
