@@ -7,18 +7,25 @@ the GPUs do. A placement's price is what it destroys of that, ::
 
     price = sum over m of w(m) x value x (usable(before, m) - usable(after, m))
 
-and the cheapest host wins; of equally cheap ones that with the fewest free GPUs. ``value`` is what
-the GPUs are worth, and the weights (their sum is 1) make scarce and large classes count most::
+and the cheapest host wins; of equally cheap ones that with the fewest free GPUs, then that with the
+fewest free vCPUs: where all GPUs are taken, servers without GPUs fill one host after the other, and
+leave others empty for larger ones. ``value`` is what the GPUs are worth, and the weights tell how
+much each place for a server of a class will be missed::
 
-    w(m) ~ count(m) x gpus(m)^2 x demand(m) / supply(m)
+    w(m) = gpus(m) x min(1, need(m) / supply(m))^4
 
-where ``demand`` is the share of all GPUs asked for that ``m`` asks for, and ``supply`` the sum of
-``usable`` over all hosts as they are now. The exponents are those that left the fewest GPUs
-unallocated on two production traces (openb's default and multigpu20) and were checked on a third.
+``supply`` is the sum of ``usable`` over all hosts as they are now. ``need`` is how many GPUs will
+be asked for, until the free ones are used up, by servers of ``m`` and of all classes that demand at
+least as much, and so take the same places: their share of the GPUs asked for, times the free GPUs.
+While there are many more places than that, a lost one costs next to nothing; once they are as few,
+each is a server refused, and no place can cost more than that. (So the newsvendor problem values a
+further item: by the probability that it will be asked for.) Factor and exponent are those that left
+the fewest GPUs unallocated on two production traces (openb's default and multigpu20) and were
+checked on a third.
 
-The measure without the weights' second half, and with whole hosts instead of numbers of servers, is
-known as fragmentation gradient descent (FGD: Weng et al., "Beware of Fragmentation", USENIX ATC
-2023).
+Expected loss over a mix of requests as such, with whole hosts instead of numbers of servers, and
+each class weighed by how often it is asked for, is known as fragmentation gradient descent (FGD:
+Weng et al., "Beware of Fragmentation", USENIX ATC 2023).
 
 Without Nova the policy is driven like this::
 
@@ -41,7 +48,7 @@ done with matrices: ``worths(state)`` is a vector over ``classes`` that depends 
 ``weights()`` changes as hosts do, and ``price`` is the product of the one's loss and the other.
 """
 
-import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from operator import mul, sub
 from typing import NamedTuple
@@ -57,14 +64,12 @@ from nova_gpu_passthrough.topology.model import GpuRequest, HostGpus
 from nova_gpu_passthrough.topology.request_class import RequestClass
 from nova_gpu_passthrough.topology.usable import usable, usable_by_class
 
-#: How much more a large server counts than its GPUs one by one.
-SIZE_EXPONENT = 2.0
-#: How much more a class counts that few hosts can take.
-SCARCITY_EXPONENT = 1.0
+#: How steeply a class counts more when places for it get few.
+SCARCITY_EXPONENT = 4
 #: States that are remembered beyond those of the hosts, whose number may be as large.
 _SPARE_STATES = 4096
 #: Prices that differ by less are equal; it takes away what adding in another order makes.
-_DIGITS = 9
+DIGITS = 12
 
 
 class _Usable:
@@ -114,7 +119,9 @@ class Fragmentation(HostPolicy):
         self._class_values = [self._class_value(wanted) for wanted in self._classes]
         self._known: dict[HostState, _Usable] = {}
         self._weights: list[float] | None = None
+        self._demanding: list[list[int]] | None = None
         self._supply = [0] * len(self._classes)
+        self._free: Counter[str | None] = Counter()
         hosts, self._hosts = self._hosts, {}
         for name, host in hosts.items():
             self.observe(name, host.state)
@@ -135,16 +142,19 @@ class Fragmentation(HostPolicy):
         if old is not None:
             if old.state == state:
                 return
-            self._supply = list(map(sub, self._supply, old.usable.counts))
+            self._leave_out(old)
         now = self._hosts[host] = _Host(state, self._usable(state))
         self._supply = [a + b for a, b in zip(self._supply, now.usable.counts, strict=True)]
+        for group in state.groups():
+            self._free[group.model] += group.free
+            self._free[None] += group.free
         self._weights = None
 
     def forget(self, host: str) -> None:
         """Count a host no longer."""
         old = self._hosts.pop(host, None)
         if old is not None:
-            self._supply = list(map(sub, self._supply, old.usable.counts))
+            self._leave_out(old)
             self._weights = None
 
     def learn(self, wanted: RequestClass) -> None:
@@ -164,20 +174,14 @@ class Fragmentation(HostPolicy):
             self._put(wanted, size)
 
     def weights(self) -> list[float]:
-        """How much each class counts, as hosts are now; their sum is 1, or 0 without any class."""
+        """How much each class counts, as hosts are now."""
         if self._weights is None:
-            counts = self._mix.counts
-            demand = [counts[wanted] * wanted.gpus for wanted in self._classes]
-            raw = [
-                counts[wanted]
-                * math.pow(wanted.gpus, SIZE_EXPONENT)
-                * math.pow(asked / supply, SCARCITY_EXPONENT)
-                if supply > 0
-                else 0.0
-                for wanted, asked, supply in zip(self._classes, demand, self._supply, strict=True)
+            self._weights = [
+                wanted.gpus * min(1.0, need / supply) ** SCARCITY_EXPONENT if supply > 0 else 0.0
+                for wanted, need, supply in zip(
+                    self._classes, self._needs(), self._supply, strict=True
+                )
             ]
-            total = sum(raw)
-            self._weights = [weight / total for weight in raw] if total else raw
         return self._weights
 
     def worths(self, state: HostState) -> Sequence[float]:
@@ -188,11 +192,11 @@ class Fragmentation(HostPolicy):
         """What a placement destroys, in worth of usable GPUs; both states in canonical form."""
         lost = map(sub, self._usable(before).worths, self._usable(after).worths)
         price: float = sum(map(mul, self.weights(), lost))
-        return round(price, _DIGITS)
+        return round(price, DIGITS)
 
-    def key(self, before: HostState, after: HostState) -> tuple[float, float]:
-        """By what hosts are compared; the smallest wins: the price, then what is free there."""
-        return self.price(before, after), self._usable(before).free
+    def key(self, before: HostState, after: HostState) -> tuple[float, float, int]:
+        """By what hosts are compared, the smallest wins: price, then GPUs and vCPUs free there."""
+        return self.price(before, after), self._usable(before).free, before.vcpus
 
     def rank(self, offers: Sequence[Offer]) -> list[float]:
         """1 for the best offers, 1/2 for the second best, 1/3 and so on.
@@ -201,19 +205,47 @@ class Fragmentation(HostPolicy):
         apart clearly, however close their prices, and no sum of other weighers comes between them.
         Further down it does not matter. Quality goes before price.
         """
-        memory: dict[tuple[HostState, HostState], tuple[float, float]] = {}
+        memory: dict[tuple[HostState, HostState], tuple[float, float, int]] = {}
         keys = []
         for before, after, quality in offers:
             key = memory.get((before, after))
             if key is None:
                 key = memory[before, after] = self.key(before, after)
-            keys.append((-round(quality, _DIGITS), *key))
+            keys.append((-round(quality, DIGITS), *key))
         places = {key: place for place, key in enumerate(sorted(set(keys)))}
         return [1.0 / (1 + places[key]) for key in keys]
 
     def score(self, host: HostGpus, request: GpuRequest, choice: DeviceChoice) -> float:
         """Where the host is not known as a whole: that of ``pack``."""
         return self._pack.score(host, request, choice)
+
+    def _needs(self) -> list[float]:
+        """How many GPUs will be asked for by servers that demand at least as much as each class.
+
+        That is until the free GPUs are used up: those of the model, for a class that wants one.
+        """
+        if self._demanding is None:
+            self._demanding = [
+                [n for n, other in enumerate(self._classes) if other.demands_at_least(wanted)]
+                for wanted in self._classes
+            ]
+        counts = self._mix.counts
+        demand = [counts[wanted] * wanted.gpus for wanted in self._classes]
+        asked: dict[str | None, float] = {None: sum(demand)}
+        for wanted, gpus in zip(self._classes, demand, strict=True):
+            if wanted.model is not None:
+                asked[wanted.model] = asked.get(wanted.model, 0.0) + gpus
+        return [
+            sum(demand[n] for n in others) / asked[wanted.model] * self._free[wanted.model]
+            for wanted, others in zip(self._classes, self._demanding, strict=True)
+        ]
+
+    def _leave_out(self, host: _Host) -> None:
+        """Take a host out of the sums."""
+        self._supply = list(map(sub, self._supply, host.usable.counts))
+        for group in host.state.groups():
+            self._free[group.model] -= group.free
+            self._free[None] -= group.free
 
     def _usable(self, state: HostState) -> _Usable:
         known = self._known.get(state)
@@ -245,6 +277,7 @@ class Fragmentation(HostPolicy):
     def _put(self, wanted: RequestClass, index: int) -> None:
         """Give a class its place in all vectors."""
         self._classes[index] = wanted
+        self._demanding = None
         value = self._class_values[index] = self._class_value(wanted)
         for state, known in self._known.items():
             count = known.counts[index] = usable(state, wanted)

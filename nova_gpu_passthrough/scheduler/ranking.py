@@ -31,7 +31,7 @@ _FORGET_AFTER = 1800.0
 _MOST_AFTERS = 32
 #: How often, in seconds, the mix file is looked at.
 _LOOK_EVERY = 10.0
-#: A host without free GPUs: nothing that is placed there destroys anything.
+#: A host that never had GPUs: nothing that is placed there destroys anything.
 _WITHOUT_GPUS = HostState((), 0, 0)
 
 
@@ -48,6 +48,8 @@ class HostRanking:
         self._lock = threading.Lock()
         #: In the order in which they were met.
         self._met: dict[str, _Met] = {}
+        #: Those that had free GPUs once.
+        self._gpu_hosts: set[str] = set()
         #: Hosts that were ranked best, and what was known of them then. The scheduler writes into
         #: the one that it takes, and forgets it.
         self._best: list[tuple[host_manager.HostState, object]] = []
@@ -143,14 +145,14 @@ class HostRanking:
         return Offer(host.before, after, fitted.choice.numa_quality if fitted else 1.0)
 
     def _observe(self, host_state: "host_manager.HostState") -> "_Met | None":
-        """None for a host without free GPUs."""
-        whole = whole_host.read(host_state)
+        """None for a host that never had GPUs."""
         name = f"{host_state.host} {host_state.nodename}"
+        whole = whole_host.read(host_state, name in self._gpu_hosts)
+        if whole is None:
+            return None
+        self._gpu_hosts.add(name)
         # Out and in again: the times stay in order.
         host = self._met.pop(name, None)
-        if whole is None:
-            self._policy.forget(name)
-            return None
         if host is None or host.whole != whole:
             host = _Met(whole)
         host.when = time.monotonic()

@@ -90,10 +90,12 @@ class WholeHost(NamedTuple):
         return sorted(range(len(self.state.cells)), key=order)[: wanted.numa_cells]
 
 
-def read(host_state: "host_manager.HostState") -> WholeHost | None:
-    """What a host has left; None if it has no free GPUs of known models.
+def read(host_state: "host_manager.HostState", has_gpus: bool = False) -> WholeHost | None:
+    """What a host has left; None if it has no GPUs of known models.
 
     Pools that are not as Nova makes them do not count.
+
+    :param has_gpus: whether it has some that may all be taken: pools show free devices only
     """
     free: dict[tuple[int | None, str, str | None], int] = {}
     for pool in host_state.pci_stats.pools if host_state.pci_stats else ():
@@ -101,7 +103,7 @@ def read(host_state: "host_manager.HostState") -> WholeHost | None:
         if model is not None:
             place = _numa_node(pool), model, _link_group(pool)
             free[place] = min(MAX_GPUS, free.get(place, 0) + pool["count"])
-    if not free:
+    if not (free or has_gpus):
         return None
     topology = host_state.numa_topology
     host_cells: Sequence[objects.NUMACell] = topology.cells if topology else ()

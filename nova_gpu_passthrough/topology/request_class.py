@@ -68,6 +68,21 @@ class RequestClass:
         object.__setattr__(self, "cell_pinned_cpus", -(-self.pinned_cpus // cells))
         object.__setattr__(self, "cell_ram_mib", -(-self.ram_mib // cells))
 
+    def demands_at_least(self, other: "RequestClass") -> bool:
+        """Whether such a server wants places that ``other`` could use, too.
+
+        Local disk does not count: it seldom decides whether GPUs are usable.
+        """
+        return (
+            self.gpus >= other.gpus
+            and other.model in (None, self.model)
+            and self.vcpus >= other.vcpus
+            and self.pinned_cpus >= other.pinned_cpus
+            and self.ram_mib >= other.ram_mib
+            and self.numa_cells >= other.numa_cells
+            and self.linked >= other.linked
+        )
+
 
 def of_request(
     name: str,

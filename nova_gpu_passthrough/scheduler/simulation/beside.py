@@ -10,6 +10,7 @@ from oslo_config import cfg
 
 from nova_gpu_passthrough import conf as gpu_conf
 from nova_gpu_passthrough.policies import weight
+from nova_gpu_passthrough.policies.fragmentation import DIGITS
 from nova_gpu_passthrough.scheduler.simulation.choices import Choices
 from nova_gpu_passthrough.scheduler.simulation.nova import Nova
 from nova_gpu_passthrough.simulator.ranker import Offers, SimHost
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
     Scores = NDArray[np.float64]
     Numbers = NDArray[np.int64]
-
-#: As in the policy's ``rank``.
-_DIGITS = 9
 
 
 class NovaAndFragmentation(Fragmentation):
@@ -81,7 +79,7 @@ class NovaAndFragmentation(Fragmentation):
         quality = self._quality(wanted, offers.hosts)
         # Places by price and what is free, then by quality before both.
         within = -super().scores(wanted, offers)
-        place = places(-quality.round(_DIGITS), within).astype(np.float64)
+        place = places(-quality.round(DIGITS), within).astype(np.float64)
         rank = 1.0 / (1.0 + place)
         ours: Scores
         if wanted.gpus:

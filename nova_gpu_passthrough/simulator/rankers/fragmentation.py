@@ -11,7 +11,7 @@ from nova_gpu_passthrough.policies import fragmentation
 from nova_gpu_passthrough.policies.mix import Mix
 from nova_gpu_passthrough.simulator.amounts import Amounts, Needs
 from nova_gpu_passthrough.simulator.ranker import SimHost
-from nova_gpu_passthrough.simulator.rankers.priced import PricedRanker
+from nova_gpu_passthrough.simulator.rankers.priced import PricedRanker, places
 from nova_gpu_passthrough.topology.host_state import HostState
 from nova_gpu_passthrough.topology.request_class import RequestClass
 
@@ -71,10 +71,10 @@ class Fragmentation(PricedRanker):
         """The policy's."""
         return np.array(self.policy.weights())
 
-    def tie(self, hosts: "Numbers") -> "Scores":
-        """What the free GPUs are worth."""
+    def tie(self, hosts: "Numbers") -> "Numbers":
+        """What the free GPUs are worth, then free vCPUs."""
         free: Scores = self._amounts.gpus[hosts, -1] * self._worth[hosts]
-        return free
+        return places(free, self._amounts.bulk[hosts, 0])
 
     def _dearest(self, state: HostState) -> float:
         return max((self._value(group.model) for group in state.groups()), default=0.0)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nova_gpu_passthrough.policies.fragmentation import DIGITS
 from nova_gpu_passthrough.simulator.amounts import Amounts, is_floating
 from nova_gpu_passthrough.simulator.cell_needs import CellNeeds, has_cells, is_simple
 from nova_gpu_passthrough.simulator.ranker import Offers, ScoringRanker, SimHost
@@ -22,8 +23,6 @@ from nova_gpu_passthrough.topology.request_class import RequestClass
 if TYPE_CHECKING:
     from nova_gpu_passthrough.simulator.ranker import Numbers, Scores
 
-#: Prices that differ by less are equal, as in the policy.
-_DIGITS = 9
 _REMEMBERED = 1 << 14
 
 
@@ -55,7 +54,7 @@ class _Losses:
             found = np.einsum("khm,m->kh", self.rows[:, hosts], weights)
         for layer in range(1, len(found)):
             found[layer, self.layers[hosts] <= layer] = np.inf
-        prices: Scores = found.round(_DIGITS)
+        prices: Scores = found.round(DIGITS)
         return prices
 
 

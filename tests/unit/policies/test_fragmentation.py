@@ -71,6 +71,11 @@ def test_servers_without_gpus_prefer_hosts_that_have_none_free():
     assert choose(made({ONE: 1, EIGHT: 1}, hosts), hosts, idle) == 1
 
 
+def test_servers_without_gpus_fill_up_hosts_whose_gpus_are_taken():
+    hosts = [plain(0, vcpus=32), plain(0, vcpus=12), plain(0, vcpus=24)]
+    assert choose(made({ONE: 1}, hosts), hosts, wanted(0, vcpus=8)) == 1
+
+
 def test_a_numa_cell_without_gpus_is_not_worth_keeping():
     some = wanted(2, cells=1, vcpus=4)
     apart = canonical(host(cell(1), cell(1)))
@@ -95,17 +100,37 @@ def test_dear_gpus_are_kept_for_those_who_ask_for_them():
     assert choose(policy, hosts, wanted(1)) == 1
 
 
-def test_what_few_hosts_can_take_counts_more():
-    hosts = [plain(8)] + [plain(1)] * 50
-    policy = made({ONE: 1, EIGHT: 1}, hosts)
-    one, eight = policy.weights()[policy.classes.index(ONE)], max(policy.weights())
-    # 8^2 for its size, 8 for its share of the GPUs, (8 + 50) / 8 for its scarcity.
-    assert eight / one == pytest.approx(64 * 8 * 58 / 8)
+def weights(policy):
+    return dict(zip(policy.classes, policy.weights(), strict=True))
+
+
+def test_places_count_more_the_fewer_there_are_for_what_will_be_asked_for():
+    hosts = [plain(8)] * 4 + [plain(1)] * 10
+    policy = made({ONE: 8, EIGHT: 1}, hosts)
+    # Half of the 42 free GPUs will be asked for by servers of eight, which have 32. Those of one
+    # compete with them for all 42.
+    assert weights(policy) == pytest.approx({ONE: 1, EIGHT: 8 * (21 / 32) ** 4})
+    policy.observe("host0", plain(0))
+    assert weights(policy) == pytest.approx({ONE: 1, EIGHT: 8 * (17 / 24) ** 4})
+
+
+def test_a_place_counts_no_more_than_the_server_that_takes_it():
+    # Servers of eight want half of 108 GPUs and find 8.
+    policy = made({ONE: 8, EIGHT: 1}, [plain(8)] + [plain(1)] * 100)
+    assert weights(policy) == {ONE: 1, EIGHT: 8}
+
+
+def test_what_will_be_asked_for_is_told_from_the_free_gpus_of_the_model():
+    small, large = wanted(1, model="T4"), wanted(4, model="T4")
+    policy = made({wanted(1, model="H100"): 100, small: 4, large: 1}, [plain(8, model="T4")])
+    policy.observe("other", plain(4))
+    assert weights(policy)[large] == pytest.approx(4 * (4 / 8) ** 4)
+    assert weights(policy)[small] == 1
 
 
 def test_what_no_host_can_take_does_not_count():
     policy = made({ONE: 1, EIGHT: 1}, [plain(4)])
-    assert dict(zip(policy.classes, policy.weights(), strict=True)) == {ONE: 1, EIGHT: 0}
+    assert weights(policy) == {ONE: 1, EIGHT: 0}
 
 
 def test_without_a_mix_hosts_are_packed():

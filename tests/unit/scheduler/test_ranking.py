@@ -113,6 +113,15 @@ def test_hosts_that_lose_nothing_keep_novas_order(weigher):
     assert ranked(weigher({ONE: 1}), hosts, request_spec()) == ["b", "c", "a"]
 
 
+def test_hosts_whose_gpus_are_all_taken_are_filled_up_after_those_that_never_had_any(weigher):
+    some = weigher({ONE: 1})
+    cpus = {"none": 16, "a": 20, "b": 64, "c": 12}
+    before = [gpus(name, int(name != "none"), count) for name, count in cpus.items()]
+    weighed(some, before, request_spec())
+    taken = [gpus(name, 0, count) for name, count in cpus.items()]
+    assert ranked(some, taken, request_spec()) == ["none", "c", "a", "b"]
+
+
 @pytest.mark.parametrize("strength, worst", [(0.0, 1.0), (0.5, 0.75), (1.0, 0.5)])
 def test_how_much_servers_without_gpus_avoid_loss_is_an_option(weigher, strength, worst):
     some = weigher({ONE: 1}, avoid_gpu_hosts=strength)
