@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from tests.embedded.fleet import cpu_host, hgx_host, pcie_host
 from tests.functional.base import GpuCloudTest
 
@@ -49,6 +51,33 @@ class HostsOfServers(GpuCloudTest):
         # cpu3 has room for three, and pcie2 for what comes then.
         hosts = self.boot("cpu", count=3) + self.boot("cpu") + self.boot("cpu")
         self.assertEqual(["cpu3", "cpu3", "cpu3", "pcie2", "pcie2"], hosts)
+
+
+class LearnedRequests(GpuCloudTest):
+    def host_after_a_large_server_came_and_went(self, half_life: int) -> str | None:
+        """Of a server with one GPU, where one host has 4 free and the other 5."""
+        hosts = [
+            dataclasses.replace(host, gpus=host.gpus[:free])
+            for host, free in ((hgx_host("hgx1"), 4), (hgx_host("hgx2"), 5))
+        ]
+        self.start_cloud(
+            hosts,
+            config={
+                ("gpu_passthrough", "policy"): "fragmentation",
+                ("gpu_passthrough", "mix_half_life"): half_life,
+            },
+        )
+        for name, count in (("four", 4), ("one", 1)):
+            self.cloud.create_flavor(name, vcpus=8, ram_mib=65536, gpus={"h100": count})
+        (large,) = self.cloud.boot("four")
+        self.cloud.delete(large)
+        return self.cloud.host_of(self.cloud.boot("one")[0])
+
+    def test_four_gpus_are_kept_together_once_four_were_asked_for(self) -> None:
+        self.assertEqual("hgx2", self.host_after_a_large_server_came_and_went(1000))
+
+    def test_a_scheduler_that_does_not_learn_packs(self) -> None:
+        self.assertEqual("hgx1", self.host_after_a_large_server_came_and_went(0))
 
 
 class Protection(GpuCloudTest):
