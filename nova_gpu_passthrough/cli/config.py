@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nova_gpu_passthrough.cli import fleet_option
+from nova_gpu_passthrough.cli import fleet_option, force_option
 from nova_gpu_passthrough.cli.listing import StatusLister
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.files import writing
@@ -180,9 +180,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--show", action="store_true", help="print the files themselves, too")
     what.add_argument("--write", metavar="DIR", type=Path, help="write the files below DIR")
     what.add_argument("--diff", metavar="ROOT", type=Path, help="compare with the files below ROOT")
-    group.add_argument(
-        "--force", action="store_true", help="let --write replace files that were edited"
-    )
+    force_option.add_argument(group)
 
 
 def _count(text: str) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from cliff.command import Command
 
-from nova_gpu_passthrough.cli import sources
+from nova_gpu_passthrough.cli import force_option, sources
 from nova_gpu_passthrough.cli.colour import Coloured, wanted
 from nova_gpu_passthrough.cli.listing import StatusLister
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Severity
@@ -46,9 +46,7 @@ class Audit(StatusLister):
         parser.add_argument(
             "--write", metavar="FILE", type=Path, help="write the inventory to FILE (YAML)"
         )
-        parser.add_argument(
-            "--force", action="store_true", help="let --write replace a file that was edited"
-        )
+        force_option.add_argument(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:

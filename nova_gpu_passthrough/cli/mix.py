@@ -6,6 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from nova_gpu_passthrough.cli import force_option
 from nova_gpu_passthrough.cli.cloud import CloudCommand
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.files import writing
@@ -26,11 +27,7 @@ class Mix(CloudCommand):
         """Options of the command."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("--write", metavar="FILE", type=Path, help="write to this file")
-        parser.add_argument(
-            "--force",
-            action="store_true",
-            help="replace the file even if it was edited or is none of ours",
-        )
+        force_option.add_argument(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:

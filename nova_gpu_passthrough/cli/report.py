@@ -5,7 +5,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from nova_gpu_passthrough.cli import progress
+from nova_gpu_passthrough.cli import force_option, progress
 from nova_gpu_passthrough.cli.cloud import CloudCommand
 from nova_gpu_passthrough.files import writing
 
@@ -27,11 +27,7 @@ class Report(CloudCommand):
         parser.add_argument(
             "--html", metavar="FILE", type=Path, required=True, help="write the page to this file"
         )
-        parser.add_argument(
-            "--force",
-            action="store_true",
-            help="replace the file even if it was edited or is none of ours",
-        )
+        force_option.add_argument(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
