@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from cliff import command
 from cliff.app import App
 from cliff.commandmanager import CommandManager
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 #: Entry points of commands: ``host_audit`` is ``nova-gpu host audit``.
 NAMESPACE = "nova_gpu_passthrough.cli"
+#: The distributions of all commands, by module. Cliff's list of commands names another than the
+#: program's own, and reads the metadata of all that is installed to find it (cliff/help.py): in
+#: Nova's environment that is most of the time which nova-gpu --help takes.
+_DISTRIBUTIONS = {"nova_gpu_passthrough": "nova-gpu-passthrough", "cliff": "cliff"}
 #: What a command returns that was given bad input or could not do its work.
 ERROR = 2
 _INTERRUPTED = 130
@@ -31,6 +36,8 @@ class NovaGpu(App):
     LOG = logging.getLogger(NAME)
 
     def __init__(self) -> None:
+        # Where cliff keeps what it has found. Should that change, it looks for itself again.
+        command._dists_by_mods = _DISTRIBUTIONS  # type: ignore[assignment]
         super().__init__(
             description="Whole-GPU PCI passthrough on OpenStack: audit hosts, generate "
             "configuration, apply it to a cloud and watch it. Commands that talk to a cloud take "
