@@ -49,6 +49,21 @@ class _Comparison(CloudCommand, StatusLister):
             "of a host reads, instead of what --config has of it (may be repeated)",
         )
         parser.add_argument(
+            "--started",
+            metavar="COMMAND",
+            action="append",
+            default=[],
+            help="command line of a service of Nova on the hosts of --config, such as "
+            "'nova-scheduler --config-file /etc/nova/nova.conf': files that it names are read last "
+            "(may be repeated)",
+        )
+        parser.add_argument(
+            "--running",
+            action="store_true",
+            help="what the services of Nova that run on this machine read, in the order of their "
+            "command lines, instead of what --config has of it (as root)",
+        )
+        parser.add_argument(
             "--record",
             metavar="FILE",
             type=Path,
@@ -58,9 +73,14 @@ class _Comparison(CloudCommand, StatusLister):
         return parser
 
     def _services(self, options: argparse.Namespace, computes: set[str]) -> "tuple[Service, ...]":
-        from nova_gpu_passthrough.cloud.lint.configuration import layout, named
+        from nova_gpu_passthrough.cloud.lint.configuration import layout, named, running, started
 
-        found = layout.find(options.config, computes) if options.config else ()
+        commands = started.parse_all(options.started)
+        if commands and not options.config:
+            raise UserError("--started is of the hosts of --config DIR: name that, too")
+        found = layout.find(options.config, computes, commands) if options.config else ()
+        if options.running:
+            found = named.put_over(found, running.find())
         return named.put_over(found, named.find(options.nova_conf, computes))
 
     def _record(self, options: argparse.Namespace, fleet: str) -> "Record | None":
@@ -100,8 +120,8 @@ class Lint(_Comparison):
     """Find contradictions between fleet file, configuration, and cloud, and say how to mend them.
 
     Compares aliases, devices, filters, weighers, Placement's options, resource providers, traits,
-    flavors, aggregates and quotas. Without --config and --nova-conf only the cloud is compared,
-    with --offline only fleet file and configuration.
+    flavors, aggregates and quotas. Without --config, --running and --nova-conf only the cloud is
+    compared, with --offline only fleet file and configuration.
 
     Needs the role admin (not with --offline): Nova's services and hypervisors, Placement.
 
@@ -145,7 +165,7 @@ class Lint(_Comparison):
 class Drift(_Comparison):
     """Find what has changed since nova-gpu apply: cloud, configuration, fleet file.
 
-    The cloud is compared with the record that apply wrote; configuration, if --config or
+    The cloud is compared with the record that apply wrote; configuration, if --config, --running or
     --nova-conf name any, and devices with the fleet file.
 
     Needs the role admin: Nova's services and hypervisors, Placement, Keystone's limits.

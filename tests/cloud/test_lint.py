@@ -14,7 +14,8 @@ import pytest
 
 from nova_gpu_passthrough.cloud.apply import record as records
 from nova_gpu_passthrough.cloud.lint import checks, reading
-from nova_gpu_passthrough.cloud.lint.configuration import layout
+from nova_gpu_passthrough.cloud.lint.configuration import layout, running
+from nova_gpu_passthrough.cloud.lint.configuration.services import Role
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.fleet import store
 from nova_gpu_passthrough.generate import desired, fleet
@@ -402,3 +403,16 @@ def test_each_fault_in_the_cloud_is_found(lint, fault):
 
 def test_with_all_faults_mended_it_is_clean_again(lint):
     assert lint.found(lint.read()) == set()
+
+
+def test_services_that_run_are_found_with_what_they_read(plane):
+    found = {
+        role: service.configuration.files
+        for service in running.find()
+        for role in service.roles
+        if any(path.is_relative_to(plane.directory) for path in service.configuration.files)
+    }
+    folder = plane.site.control / "nova"
+    files = (folder / "nova.conf", *sorted((folder / "nova.conf.d").glob("*.conf")))
+    assert len(files) > 1
+    assert (found[Role.CONDUCTOR], found[Role.SCHEDULER]) == (files, files)

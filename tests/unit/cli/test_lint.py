@@ -9,11 +9,14 @@ import pytest
 import requests_mock
 import yaml
 
+from nova_gpu_passthrough.cloud.lint.configuration import values
+from nova_gpu_passthrough.cloud.lint.configuration.services import Role, Service
 from tests.unit.cloud.clouds import run_computes
 from tests.unit.cloud.fake_api import FakeCloud
 from tests.unit.cloud.fake_placement import Placement
 from tests.unit.cloud.lint.builders import COMPUTE, SCHEDULER, SHARED, Site
 
+MAIN = "etc/nova/nova.conf"
 COLUMNS = ["Severity", "ID", "Subject", "Where", "Found", "Fix", "Why"]
 
 
@@ -102,6 +105,48 @@ def test_a_file_can_be_named_for_a_service(offline, site, tmp_path):
     (row,) = json.loads(out)
     assert (status, row["ID"]) == (0, "scheduler.policy")
     assert row["Where"].startswith(f"{path}:")
+
+
+def test_a_named_file_that_is_read_last_hides_what_was_generated(offline, site):
+    site.add("control", "[filter_scheduler]\nenabled_filters = ComputeFilter\n", MAIN)
+    site.add("control", "[api_database]\nconnection = x\n", "etc/nova/nova-api.conf")
+    words = ("-f", "value", "-c", "ID", "-c", "Where")
+    assert MAIN not in offline(*words)[1]
+    status, out, _ = offline(*words, "--started", f"nova-scheduler --config-file=/{MAIN}")
+    assert status == 1
+    assert [line for line in out.splitlines() if line.startswith("scheduler.") and MAIN in line]
+
+
+def test_a_command_that_starts_no_service_is_refused(offline):
+    status, out, err = offline("--started", "nova.conf")
+    assert (status, out) == (2, "")
+    assert "--started nova.conf: expected the command line of one of nova-api, " in err
+
+
+def test_command_lines_are_of_hosts_with_configuration(nova_gpu, site):
+    status, _, err = nova_gpu(
+        "lint", "--offline", "--fleet", site.resolved.file.path, "--started", "nova-scheduler"
+    )
+    assert (status, err.strip()) == (
+        2,
+        "--started is of the hosts of --config DIR: name that, too",
+    )
+
+
+def test_what_runs_on_this_machine_counts_in_place_of_copies(offline, site, monkeypatch):
+    def running():
+        text = (
+            site.path("control", SHARED).read_text() + site.path("control", SCHEDULER).read_text()
+        )
+        path = site.root / "nova.conf"
+        path.write_text(text.replace("policy = pack", "policy = spread"))
+        return (Service((Role.SCHEDULER,), "control", values.read([path])),)
+
+    monkeypatch.setattr("nova_gpu_passthrough.cloud.lint.configuration.running.find", running)
+    assert offline()[:2] == (0, "\n")
+    status, out, _ = offline("--running", "-f", "json")
+    (row,) = json.loads(out)
+    assert (status, row["ID"]) == (0, "scheduler.policy")
 
 
 def test_hosts_and_services_without_configuration_are_told(nova_gpu, site):

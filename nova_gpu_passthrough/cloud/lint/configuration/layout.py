@@ -10,11 +10,12 @@ Below a host's directory may be
 * what Kolla-Ansible merges from: ``etc/kolla/config``.
 
 Of a directory a service reads ``nova.conf`` and a file of its own name, then ``nova.conf.d`` and a
-directory of its own name (``find_config_files`` and ``find_config_dirs`` in oslo_config/cfg.py).
+directory of its own name (``find_config_files`` and ``find_config_dirs`` in oslo_config/cfg.py),
+unless its command line says otherwise.
 """
 
-from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
 
 from nova_gpu_passthrough.cloud.lint.configuration import values
 from nova_gpu_passthrough.cloud.lint.configuration.services import (
@@ -23,6 +24,7 @@ from nova_gpu_passthrough.cloud.lint.configuration.services import (
     Service,
     roles_on,
 )
+from nova_gpu_passthrough.cloud.lint.configuration.started import Command
 from nova_gpu_passthrough.errors import UserError
 
 #: Directories that Kolla-Ansible makes, by the service whose they are.
@@ -41,27 +43,35 @@ _EXPECTED = (
 )
 
 
-def find(directory: Path, computes: Collection[str]) -> tuple[Service, ...]:
+#: Command lines by the service that they start.
+_Started = Mapping[Role, Command]
+
+
+def find(
+    directory: Path, computes: Collection[str], started: _Started | None = None
+) -> tuple[Service, ...]:
     """All services whose files are in a directory.
 
     :param computes: names of compute hosts; any other host is one of the control plane
+    :param started: command lines of services, on all hosts; of what they name, the last part of the
+        path counts, in the directory of the service's other files
     :raises UserError: if there are none, or a file is malformed or cannot be read
     """
     try:
         hosts = sorted(path for path in directory.iterdir() if path.is_dir())
     except OSError as error:
         raise UserError(f"--config {directory}: {error.strerror or error}; {_EXPECTED}") from None
-    services = [service for host in hosts for service in _of_host(host, computes)]
+    services = [service for host in hosts for service in _of_host(host, computes, started or {})]
     if not services:
         raise UserError(f"--config {directory}: no configuration of Nova found, {_EXPECTED}")
     return tuple(services)
 
 
-def _of_host(root: Path, computes: Collection[str]) -> Iterator[Service]:
+def _of_host(root: Path, computes: Collection[str], started: _Started) -> Iterator[Service]:
     host = root.name
     roles = (Role.COMPUTE,) if host in computes else CONTROL
     for part in ("", "nova", "etc", "etc/nova"):
-        for service in _nova(root / part, host, roles):
+        for service in _nova(root / part, host, roles, started):
             told = roles_on(host, computes, service.configuration)
             yield service if told == roles else Service(told, host, service.configuration)
     for part in ("", "placement", "etc", "etc/placement"):
@@ -71,16 +81,19 @@ def _of_host(root: Path, computes: Collection[str]) -> Iterator[Service]:
             if role is Role.PLACEMENT:
                 yield from _placement(root / part / name, host)
             else:
-                yield from _nova(root / part / name, host, (role,))
+                yield from _nova(root / part / name, host, (role,), started)
     for part in _OVERRIDES:
         yield from _overrides(root / part, host)
 
 
-def _nova(directory: Path, host: str, roles: Sequence[Role]) -> Iterator[Service]:
+def _nova(
+    directory: Path, host: str, roles: Sequence[Role], started: _Started
+) -> Iterator[Service]:
     """Services by the files that they read: those with the same files are one."""
     by_files: dict[tuple[Path, ...], list[Role]] = {}
     for role in roles:
-        if files := _files(directory, "nova", role):
+        command = started.get(role, Command(role))
+        if files := _files(directory, "nova", role, command):
             by_files.setdefault(files, []).append(role)
     for files, members in by_files.items():
         complete = directory / "nova.conf" in files
@@ -88,16 +101,16 @@ def _nova(directory: Path, host: str, roles: Sequence[Role]) -> Iterator[Service
 
 
 def _placement(directory: Path, host: str) -> Iterator[Service]:
-    if files := _files(directory, "placement", "placement-api"):
+    if files := _files(directory, "placement", "placement-api", Command(Role.PLACEMENT)):
         complete = directory / "placement.conf" in files
         yield Service((Role.PLACEMENT,), host, values.read(files, complete))
 
 
-def _files(directory: Path, project: str, program: str) -> tuple[Path, ...]:
+def _files(directory: Path, project: str, program: str, command: Command) -> tuple[Path, ...]:
     files = [directory / f"{name}.conf" for name in (project, program)]
-    for name in (project, program):
-        files += sorted((directory / f"{name}.conf.d").glob("*.conf"))
-    return tuple(path for path in files if path.is_file())
+    folders = [directory / f"{name}.conf.d" for name in (project, program)]
+    read = command.order(files, folders, lambda path: directory / PurePath(path).name)
+    return tuple(path for path in read if path.is_file())
 
 
 def _overrides(directory: Path, deployment_host: str) -> Iterator[Service]:

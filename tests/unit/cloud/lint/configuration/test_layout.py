@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
-from nova_gpu_passthrough.cloud.lint.configuration import layout
+from nova_gpu_passthrough.cloud.lint.configuration import layout, started
 from nova_gpu_passthrough.cloud.lint.configuration.services import CONTROL, Role
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.generate import tree
@@ -120,3 +120,18 @@ def test_a_directory_without_configuration_is_refused_with_what_was_expected(tmp
 def test_a_directory_that_is_not_there_is_told(tmp_path):
     with pytest.raises(UserError, match="No such file"):
         layout.find(tmp_path / "none", [])
+
+
+def test_a_command_line_says_for_its_service_what_is_read_last(tmp_path):
+    put(tmp_path, "ctl/etc/nova/nova.conf", "ctl/etc/nova/nova.conf.d/90.conf")
+    commands = started.parse_all(["nova-scheduler --config-file /etc/nova/nova.conf"])
+    files = {
+        role: [path.name for path in service.configuration.files]
+        for service in layout.find(tmp_path, [], commands)
+        for role in service.roles
+    }
+    assert files == {
+        Role.API: ["nova.conf", "90.conf"],
+        Role.CONDUCTOR: ["nova.conf", "90.conf"],
+        Role.SCHEDULER: ["90.conf", "nova.conf"],
+    }
