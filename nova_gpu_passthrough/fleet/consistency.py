@@ -10,7 +10,9 @@ from nova_gpu_passthrough.fleet.model import FlavorRule, FleetFile, HostGroup, M
 #: What the template of a flavor's name may hold.
 PLACEHOLDERS = ("alias", "model", "count", "vcpus", "ram_gib", "disk_gib")
 #: Keys of quotas that are no aliases.
-AMOUNTS = ("servers", "vcpus", "ram_mib")
+AMOUNTS = ("servers", "vcpus", "ram_mib", "disk_gib")
+#: Those that nova.quota.DbQuotaDriver counts.
+_NOVA_AMOUNTS = ("servers", "vcpus", "ram_mib")
 #: Aggregate metadata that other keys of a group stand for.
 _METADATA = {"gpu_mode": "mode", "availability_zone": "availability_zone"}
 #: Extra specs that other keys of a flavor rule stand for.
@@ -121,11 +123,13 @@ def _quotas(file: FleetFile) -> Iterator[Contradiction]:
     ]
     for place, quotas in places:
         for key in quotas:
-            if key not in AMOUNTS and file.quotas.driver is QuotaDriver.NOVA:
+            if key not in _NOVA_AMOUNTS and file.quotas.driver is QuotaDriver.NOVA:
+                what = "disk" if key in AMOUNTS else "GPUs"
                 yield Contradiction(
                     (*place, key),
-                    "Nova's own quotas count no GPUs, expected one of "
-                    f"{', '.join(AMOUNTS)}; quotas.driver: unified-limits has limits on GPUs",
+                    f"Nova's own quotas do not count {what}, expected one of "
+                    f"{', '.join(_NOVA_AMOUNTS)}; quotas.driver: unified-limits has limits on "
+                    f"{what}",
                 )
             elif key in AMOUNTS and key not in file.quotas.default:
                 yield Contradiction(

@@ -43,7 +43,8 @@ class Limit:
     """A limit in the words of its driver.
 
     Unified limits: ``servers``, ``class:VCPU``, ``class:PCPU``, ``class:MEMORY_MB``,
-    ``class:CUSTOM_PCI_...``. Nova's own quotas: ``instances``, ``cores``, ``ram`` (MiB).
+    ``class:DISK_GB``, ``class:CUSTOM_PCI_...``. Nova's own quotas: ``instances``, ``cores``,
+    ``ram`` (MiB).
     """
 
     resource: str

@@ -25,7 +25,7 @@ class QuotaDriver(enum.StrEnum):
 
     #: nova.quota.UnifiedLimitsDriver, with limits in Keystone.
     UNIFIED_LIMITS = "unified-limits"
-    #: nova.quota.DbQuotaDriver: instances, cores and RAM; it knows no GPUs.
+    #: nova.quota.DbQuotaDriver: instances, cores and RAM; it knows neither GPUs nor disk.
     NOVA = "nova"
 
 
@@ -108,7 +108,7 @@ class Project:
     domain: str | None = None
     #: Patterns of flavor names, such as ``gpu.h100-*``.
     flavors: tuple[str, ...] = ()
-    #: GPUs by alias name, and ``servers``, ``vcpus``, ``ram_mib``.
+    #: GPUs by alias name, and ``servers``, ``vcpus``, ``ram_mib``, ``disk_gib``.
     quotas: dict[str, int] = field(default_factory=dict)
 
 
@@ -117,7 +117,8 @@ class Quotas:
     """How limits are kept, and what a project gets of which nothing is said."""
 
     driver: QuotaDriver = QuotaDriver.UNIFIED_LIMITS
-    #: GPUs by alias name, and ``servers``, ``vcpus``, ``ram_mib``; an alias not named: 0.
+    #: GPUs by alias name, and ``servers``, ``vcpus``, ``ram_mib``, ``disk_gib``; an alias not
+    #: named: 0.
     default: dict[str, int] = field(default_factory=dict)
 
 

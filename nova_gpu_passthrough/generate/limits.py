@@ -5,7 +5,7 @@
 as ``class:NAME``, so pinned vCPUs as PCPU and others as VCPU, and servers as ``servers``. The
 devices of PCI aliases count from Nova 34 on (``request_spec_for_limits`` in
 nova/scheduler/utils.py, bug 2140631). ``nova.quota.DbQuotaDriver`` counts instances, cores and
-RAM.
+RAM, but neither GPUs nor disk.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +27,9 @@ _UNIFIED = {
     # Which of them a server takes depends on its flavor.
     "vcpus": ("class:PCPU", "class:VCPU"),
     "ram_mib": ("class:MEMORY_MB",),
+    # A server that boots from a volume takes none for its root disk (resources_from_flavor_and_bfv
+    # in nova/scheduler/utils.py).
+    "disk_gib": ("class:DISK_GB",),
 }
 _NOVA = {"servers": ("instances",), "vcpus": ("cores",), "ram_mib": ("ram",)}
 
@@ -112,7 +115,12 @@ def _too_small(
             quotas.setdefault(alias, 0)
     found: dict[str, tuple[str, int, int]] = {}
     for flavor in sorted(mine, key=lambda flavor: flavor.gpus):
-        taken = {"servers": 1, "vcpus": flavor.vcpus, "ram_mib": flavor.ram_mib}
+        taken = {
+            "servers": 1,
+            "vcpus": flavor.vcpus,
+            "ram_mib": flavor.ram_mib,
+            "disk_gib": flavor.disk_gib,
+        }
         taken |= parse_aliases(flavor.extra_specs.get(PCI_ALIAS, ""))
         for name, amount in taken.items():
             if name in quotas and quotas[name] < amount:

@@ -10,7 +10,7 @@ import pytest
 from openstack import exceptions
 
 from nova_gpu_passthrough.cloud.apply import record
-from tests.cloud import commands, servers
+from tests.cloud import catalogue, commands, servers
 
 _TIMEOUT = 120
 _FLEET = """\
@@ -183,6 +183,30 @@ def test_limits_hold(plane, apply, admin, fleet):
             assert apply("--dry-run")[:2] == (0, "")
         with pytest.raises(exceptions.HttpException, match=_GPUS), servers.server(tenant, flavor):
             pass
+
+
+def test_a_limit_on_disk_holds(plane, apply, fleet):
+    text = fleet.read_text()
+    text = text.replace(
+        'name: "apply.{alias}.{count}"', 'name: "apply.{alias}.{count}", disk_gib: 10'
+    )
+    text = text.replace("quotas: {h100-sxm: 1}", "quotas: {h100-sxm: 2, disk_gib: 15}")
+    # As it is: what was there before apply is changed, and stays.
+    default = catalogue.LIMITS["class:DISK_GB"]
+    text = text.replace("default: {h100-sxm: 0}", f"default: {{h100-sxm: 0, disk_gib: {default}}}")
+    fleet.write_text(text)
+    status, out, err = apply()
+    assert status == 0, err
+    assert "+class:DISK_GB of research: 15\n" in out
+    with plane.connection("tenant") as tenant:
+        flavor = tenant.compute.find_flavor(_ONE, ignore_missing=False)
+        with servers.server(tenant, flavor) as server:
+            assert server.status == "ACTIVE"
+            with (
+                pytest.raises(exceptions.HttpException, match="class:DISK_GB"),
+                servers.server(tenant, flavor),
+            ):
+                pass
 
 
 def test_a_flavor_that_a_server_has_is_changed_only_on_demand(plane, apply, admin, fleet):

@@ -75,8 +75,17 @@ from tests.unit.fleet.test_store import load as load
         (
             "quotas:\n  driver: nova\n  default:\n    h100: 8\n",
             (
-                "fleet.yaml:10: key quotas.default.h100: Nova's own quotas count no GPUs, expected "
-                "one of servers, vcpus, ram_mib; quotas.driver: unified-limits has limits on GPUs"
+                "fleet.yaml:10: key quotas.default.h100: Nova's own quotas do not count GPUs, "
+                "expected one of servers, vcpus, ram_mib; quotas.driver: unified-limits has limits "
+                "on GPUs"
+            ),
+        ),
+        (
+            "quotas:\n  driver: nova\n  default:\n    disk_gib: 8\n",
+            (
+                "fleet.yaml:10: key quotas.default.disk_gib: Nova's own quotas do not count disk, "
+                "expected one of servers, vcpus, ram_mib; quotas.driver: unified-limits has limits "
+                "on disk"
             ),
         ),
     ],

@@ -60,6 +60,15 @@ def test_pinned_and_shared_vcpus_are_counted_apart():
     assert found["class:MEMORY_MB", None] == 1024
 
 
+def test_disk_is_counted_in_gib():
+    found = make(
+        quotas=Quotas(default={"disk_gib": 100}),
+        projects=(Project("p", quotas={"disk_gib": 500}),),
+    )
+    assert found["class:DISK_GB", None] == 100
+    assert found["class:DISK_GB", "p"] == 500
+
+
 def test_projects_have_limits_of_their_own_and_companions_follow_their_gpus():
     found = limits.make(
         resolved(
@@ -94,7 +103,7 @@ def test_what_a_project_has_a_limit_of_has_one_for_all():
 
 
 def test_unified_limits_have_names_that_nova_knows():
-    found = make(quotas=Quotas(default={"servers": 1, "vcpus": 2, "ram_mib": 3}))
+    found = make(quotas=Quotas(default=dict.fromkeys(AMOUNTS, 1)))
     for resource, _ in found:
         assert UnifiedLimitsResource()(resource) == resource
 
@@ -156,7 +165,8 @@ def test_what_nova_counts_of_a_generated_flavor_has_a_limit(options):
     limited = {limit.resource for limit in made.limits}
     for flavor in made.flavors:
         counted = deltas(flavor)
-        assert counted.keys() - {"class:DISK_GB"} <= limited
+        assert counted.keys() <= limited
+        assert counted.get("class:DISK_GB", 0) == flavor.disk_gib
         assert counted["class:PCPU"] == flavor.vcpus
         assert counted["class:MEMORY_MB"] == flavor.ram_mib
         # As this release of Nova has it.

@@ -102,6 +102,8 @@ def _missing(facts: Facts) -> Iterator[Finding]:
     for flavor in facts.desired.flavors:
         dedicated = flavor.extra_specs.get("hw:cpu_policy") == "dedicated"
         taken.add("class:PCPU" if dedicated else "class:VCPU")
+        if flavor.disk_gib:
+            taken.add("class:DISK_GB")
     pending = {
         change.name for change in facts.cloud.plan.changes if change.kind is Kind.REGISTERED_LIMIT
     }

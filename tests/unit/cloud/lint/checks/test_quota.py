@@ -6,7 +6,8 @@ import pytest
 from tests.unit.cloud.lint.builders import Site
 from tests.unit.cloud.lint.clouds import clean
 
-QUOTAS = {"default": {"servers": 10, "vcpus": 100, "ram_mib": 100000, "h100-sxm": 2}}
+AMOUNTS = {"servers": 10, "vcpus": 100, "ram_mib": 100000, "disk_gib": 1000}
+QUOTAS = {"default": {**AMOUNTS, "h100-sxm": 2}}
 UNIFIED = "[quota]\ndriver = nova.quota.UnifiedLimitsDriver\n"
 MAIN = "etc/nova/nova.conf"
 LIST = "unified_limits_resource_list = class:PCPU\n"
@@ -96,6 +97,14 @@ def test_the_strategy_says_what_a_missing_limit_means(limited, found, text, seve
     without(limited, "class:PCPU")
     wanted = [("quota.limit_missing", "class:PCPU", severity)] if severity else []
     assert found(limited) == wanted
+
+
+def test_disk_that_flavors_take_counts_like_other_resources(limited, only):
+    limited.add("control", f"{UNIFIED}unified_limits_resource_list = class:DISK_GB\n", MAIN)
+    without(limited, "class:DISK_GB")
+    finding = only(limited)
+    assert (finding.id, finding.subject) == ("quota.limit_missing", "class:DISK_GB")
+    assert finding.severity == "failure"
 
 
 def test_a_limit_on_what_no_alias_has_is_found(limited, only):
