@@ -26,7 +26,7 @@ from nova.tests import fixtures as nova_fixtures  # noqa: E402
 from nova.tests.fixtures import libvirt as fakelibvirt  # noqa: E402
 from nova.virt.libvirt import driver, host  # noqa: E402
 
-from nova_gpu_passthrough.inventory import store  # noqa: E402
+from nova_gpu_passthrough.inventory import cpu_list, store  # noqa: E402
 from nova_gpu_passthrough.inventory.model import Inventory  # noqa: E402
 from nova_gpu_passthrough.inventory.pci import DeviceType, Role  # noqa: E402
 
@@ -96,7 +96,7 @@ def host_info(inventory: Inventory) -> Any:
     """CPUs and memory as libvirt tells of them. All NUMA nodes must be alike."""
     nodes = inventory.numa_nodes
     cores = nodes[0].cores
-    threads = len(cores[0].split("-")) if cores else 1
+    threads = len(cpu_list.parse(cores[0])) if cores else 1
     info = fakelibvirt.HostInfo(
         cpu_nodes=1,  # of a socket
         cpu_sockets=len(nodes),
