@@ -36,6 +36,14 @@ def names() -> tuple[str, ...]:
     return tuple(dict.fromkeys(model.name for model in _models().values()))
 
 
+def ids() -> Mapping[str, tuple[str, ...]]:
+    """``vendor:product`` of each model, by name."""
+    found: dict[str, tuple[str, ...]] = {}
+    for (vendor, product), model in _models().items():
+        found[model.name] = (*found.get(model.name, ()), f"{vendor}:{product}")
+    return found
+
+
 def lookup(vendor_id: str, product_id: str) -> Model | None:
     """The GPU model with these ids (four hex digits each, lower case), or None."""
     return _models().get((vendor_id, product_id))

@@ -2,13 +2,15 @@
 """Directives that write reference pages from the code.
 
 ``.. extra-specs::`` lists the validators that nova-api loads; ``.. json-schema:: PACKAGE FILE`` the
-keys of a schema, one table for each kind of object.
+keys of a schema, one table for each kind of object; ``.. gpu-models::`` and ``.. gpu-boards::`` the
+catalogue.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import Any
@@ -19,6 +21,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from nova_gpu_passthrough import extra_specs
+from nova_gpu_passthrough.catalog import boards, models
 
 
 class Generated(SphinxDirective):
@@ -46,6 +49,36 @@ class ExtraSpecs(Generated):
             values = one.value.get("enum") or (["true", "false"] if kind is bool else ["text"])
             yield from _row(
                 f"``{one.name}``", ", ".join(f"``{v}``" for v in values), one.description
+            )
+
+
+class GpuModels(Generated):
+    """The models of the catalogue."""
+
+    def lines(self) -> Iterator[str]:
+        yield from _heading("Model", "PCI ids", "Memory", "Value", widths="36 34 16 14")
+        for name, ids in models.ids().items():
+            model = models.lookup(*ids[0].split(":"))
+            assert model
+            yield from _row(
+                f"``{name}``", ", ".join(ids), f"{model.memory_gib} GiB", f"{model.value:g}"
+            )
+
+
+class GpuBoards(Generated):
+    """The boards of the catalogue."""
+
+    def lines(self) -> Iterator[str]:
+        yield from _heading("Board", "GPUs", "Joined by", "Partitions", widths="30 34 18 18")
+        for board in boards.boards():
+            known = [models.lookup(*one.split(":")) for one in sorted(board.products)]
+            names = dict.fromkeys(model.name for model in known if model)
+            partitions = Counter(len(members) for members in board.partitions)
+            yield from _row(
+                board.name,
+                f"{board.gpus} of " + ", ".join(f"``{name}``" for name in names),
+                board.joined_by,
+                ", ".join(" + ".join([str(size)] * count) for size, count in partitions.items()),
             )
 
 
@@ -127,4 +160,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.add_directive("extra-specs", ExtraSpecs)
     app.add_directive("json-schema", Schema)
+    app.add_directive("gpu-models", GpuModels)
+    app.add_directive("gpu-boards", GpuBoards)
     return {"version": "1", "parallel_read_safe": True}

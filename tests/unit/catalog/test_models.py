@@ -76,3 +76,11 @@ def test_the_operators_value_wins():
 
 def test_an_unknown_model_is_a_middling_card():
     assert models.value_of("own", {}) == models.DEFAULT_VALUE
+
+
+def test_each_model_is_found_by_each_of_its_ids():
+    assert set(models.ids()) == set(models.names())
+    for name, ids in models.ids().items():
+        assert ids
+        for one in ids:
+            assert models.lookup(*one.split(":")).name == name

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 from nova_gpu_passthrough import conf, extra_specs
+from nova_gpu_passthrough.catalog import boards, models
 from tests.checkout import ROOT
 
 pytest.importorskip("sphinx")
@@ -67,6 +68,12 @@ def test_every_extra_spec_is_in_the_reference(html):
     assert [one.name for one in extra_specs.register() if one.name not in text] == []
 
 
+def test_every_model_and_board_is_in_the_reference(html):
+    text = _text(html / "reference" / "catalogue.html")
+    names = [*models.names(), *(board.name for board in boards.boards())]
+    assert [name for name in names if name not in text] == []
+
+
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_every_key_of_a_schema_is_in_the_reference(html, schema):
     page = (html / "reference" / "schemas.html").read_text(encoding="utf-8")
@@ -83,6 +90,15 @@ def test_the_picture_is_in_the_page_and_well_formed(html):
     root = ElementTree.parse(html / "_images" / name).getroot()
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert root.find("{http://www.w3.org/2000/svg}title").text
+
+
+def test_pages_load_nothing_from_elsewhere(html):
+    pages = list(html.rglob("*.html"))
+    assert len(pages) > 20
+    loaded = re.compile(r"<(?:script|img|iframe|link)\b[^>]*(?:src|href)=[\"'](?:https?:)?//[^>]*>")
+    assert {path.name: loaded.findall(path.read_text(encoding="utf-8")) for path in pages} == {
+        path.name: [] for path in pages
+    }
 
 
 def test_every_page_is_in_a_table_of_contents():
