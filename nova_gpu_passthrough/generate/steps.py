@@ -34,7 +34,7 @@ def host(
     line = " ".join(words)
     steps = [
         _step(
-            "Move servers with GPUs away: the host has to boot anew. Then look at its state:",
+            "Move servers with GPUs away: the host has to reboot. Then look at its state:",
             "nova-gpu host audit",
         ),
         _step(
@@ -48,7 +48,7 @@ def host(
         ),
         _command_line(distribution, line),
         _initramfs(distribution, dracut),
-        _step("Boot anew:", "systemctl reboot"),
+        _step("Reboot:", "systemctl reboot"),
     ]
     if binding.devices:
         steps.append(
@@ -141,6 +141,6 @@ def _initramfs(distribution: Distribution | None, dracut: bool) -> str:
             "make it anew."
         )
     return _step(
-        "Make the initramfs anew:",
+        "Rebuild the initramfs:",
         "dracut --force --regenerate-all" if dracut else "update-initramfs -u -k all",
     )
