@@ -66,6 +66,15 @@ def key(*inputs: Path) -> str:
 
 
 @contextlib.contextmanager
+def locked(what: str) -> Iterator[None]:
+    """Wait until nobody else does the same; different environments are built side by side."""
+    VENVS.mkdir(exist_ok=True)
+    with (VENVS / f"{what}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
 def rebuilding(venv: Path, wanted: str) -> Iterator[bool]:
     """Tell whether the environment is to be built, and mark it as complete once that is done.
 
@@ -78,13 +87,14 @@ def rebuilding(venv: Path, wanted: str) -> Iterator[bool]:
     if venv.exists():
         mark.unlink(missing_ok=True)
         shutil.rmtree(venv)
-    check_ensurepip()
+    with locked("ensurepip"):
+        check_ensurepip()
     yield True
     mark.write_text(wanted)
 
 
 def build_uv() -> Path:
-    with rebuilding(UV, key(UV_PIN)) as build:
+    with locked("uv"), rebuilding(UV, key(UV_PIN)) as build:
         if build:
             run(sys.executable, "-m", "venv", UV)
             run(UV / "bin" / "pip", "install", "--quiet", "--requirement", UV_PIN)
@@ -96,7 +106,8 @@ def build_project(name: str) -> None:
     pins = ROOT / "constraints" / f"{name}.txt"
     if not pins.is_file():
         give_up(f"There is no environment {name}: {pins.relative_to(ROOT)} does not exist.")
-    with rebuilding(venv, key(pins, *(ROOT / path for path in INPUTS))) as build:
+    wanted = key(pins, *(ROOT / path for path in INPUTS))
+    with locked(name), rebuilding(venv, wanted) as build:
         if not build:
             return
         print(f"Building .venv/{name} with Python {sys.version.split()[0]}.", flush=True)
@@ -123,7 +134,9 @@ def install(installer: list[str | Path], pins: Path) -> None:
         # pbr finds no version without a commit, as in an unpacked archive.
         settings["PBR_VERSION"] = "0.0.1"
     # setuptools and pbr are pinned as well: no isolated build that would fetch newer ones.
-    run(*installer, "--no-deps", "--no-build-isolation", "--editable", ROOT, **settings)
+    with locked("checkout"):
+        # pbr writes into it.
+        run(*installer, "--no-deps", "--no-build-isolation", "--editable", ROOT, **settings)
 
 
 def link_paste_file(venv: Path) -> None:
@@ -142,12 +155,10 @@ def main(arguments: list[str]) -> None:
         link_paste_file(Path(arguments[1]).resolve())
     elif len(arguments) != 1:
         give_up("Name one environment: nova-31, nova-34, cloud-34 or uv.")
+    elif arguments == ["uv"]:
+        build_uv()
     else:
-        VENVS.mkdir(exist_ok=True)
-        with (VENVS / "lock").open("w") as lock:
-            # One build at a time: they share uv and what pbr writes into the checkout.
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            build_uv() if arguments == ["uv"] else build_project(arguments[0])
+        build_project(arguments[0])
 
 
 if __name__ == "__main__":
