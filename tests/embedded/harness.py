@@ -142,8 +142,11 @@ class NovaHarness(base.ServersTestBase):
         pools = types.SimpleNamespace(**{**vars(sqlalchemy.pool), "NullPool": _KeptConnections})
         with mock.patch.object(engines, "pool", pools):
             super().setUp()
-        # This machine's sysfs knows nothing of the fake devices.
-        self.useFixture(fixtures.MockPatch("nova.pci.utils.is_physical_function"))
+        # This machine's sysfs knows nothing of the fake devices. A plain value: Nova copies it with
+        # every device specification, for each candidate that a filter tries.
+        self.useFixture(
+            fixtures.MockPatch("nova.pci.utils.is_physical_function", return_value=True)
+        )
         self.useFixture(
             fixtures.MockPatch("nova.pci.utils.get_function_by_ifname", return_value=(None, False))
         )

@@ -26,8 +26,8 @@ class CloudError(RuntimeError):
 class ServerActions:
     """Mixin with the API calls; each waits until Nova has finished, unless told otherwise."""
 
-    #: Seconds between two looks, and until a wait is given up.
-    poll_interval = 0.03
+    #: Seconds between two looks, each of which keeps Nova's API busy, and until a wait is given up.
+    poll_interval = 0.1
     timeout = 60.0
 
     nova: NovaHarness
