@@ -220,7 +220,7 @@ aliases:
             "quotas: {default: {h200: 1}}\n",
             (
                 "fleet.yaml:9: key quotas.default.h200: there is no alias h200, expected one of: "
-                "servers, vcpus, ram_mib, h100-sxm, l40s, l40s-audio"
+                "servers, vcpus, ram_mib, disk_gib, h100-sxm, l40s, l40s-audio"
             ),
         ),
         (

@@ -81,7 +81,7 @@ SIZES = st.builds(
 )
 
 
-@settings(max_examples=800)
+@settings(max_examples=250)
 @given(SIZES, specs())
 @example(Size(4, 2048), {"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "0-1"})
 def test_placement_is_asked_for_what_nova_asks(size, extra_specs):

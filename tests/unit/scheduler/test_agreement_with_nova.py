@@ -152,13 +152,13 @@ def check(state, spec):
     assert any(ours) == bool(accepted), (result.choices, accepted)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(situations())
 def test_nova_agrees_on_hosts_of_all_kinds(situation):
     check(*situation)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(situations(roomy=True))
 def test_nova_agrees_on_where_the_devices_may_be(situation):
     check(*situation)

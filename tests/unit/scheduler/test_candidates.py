@@ -200,7 +200,7 @@ def test_candidates_without_mappings_are_told():
         candidates.read([{"allocations": {}}, {"allocations": {}}], GROUPS)
 
 
-@settings(max_examples=600)
+@settings(max_examples=250)
 @given(strategies.broken_candidates(("gpu-0", "gpu-1"), ("a", "b", "c")) | strategies.json_values)
 def test_junk_is_read_or_refused(junk):
     try:

@@ -114,7 +114,7 @@ def addresses(choice):
     return sorted(d.address for devices in choice.devices.values() for d in devices)
 
 
-@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rooms(), flavors())
 def test_servers_are_placed_one_after_the_other_as_nova_places_them(chain, room, specs):
     needs = requests.read(requests.Size(4, 4096), specs, ALIASES).needs

@@ -42,7 +42,7 @@ def extra_specs(draw):
     return {key: draw(st.sampled_from(SPECS[key])) for key in keys}
 
 
-@settings(max_examples=1500)
+@settings(max_examples=500)
 @given(st.sampled_from([1, 4, 6]), st.sampled_from([2048, 4096]), extra_specs())
 @example(4, 2048, {"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "0-1"})
 @example(
@@ -194,7 +194,7 @@ def taken_by_nova(fitted):
     ]
 
 
-@settings(max_examples=1000)
+@settings(max_examples=300)
 @given(hosts(), fitting_specs(), st.sampled_from([None, (1.0, 1.0), (4.0, 1.5)]), st.data())
 def test_a_guest_gets_the_cells_that_nova_gives(cells, specs, ratios, data):
     memory = 1024

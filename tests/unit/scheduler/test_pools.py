@@ -17,7 +17,7 @@ def one(**changes):
     return read
 
 
-@settings(max_examples=600)
+@settings(max_examples=250)
 @given(strategies.broken_pools())
 @example([])
 @example([None])

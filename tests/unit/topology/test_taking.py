@@ -80,7 +80,7 @@ def test_a_server_without_gpus_may_go_to_any_cell():
     ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(states(), classes())
 def test_placements_are_among_all_that_there_are(state, some):
     state = canonical(state)
@@ -93,7 +93,7 @@ def test_placements_are_among_all_that_there_are(state, some):
     assert bool(found) == bool(every)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(states(), classes(least_gpus=1))
 def test_a_server_that_is_counted_can_be_placed(state, some):
     state = canonical(state)

@@ -84,7 +84,7 @@ def test_servers_without_gpus_use_none_and_are_counted_by_cpus():
     assert usable(state, wanted(0, vcpus=3)) == 0
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(states(), classes())
 def test_the_number_is_what_trying_every_placement_finds(state, some):
     assume(some.vcpus or some.ram_mib or some.gpus or some.pinned_cpus)
@@ -100,13 +100,13 @@ def test_the_number_is_what_trying_every_placement_finds(state, some):
         assert bool(found) == bool(best) or mixed or some.linked
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(states(), classes())
 def test_the_form_of_a_state_does_not_matter(state, some):
     assert servers(canonical(state), some) == servers(state, some)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(states(), classes(), st.integers(0, 3))
 def test_more_room_never_makes_for_fewer(state, some, more):
     wider = state._replace(vcpus=state.vcpus + more, ram_mib=state.ram_mib + more)

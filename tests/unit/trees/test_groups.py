@@ -47,7 +47,7 @@ def test_without_a_running_iommu_there_are_no_groups():
     assert iommu_groups(defects.iommu_off(l40s.machine())) == {}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(strategies.machines())
 def test_groups_are_numbered_without_gaps_and_hold_every_function(machine):
     groups = iommu_groups(machine)

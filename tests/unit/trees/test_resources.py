@@ -57,7 +57,7 @@ def test_servers_have_the_registers_of_the_model(machine):
     assert not [row for row in every if row.flags & resources.UNSET]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(strategies.machines())
 def test_any_machine_has_the_registers_of_the_model(machine):
     _assert_sizes(machine)
