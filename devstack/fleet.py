@@ -5,7 +5,7 @@ The fleet is one that somebody wrote, or made here from inventories. ``plugin.sh
 Python that Nova is installed for. The directory then has:
 
 ``fleet.yaml``, ``inventories/``  as ``nova-gpu --fleet`` takes them
-``hosts``                         names of the hosts, a line each, in the order of the fleet
+``hosts``                         names of this machine's hosts, a line each
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import copy
 import dataclasses
 import glob
+import itertools
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -50,19 +51,16 @@ def make(options: argparse.Namespace) -> None:
     :raises UserError: if a file cannot be read or makes no sense
     """
     document = _given(options.fleet) if options.fleet else _made(options)
-    known: dict[str, Inventory] = {}
+    found = [list(map(inventories.load, files)) for files in _files(options, document)]
+    here = [one.host for group in found for one in group if one.host == options.host]
     renamed: dict[str, str] = {}
-    for group, files in zip(document["groups"], _files(options, document), strict=True):
-        group["inventories"] = []
-        for path in files:
-            inventory = inventories.load(path)
-            host = inventory.host
-            if options.rename:
-                host = f"{options.rename}{len(known) + 1}"
-                renamed[inventory.host] = host
-                inventory = _stand_in(inventory, host)
-            known[host] = inventory
-            group["inventories"].append(f"inventories/{host}.yaml")
+    if options.computes:
+        here = _computes(options, found)
+        found, renamed = _stand_ins(found, "" if here else options.computes)
+        here = here or [one.host for group in found for one in group]
+    known = {one.host: one for group in found for one in group}
+    for group, members in zip(document["groups"], found, strict=True):
+        group["inventories"] = [f"inventories/{one.host}.yaml" for one in members]
     _settle(document.setdefault("settings", {}), options, renamed)
     _write(options.directory, document, known)
     resolved = resolving.resolve(fleets.load(options.directory / "fleet.yaml"))
@@ -72,7 +70,7 @@ def make(options: argparse.Namespace) -> None:
     if options.project and "projects" not in document:
         _give(document, options, resolved)
     _write(options.directory, document, known)
-    (options.directory / "hosts").write_text("".join(f"{host}\n" for host in known))
+    (options.directory / "hosts").write_text("".join(f"{host}\n" for host in here))
 
 
 def _given(path: Path) -> dict[str, Any]:
@@ -120,6 +118,38 @@ def _files(options: argparse.Namespace, document: dict[str, Any]) -> Iterator[li
                 )
             found += [path for path in matches if path not in found]
         yield found
+
+
+def _computes(options: argparse.Namespace, found: Sequence[Sequence[Inventory]]) -> list[str]:
+    """Hosts of a fleet of several machines that are this machine's computes.
+
+    Empty: the fleet knows nothing of machines, and all hosts are to be this one's.
+    """
+    names = {one.host for group in found for one in group}
+    numbered = (f"{options.computes}{number}" for number in itertools.count(1))
+    here = list(itertools.takewhile(names.__contains__, numbered))
+    if not here and not options.rename:
+        raise UserError(
+            f"{options.fleet}: no inventory is of host {options.computes}1, as DevStack calls the "
+            f"first compute of this machine; the fleet's hosts are {', '.join(sorted(names))}"
+        )
+    return here
+
+
+def _stand_ins(
+    found: Sequence[Sequence[Inventory]], prefix: str
+) -> tuple[list[list[Inventory]], dict[str, str]]:
+    """Hosts for Nova's fake libvirt, renamed if there is a prefix, and their new names by old."""
+    made: list[list[Inventory]] = []
+    renamed: dict[str, str] = {}
+    numbers = itertools.count(1)
+    for group in found:
+        made.append([])
+        for inventory in group:
+            host = f"{prefix}{next(numbers)}" if prefix else inventory.host
+            renamed[inventory.host] = host
+            made[-1].append(_stand_in(inventory, host))
+    return made, renamed
 
 
 def _stand_in(inventory: Inventory, host: str) -> Inventory:
@@ -207,7 +237,14 @@ def parser() -> argparse.ArgumentParser:
     source = found.add_mutually_exclusive_group(required=True)
     source.add_argument("--fleet", metavar="FILE", type=Path)
     source.add_argument("--inventory", metavar="FILE", type=Path, action="append", default=[])
-    found.add_argument("--rename", metavar="PREFIX", help="call the hosts PREFIX1, PREFIX2, ...")
+    where = found.add_mutually_exclusive_group()
+    where.add_argument("--host", metavar="NAME", help="this machine's name in Nova")
+    where.add_argument(
+        "--computes",
+        metavar="PREFIX",
+        help="this machine's hosts are PREFIX1, PREFIX2, ... on Nova's fake libvirt",
+    )
+    found.add_argument("--rename", action="store_true", help="if there are none, call all so")
     found.add_argument("--enabled-filters", metavar="NAME,...", type=_names, default=[])
     found.add_argument("--exclude", metavar="ADDRESS ...", type=_names, default=[])
     found.add_argument("--include-unfit", action="store_true")

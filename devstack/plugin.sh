@@ -12,6 +12,7 @@ if is_service_enabled nova; then
     case "$1 ${2:-}" in
         "stack pre-install")
             check_gpu_passthrough_settings
+            stop_gpu_passthrough_leftovers
             ;;
         "stack install")
             echo_summary "Installing nova-gpu-passthrough"

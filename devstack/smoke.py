@@ -51,6 +51,8 @@ class Settings:
     fleet: Path
     #: ``virsh``, or the directory in which the stand-ins of hosts keep their domains.
     domains: str
+    #: Those whose domains can be looked at from this machine.
+    hosts: tuple[str, ...]
     #: Name; None: any.
     image: str | None = None
     #: Names; empty: those with the fewest and with the most GPUs of each alias.
@@ -166,7 +168,10 @@ class GpuServers(unittest.TestCase):
         while self._providers(server.id) and time.monotonic() < end:
             time.sleep(1)
         self.assertEqual([], self._providers(server.id), "allocations of a server that is gone")
-        self.assertEqual("", self._domain(server.id, host), "the domain of a server that is gone")
+        if host in self.settings.hosts:
+            self.assertEqual(
+                "", self._domain(server.id, host), "the domain of a server that is gone"
+            )
 
     def _check(self, server: Any, flavor: Any) -> str:
         """Devices and NUMA nodes of a server; returns its host."""
@@ -174,6 +179,9 @@ class GpuServers(unittest.TestCase):
         host = str(self.admin.compute.get_server(server).compute_host)
         held = allocated(self._providers(server.id))
         self.assertEqual(sum(asked(flavor.extra_specs[_ALIAS]).values()), len(held))
+        if host not in self.settings.hosts:
+            print(f"{flavor.name}: {host}, {', '.join(sorted(held))}; domain not seen from here")
+            return host
         domain = self._domain(server.id, host)
         self.assertEqual(held, devices(domain), "devices of Placement and of the domain")
         inventory = self.fleet.inventories[host]
@@ -227,6 +235,7 @@ def load(path: Path, options: argparse.Namespace) -> Settings:
     """Read the configuration."""
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     document["fleet"] = Path(document["fleet"])
+    document["hosts"] = tuple(document["hosts"])
     return Settings(**document, flavors=tuple(options.flavor), networks=options.networks)
 
 

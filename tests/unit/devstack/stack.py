@@ -33,6 +33,12 @@ echo "openstack $*" >> "$CALLS"
 [[ "$*" == *" hypervisor list "* ]] || exec echo found
 cat "$DATA_DIR/nova_gpu_passthrough/hosts"
 """
+#: Tells of the units in the file "running", as list-units does.
+_SYSTEMCTL = """\
+#!/bin/bash
+[[ "$1" == list-units ]] && exec cat "$DATA_DIR/../running"
+echo "systemctl $*" >> "$CALLS"
+"""
 _RUN = """\
 set -o errexit
 source "$HERE/functions.sh"
@@ -58,6 +64,8 @@ class Stack:
         self._program("bin/nova-gpu", _NOVA_GPU.replace("NOVA_GPU", str(_beside("nova-gpu"))))
         self._program("bin/python3", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
         self._program("bin/openstack", _OPENSTACK)
+        self._program("bin/systemctl", _SYSTEMCTL)
+        (root / "running").touch()
         self._program("bin/nova-manage", '#!/bin/sh\necho "nova-manage $*" >> "$CALLS"\n')
         self.environment = {
             "PATH": f"{root}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -70,6 +78,7 @@ class Stack:
             "GPU_PASSTHROUGH_SYSFS": f"{tree}/sys",
             "DATA_DIR": self.data,
             "SYSTEMD_DIR": self.units,
+            "SYSTEMCTL": "systemctl",
             "NOVA_CONF_DIR": self.etc,
             "NOVA_CONF": self.etc / "nova.conf",
             "NOVA_CPU_CONF": self.etc / "nova-cpu.conf",

@@ -116,7 +116,24 @@ def test_a_compute_node_has_its_devices_and_leaves_the_cloud_to_the_controller(t
     assert len(nova.device_specs) == 8
     assert all("apply" not in call for call in stack.calls("nova-gpu"))
     assert "breadth-first" not in (stack.etc / "placement.conf").read_text()
-    assert not (stack.made / "smoke.yaml").exists()
+    assert yaml.safe_load((stack.made / "smoke.yaml").read_text())["hosts"] == ["devstack"]
+
+
+@pytest.mark.parametrize("services", [_COMPUTE, _CONTROLLER])
+def test_several_machines_need_one_fleet_file(tmp_path, services):
+    stack = Stack(tmp_path, services=services)
+    assert "need one fleet file" in stack.run("stack pre-install", succeeds=False)
+
+
+def test_the_smoke_test_looks_at_domains_of_this_machine(alone):
+    assert yaml.safe_load((alone.made / "smoke.yaml").read_text())["hosts"] == ["devstack"]
+
+
+def test_the_smoke_test_of_a_controller_looks_at_no_domains(tmp_path):
+    stack = Stack(tmp_path, services=_CONTROLLER, GPU_PASSTHROUGH_FLEET=FLEET)
+    stack.run("stack post-config")
+    stack.run("stack test-config")
+    assert yaml.safe_load((stack.made / "smoke.yaml").read_text())["hosts"] == []
 
 
 def test_a_compute_without_gpus_has_the_aliases(tmp_path):
@@ -175,6 +192,24 @@ def test_a_fleet_file_that_names_no_inventories_ends_stack_with_one_sentence(tmp
     stack = Stack(tmp_path / "stack", services=_CONTROLLER, GPU_PASSTHROUGH_FLEET=fleet)
     told = stack.run("stack post-config", succeeds=False).splitlines()
     assert told[-1] == f"{fleet}: no inventory matches nowhere/hgx*.yaml of group hgx"
+
+
+def test_services_that_an_earlier_stack_left_running_are_stopped_first(tmp_path, hgx):
+    stack = Stack(tmp_path, tree=hgx)
+    (tmp_path / "running").write_text(
+        "devstack@g-api.service loaded active running Devstack devstack@g-api.service\n"
+        "devstack@n-cpu.service loaded active running Devstack devstack@n-cpu.service\n"
+    )
+    stack.run("stack pre-install")
+    assert stack.calls("systemctl") == [
+        ["stop", "devstack@g-api.service", "devstack@n-cpu.service"]
+    ]
+
+
+def test_a_machine_on_which_nothing_runs_has_nothing_stopped(tmp_path, hgx):
+    stack = Stack(tmp_path, tree=hgx)
+    stack.run("stack pre-install")
+    assert not stack.calls("systemctl")
 
 
 def test_without_nova_nothing_happens(tmp_path):

@@ -89,8 +89,9 @@ def test_without_its_configuration_it_says_where_that_comes_from(smoke, tmp_path
 def test_the_configuration_that_the_plug_in_writes_is_read(smoke, tmp_path):
     path = tmp_path / "smoke.yaml"
     path.write_text(
-        "admin: a\ntenant: b\nregion: r\nimage:\nfleet: /x/fleet.yaml\ndomains: virsh\n"
+        "admin: a\ntenant: b\nregion: r\nimage:\nfleet: /x/fleet.yaml\ndomains: virsh\nhosts: [h]\n"
     )
     options = types.SimpleNamespace(flavor=["f"], networks="none")
     found = smoke.load(path, options)
     assert (found.fleet.name, found.image, found.flavors) == ("fleet.yaml", None, ("f",))
+    assert found.hosts == ("h",)

@@ -135,6 +135,7 @@ def test_the_demo_project_may_use_all_gpu_flavors(stack):
 def test_the_smoke_test_knows_where_domains_are(stack):
     known = yaml.safe_load((stack.made / "smoke.yaml").read_text())
     assert known["domains"] == f"{stack.made}/hosts.d"
+    assert known["hosts"] == ["devstack1", "devstack2"]
     assert known["image"] == "cirros"
 
 
@@ -160,6 +161,17 @@ def test_unstack_stops_as_many_computes_and_removes_their_units(tmp_path):
     assert not list(stack.units.iterdir())
     stack.run("unstack")
     assert (stack.made / "fleet.yaml").exists()
+
+
+def test_units_of_other_settings_are_removed(tmp_path):
+    stack = Stack(tmp_path, GPU_PASSTHROUGH_STANDIN="fake-libvirt")
+    stack.run("stack post-config")
+    assert list(stack.units.iterdir())
+    stack.environment["ENABLED_SERVICES"] = "n-api,n-sch"
+    stack.environment["GPU_PASSTHROUGH_FLEET"] = EXAMPLES / "one-group.yaml"
+    stack.run("stack post-config")
+    assert not list(stack.units.iterdir())
+    assert stack.calls("systemctl")[-1] == ["daemon-reload"]
 
 
 def test_clean_removes_what_was_made_and_nothing_else(tmp_path):
@@ -198,3 +210,79 @@ def test_inventories_may_be_named_twice(tmp_path):
     )
     stack.stack()
     assert (stack.made / "hosts").read_text().split() == ["devstack1", "devstack2", "devstack3"]
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    """A fleet of the machines gpu (two computes) and l40s (one)."""
+    made = tmp_path / "fleet"
+    given = EXAMPLES / "inventories"
+    for machine, names in {"gpu": ["hgx01", "hgx02"], "l40s": ["l40s01"]}.items():
+        for number, name in enumerate(names, start=1):
+            text = (given / f"{name}.yaml").read_text()
+            host = made / "inventories" / f"{machine}{number}.yaml"
+            host.parent.mkdir(parents=True, exist_ok=True)
+            host.write_text(text.replace(f"host: {name}\n", f"host: {machine}{number}\n"))
+    path = made / "fleet.yaml"
+    path.write_text(
+        "schema: nova-gpu-passthrough/fleet\nversion: 1\nname: machines\ngroups:\n"
+        "  - {name: hgx, inventories: [inventories/gpu*.yaml]}\n"
+        "  - {name: l40s, inventories: [inventories/l40s*.yaml]}\n"
+    )
+    return path
+
+
+def machine(path, name, services, fleet):
+    """One of several machines, after stack.sh."""
+    made = Stack(
+        path / name,
+        services=services,
+        GPU_PASSTHROUGH_STANDIN="fake-libvirt",
+        GPU_PASSTHROUGH_FLEET=fleet,
+        HOSTNAME=name,
+    )
+    made.stack()
+    return made
+
+
+def test_of_several_machines_each_runs_its_own_computes(tmp_path, fleet):
+    gpu = machine(tmp_path, "gpu", "n-cpu,placement-client", fleet)
+    assert (gpu.made / "hosts").read_text().split() == ["gpu1", "gpu2"]
+    assert gpu.calls("computes")[-1][0] == "2"
+    assert "inventories/gpu2.yaml" in unit(gpu, 2)["ExecStart"]
+    assert not gpu.calls("nova-manage")
+    assert yaml.safe_load((gpu.made / "smoke.yaml").read_text())["hosts"] == ["gpu1", "gpu2"]
+    l40s = machine(tmp_path, "l40s", "n-cpu,placement-client", fleet)
+    assert (l40s.made / "hosts").read_text().split() == ["l40s1"]
+    assert loaded(gpu.etc / "nova.conf").aliases == loaded(l40s.etc / "nova.conf").aliases
+
+
+def test_the_controller_of_several_machines_keeps_the_names_and_waits_for_none(tmp_path, fleet):
+    services = "mysql,rabbit,key,g-api,placement-api,n-api,n-cond,n-sch,q-svc"
+    controller = machine(tmp_path, "controller", services, fleet)
+    names = {path.stem for path in (controller.made / "inventories").iterdir()}
+    assert names == {"gpu1", "gpu2", "l40s1"}
+    assert not controller.calls("nova-manage")
+    assert not list(controller.units.iterdir())
+    assert "apply" in controller.calls("nova-gpu")[-1]
+
+
+def test_a_controller_that_is_a_compute_too_waits_for_its_own(tmp_path, fleet):
+    made = machine(tmp_path, "l40s", "n-api,n-cond,n-sch,n-cpu,placement-api", fleet)
+    waited = [call for call in made.calls("test_with_retry") if "--host" in call]
+    assert [call[call.index("--host") + 1] for call in waited] == ["l40s1"]
+
+
+def test_a_compute_of_which_the_fleet_knows_nothing_says_what_it_would_be_called(tmp_path, fleet):
+    stack = Stack(
+        tmp_path / "stack",
+        services="n-cpu,placement-client",
+        GPU_PASSTHROUGH_STANDIN="fake-libvirt",
+        GPU_PASSTHROUGH_FLEET=fleet,
+        HOSTNAME="other",
+    )
+    told = stack.run("stack post-config", succeeds=False).splitlines()
+    assert told[-1] == (
+        f"{fleet}: no inventory is of host other1, as DevStack calls the first compute of this "
+        "machine; the fleet's hosts are gpu1, gpu2, l40s1"
+    )
