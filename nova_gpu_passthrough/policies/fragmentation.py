@@ -49,9 +49,8 @@ done with matrices: ``worths(state)`` is a vector over ``classes`` that depends 
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from operator import mul, sub
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from operator import add, mul, sub
 
 from nova_gpu_passthrough.catalog import models
 from nova_gpu_passthrough.policies import mix as mixes
@@ -75,19 +74,18 @@ DIGITS = 12
 class _Usable:
     """What a state is good for, by class."""
 
-    __slots__ = ("counts", "free", "worths")
+    __slots__ = ("counts", "free", "state", "worths")
 
-    def __init__(self, counts: list[int], worths: list[float], free: float) -> None:
-        #: GPUs that servers of each class can use, and what these are worth.
-        self.counts = counts
-        self.worths = worths
+    def __init__(
+        self, state: HostState, counts: Iterable[int], worths: Iterable[float], free: float
+    ) -> None:
+        self.state = state
+        #: GPUs that servers of each class can use, and what these are worth. Python's collector of
+        #: garbage leaves tuples of numbers alone.
+        self.counts = tuple(counts)
+        self.worths = tuple(worths)
         #: What all free GPUs are worth.
         self.free = free
-
-
-class _Host(NamedTuple):
-    state: HostState
-    usable: _Usable
 
 
 class Fragmentation(HostPolicy):
@@ -99,7 +97,7 @@ class Fragmentation(HostPolicy):
 
     def __init__(self, mix: Mix | None = None, value: Callable[[str], float] | None = None) -> None:
         self._value = value or (lambda model: models.value_of(model, {}))
-        self._hosts: dict[str, _Host] = {}
+        self._hosts: dict[str, _Usable] = {}
         self._pack = Pack()
         self._use(mix or Mix())
 
@@ -143,8 +141,8 @@ class Fragmentation(HostPolicy):
             if old.state == state:
                 return
             self._leave_out(old)
-        now = self._hosts[host] = _Host(state, self._usable(state))
-        self._supply = [a + b for a, b in zip(self._supply, now.usable.counts, strict=True)]
+        now = self._hosts[host] = self._usable(state)
+        self._supply = list(map(add, self._supply, now.counts))
         for group in state.groups():
             self._free[group.model] += group.free
             self._free[None] += group.free
@@ -169,8 +167,8 @@ class Fragmentation(HostPolicy):
             self._class_values.append(None)
             self._supply.append(0)
             for known in self._known.values():
-                known.counts.append(0)
-                known.worths.append(0.0)
+                known.counts += (0,)
+                known.worths += (0.0,)
             self._put(wanted, size)
 
     def weights(self) -> list[float]:
@@ -240,9 +238,9 @@ class Fragmentation(HostPolicy):
             for wanted, others in zip(self._classes, self._demanding, strict=True)
         ]
 
-    def _leave_out(self, host: _Host) -> None:
+    def _leave_out(self, host: _Usable) -> None:
         """Take a host out of the sums."""
-        self._supply = list(map(sub, self._supply, host.usable.counts))
+        self._supply = list(map(sub, self._supply, host.counts))
         for group in host.state.groups():
             self._free[group.model] -= group.free
             self._free[None] -= group.free
@@ -251,10 +249,11 @@ class Fragmentation(HostPolicy):
         known = self._known.get(state)
         if known is None:
             if len(self._known) > 2 * len(self._hosts) + _SPARE_STATES:
-                self._known = {host.state: host.usable for host in self._hosts.values()}
+                self._known = {host.state: host for host in self._hosts.values()}
             free = self._free_worths(state)
             counts = usable_by_class(state, self._classes)
             known = self._known[state] = _Usable(
+                state,
                 counts,
                 [
                     _dearest(free, count) if value is None else count * value
@@ -280,11 +279,11 @@ class Fragmentation(HostPolicy):
         self._demanding = None
         value = self._class_values[index] = self._class_value(wanted)
         for state, known in self._known.items():
-            count = known.counts[index] = usable(state, wanted)
-            known.worths[index] = (
-                _dearest(self._free_worths(state), count) if value is None else count * value
-            )
-        self._supply[index] = sum(host.usable.counts[index] for host in self._hosts.values())
+            count = usable(state, wanted)
+            worth = _dearest(self._free_worths(state), count) if value is None else count * value
+            known.counts = (*known.counts[:index], count, *known.counts[index + 1 :])
+            known.worths = (*known.worths[:index], worth, *known.worths[index + 1 :])
+        self._supply[index] = sum(host.counts[index] for host in self._hosts.values())
 
 
 def _dearest(free: Sequence[tuple[float, int]], count: int) -> float:

@@ -14,7 +14,7 @@ from nova_gpu_passthrough.scheduler import exchange, whole_host
 from nova_gpu_passthrough.scheduler.candidates import Fitted
 from nova_gpu_passthrough.scheduler.tally import Warnings
 from nova_gpu_passthrough.topology.fit import DeviceChoice
-from nova_gpu_passthrough.topology.host_state import HostState
+from nova_gpu_passthrough.topology.host_state import HostState, shared
 from nova_gpu_passthrough.topology.model import Gpu, GpuRequest
 from nova_gpu_passthrough.topology.request_class import RequestClass
 
@@ -211,7 +211,7 @@ class _Met:
     __slots__ = ("_afters", "before", "when", "whole")
 
     def __init__(self, whole: whole_host.WholeHost) -> None:
-        self.whole = whole
+        self.whole = whole.kept()
         self.before = whole.before()
         self.when = 0.0
         self._afters: dict[object, HostState | None] = {}
@@ -224,7 +224,7 @@ class _Met:
             return self._afters[key]
         if len(self._afters) >= _MOST_AFTERS:
             self._afters.clear()
-        after = self._afters[key] = self.whole.after(wanted, places)
+        after = self._afters[shared(key)] = self.whole.after(wanted, places)
         return after
 
 

@@ -14,6 +14,7 @@ from nova_gpu_passthrough.topology.host_state import (
     GpuGroup,
     HostState,
     canonical,
+    shared,
 )
 from nova_gpu_passthrough.topology.model import MAX_GPUS, Gpu, GpuRequest
 from nova_gpu_passthrough.topology.request_class import RequestClass, of_request
@@ -33,6 +34,11 @@ class WholeHost(NamedTuple):
     nodes: Mapping[int, int]
     #: Numbers of (outermost) link groups.
     links: Mapping[str, int]
+
+    def kept(self) -> "WholeHost":
+        """The same, with cells that like hosts share."""
+        cells = tuple(map(shared, self.state.cells))
+        return self._replace(state=self.state._replace(cells=cells))
 
     def before(self) -> HostState:
         """The state in canonical form."""

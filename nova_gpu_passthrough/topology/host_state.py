@@ -6,11 +6,13 @@ Amounts are whole numbers of any unit (vCPUs or thousandths of them), as long as
 classes use the same.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 #: Link group of GPUs that are linked to no other.
 UNLINKED = 0
+#: How many different values `shared` remembers.
+_MOST_SHARED = 1 << 16
 
 
 class GpuGroup(NamedTuple):
@@ -58,6 +60,22 @@ class HostState(NamedTuple):
         yield from self.gpus
 
 
+_Value = TypeVar("_Value", bound=Hashable)
+_values: dict[Any, Any] = {}
+
+
+def shared(value: _Value) -> _Value:
+    """The one object that stands for all equal ones.
+
+    Thousands of hosts are remembered, most with cells like those of others: the fewer objects, the
+    seldomer and the shorter Python's collector of garbage stops the scheduler.
+    """
+    if len(_values) >= _MOST_SHARED:
+        _values.clear()
+    found: _Value = _values.setdefault(value, value)
+    return found
+
+
 def canonical(state: HostState) -> HostState:
     """The same state in the form that like hosts share.
 
@@ -71,8 +89,8 @@ def canonical(state: HostState) -> HostState:
             sizes[link] = sizes.get(link, 0) + free
     linked = {link for link, size in sizes.items() if size > 1}
     cells = [
-        CellState(max(0, shared), max(0, pinned), max(0, ram), _merged(gpus, linked))
-        for shared, pinned, ram, gpus in state.cells
+        CellState(max(0, cpus), max(0, pinned), max(0, ram), _merged(gpus, linked))
+        for cpus, pinned, ram, gpus in state.cells
     ]
     gpus = _merged(state.gpus, linked)
     if linked:
@@ -80,7 +98,11 @@ def canonical(state: HostState) -> HostState:
     else:
         cells.sort()
     return HostState(
-        tuple(cells), max(0, state.vcpus), max(0, state.ram_mib), max(0, state.disk_gib), gpus
+        tuple(map(shared, cells)),
+        max(0, state.vcpus),
+        max(0, state.ram_mib),
+        max(0, state.disk_gib),
+        gpus,
     )
 
 

@@ -379,6 +379,5 @@ def test_threads_may_ask_at_the_same_time(weigher):
     assert not failed
     policy = policy_of(some)
     assert list(policy.supply) == [
-        sum(host.usable.counts[k] for host in policy._hosts.values())
-        for k in range(len(policy.classes))
+        sum(host.counts[k] for host in policy._hosts.values()) for k in range(len(policy.classes))
     ]

@@ -4,7 +4,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nova_gpu_passthrough.topology.host_state import GpuGroup, HostState, canonical
+from nova_gpu_passthrough.topology import host_state
+from nova_gpu_passthrough.topology.host_state import GpuGroup, HostState, canonical, shared
 from tests.unit.topology.host_states import cell, gpus, host, states
 
 
@@ -56,3 +57,20 @@ def test_it_is_the_same_once_more_and_for_cells_in_any_order(state, rng):
     assert shuffled.free_gpus == form.free_gpus
     if not any(group.link for group in form.groups()):
         assert shuffled == form
+
+
+def test_like_hosts_share_the_objects_of_their_cells():
+    one, other = (canonical(host(cell(4), cell(4, ram=ram))) for ram in (1, 2))
+    assert one != other
+    (cell_of_one,) = set(one.cells) & set(other.cells)
+    assert any(cell_of_one is found for found in one.cells)
+    assert any(cell_of_one is found for found in other.cells)
+
+
+def test_no_more_than_so_many_shared_values_are_remembered(monkeypatch):
+    monkeypatch.setattr(host_state, "_values", {})
+    monkeypatch.setattr(host_state, "_MOST_SHARED", 3)
+    for number in range(10):
+        assert shared((number,)) == (number,)
+        assert len(host_state._values) <= 3
+    assert shared((9,)) is shared((9,))
