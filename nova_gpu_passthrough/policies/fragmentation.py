@@ -12,16 +12,18 @@ fewest free vCPUs: where all GPUs are taken, servers without GPUs fill one host 
 leave others empty for larger ones. ``value`` is what the GPUs are worth, and the weights tell how
 much each place for a server of a class will be missed::
 
-    w(m) = gpus(m) x min(1, need(m) / supply(m))^4
+    w(m) = gpus(m) x max(0.01, min(1, need(m) / supply(m))^5)
 
 ``supply`` is the sum of ``usable`` over all hosts as they are now. ``need`` is how many GPUs will
 be asked for, until the free ones are used up, by servers of ``m`` and of all classes that demand at
 least as much, and so take the same places: their share of the GPUs asked for, times the free GPUs.
-While there are many more places than that, a lost one costs next to nothing; once they are as few,
-each is a server refused, and no place can cost more than that. (So the newsvendor problem values a
-further item: by the probability that it will be asked for.) Factor and exponent are those that left
-the fewest GPUs unallocated on two production traces (openb's default and multigpu20) and were
-checked on a third.
+While there are many more places than that, a lost one costs little; once they are as few, each is
+a server refused, and no place can cost more than that. (So the newsvendor problem values a further
+item: by the probability that it will be asked for.) But no place counts less than a hundredth of
+that: where servers leave again, the free GPUs may never be used up, and yet large servers wait for
+whole hosts. Exponent and least weight were chosen with two production traces (openb's default and
+multigpu20), by GPUs left unallocated and by waits where servers come and go, and checked with a
+third.
 
 Expected loss over a mix of requests as such, with whole hosts instead of numbers of servers, and
 each class weighed by how often it is asked for, is known as fragmentation gradient descent (FGD:
@@ -64,7 +66,9 @@ from nova_gpu_passthrough.topology.request_class import RequestClass
 from nova_gpu_passthrough.topology.usable import usable, usable_by_class
 
 #: How steeply a class counts more when places for it get few.
-SCARCITY_EXPONENT = 4
+SCARCITY_EXPONENT = 5
+#: What a place counts of which there are plenty, beside one that will be missed.
+LEAST_SCARCITY = 0.01
 #: States that are remembered beyond those of the hosts, whose number may be as large.
 _SPARE_STATES = 4096
 #: Prices that differ by less are equal; it takes away what adding in another order makes.
@@ -175,7 +179,7 @@ class Fragmentation(HostPolicy):
         """How much each class counts, as hosts are now."""
         if self._weights is None:
             self._weights = [
-                wanted.gpus * min(1.0, need / supply) ** SCARCITY_EXPONENT if supply > 0 else 0.0
+                wanted.gpus * _scarcity(need, supply)
                 for wanted, need, supply in zip(
                     self._classes, self._needs(), self._supply, strict=True
                 )
@@ -284,6 +288,14 @@ class Fragmentation(HostPolicy):
             known.counts = (*known.counts[:index], count, *known.counts[index + 1 :])
             known.worths = (*known.worths[:index], worth, *known.worths[index + 1 :])
         self._supply[index] = sum(host.counts[index] for host in self._hosts.values())
+
+
+def _scarcity(need: float, supply: int) -> float:
+    """How sure it is that a place will be missed; 0 where there is none to lose."""
+    if supply <= 0:
+        return 0.0
+    scarcity: float = min(1.0, need / supply) ** SCARCITY_EXPONENT
+    return max(LEAST_SCARCITY, scarcity)
 
 
 def _dearest(free: Sequence[tuple[float, int]], count: int) -> float:

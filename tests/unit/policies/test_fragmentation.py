@@ -109,9 +109,9 @@ def test_places_count_more_the_fewer_there_are_for_what_will_be_asked_for():
     policy = made({ONE: 8, EIGHT: 1}, hosts)
     # Half of the 42 free GPUs will be asked for by servers of eight, which have 32. Those of one
     # compete with them for all 42.
-    assert weights(policy) == pytest.approx({ONE: 1, EIGHT: 8 * (21 / 32) ** 4})
+    assert weights(policy) == pytest.approx({ONE: 1, EIGHT: 8 * (21 / 32) ** 5})
     policy.observe("host0", plain(0))
-    assert weights(policy) == pytest.approx({ONE: 1, EIGHT: 8 * (17 / 24) ** 4})
+    assert weights(policy) == pytest.approx({ONE: 1, EIGHT: 8 * (17 / 24) ** 5})
 
 
 def test_a_place_counts_no_more_than_the_server_that_takes_it():
@@ -120,11 +120,27 @@ def test_a_place_counts_no_more_than_the_server_that_takes_it():
     assert weights(policy) == {ONE: 1, EIGHT: 8}
 
 
+def test_a_place_counts_a_hundredth_however_many_there_are():
+    # Servers of eight want a hundredth of the GPUs, and could have all.
+    hosts = [plain(8)] * 10
+    policy = made({ONE: 99 * 8, EIGHT: 1}, hosts)
+    assert weights(policy) == pytest.approx({ONE: 1, EIGHT: 8 * 0.01})
+
+
+def test_whole_hosts_are_kept_while_there_are_plenty():
+    # 80 servers of eight could start, and hardly any is asked for. On the used host one that needs
+    # three vCPUs finds no place any more; on a whole one all do, as 23 vCPUs suffice for seven.
+    small, middle, whole = wanted(1, vcpus=1), wanted(1, vcpus=3), wanted(8, vcpus=16)
+    hosts = [plain(8, vcpus=23)] * 80 + [plain(3, vcpus=6)]
+    policy = made({small: 400, middle: 600, whole: 1}, hosts)
+    assert choose(policy, hosts, small) == 80
+
+
 def test_what_will_be_asked_for_is_told_from_the_free_gpus_of_the_model():
     small, large = wanted(1, model="T4"), wanted(4, model="T4")
     policy = made({wanted(1, model="H100"): 100, small: 4, large: 1}, [plain(8, model="T4")])
     policy.observe("other", plain(4))
-    assert weights(policy)[large] == pytest.approx(4 * (4 / 8) ** 4)
+    assert weights(policy)[large] == pytest.approx(4 * (4 / 8) ** 5)
     assert weights(policy)[small] == 1
 
 
