@@ -52,7 +52,7 @@ done with matrices: ``worths(state)`` is a vector over ``classes`` that depends 
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from operator import add, mul, sub
+from operator import mul, sub
 
 from nova_gpu_passthrough.catalog import models
 from nova_gpu_passthrough.policies import mix as mixes
@@ -146,7 +146,7 @@ class Fragmentation(HostPolicy):
                 return
             self._leave_out(old)
         now = self._hosts[host] = self._usable(state)
-        self._supply = list(map(add, self._supply, now.counts))
+        self._supply = [a + b for a, b in zip(self._supply, now.counts, strict=True)]
         for group in state.groups():
             self._free[group.model] += group.free
             self._free[None] += group.free
@@ -170,9 +170,6 @@ class Fragmentation(HostPolicy):
             self._classes.append(wanted)
             self._class_values.append(None)
             self._supply.append(0)
-            for known in self._known.values():
-                known.counts += (0,)
-                known.worths += (0.0,)
             self._put(wanted, size)
 
     def weights(self) -> list[float]:
@@ -278,7 +275,7 @@ class Fragmentation(HostPolicy):
         return None if wanted.model is None else self._value(wanted.model)
 
     def _put(self, wanted: RequestClass, index: int) -> None:
-        """Give a class its place in all vectors."""
+        """Give a class its place in all vectors, instead of another or behind the last one."""
         self._classes[index] = wanted
         self._demanding = None
         value = self._class_values[index] = self._class_value(wanted)
