@@ -23,14 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.files import documents, writing
+from nova_gpu_passthrough.files import cpu_list, documents, writing
+from nova_gpu_passthrough.fleet import aliases, releases
+from nova_gpu_passthrough.fleet import resolve as resolving
 from nova_gpu_passthrough.fleet import store as fleets
-from nova_gpu_passthrough.generate import aliases, releases
-from nova_gpu_passthrough.generate import fleet as resolving
-from nova_gpu_passthrough.generate.fleet import Resolved
-from nova_gpu_passthrough.generate.selection import Kind
-from nova_gpu_passthrough.generate.settings import ENABLED_FILTERS
-from nova_gpu_passthrough.inventory import cpu_list
+from nova_gpu_passthrough.fleet.offers import Kind
+from nova_gpu_passthrough.fleet.resolve import Resolved
+from nova_gpu_passthrough.fleet.settings import ENABLED_FILTERS
 from nova_gpu_passthrough.inventory import store as inventories
 from nova_gpu_passthrough.inventory.model import Inventory
 

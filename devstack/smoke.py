@@ -26,10 +26,10 @@ from typing import Any, ClassVar
 import openstack
 import yaml
 
+from nova_gpu_passthrough.files import cpu_list
+from nova_gpu_passthrough.fleet import resolve as resolving
 from nova_gpu_passthrough.fleet import store as fleets
-from nova_gpu_passthrough.generate import fleet as resolving
-from nova_gpu_passthrough.generate.fleet import Resolved
-from nova_gpu_passthrough.inventory import cpu_list
+from nova_gpu_passthrough.fleet.resolve import Resolved
 
 CONFIGURATION = Path("/opt/stack/data/nova_gpu_passthrough/smoke.yaml")
 #: Seconds for a server to become ACTIVE, and to be gone.

@@ -3,8 +3,8 @@
 
 
 class UserError(Exception):
-    """Bad input or a state that the user can mend.
+    """Bad input or a state that the user can fix.
 
-    The message is one sentence: what, where (file, line, key), what was expected, how to mend it.
+    The message is one sentence: what, where (file, line, key), what was expected, how to fix it.
     A command that meets it prints the message, writes nothing and exits with status 2.
     """

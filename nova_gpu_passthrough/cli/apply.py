@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nova_gpu_passthrough.cli import colour, progress
+from nova_gpu_passthrough.cli import columns, progress
 from nova_gpu_passthrough.cli.cloud import CloudCommand
 from nova_gpu_passthrough.errors import UserError
 
 if TYPE_CHECKING:
-    from nova_gpu_passthrough.cloud.apply.model import Plan
+    from nova_gpu_passthrough.cloud.apply.change import Plan
     from nova_gpu_passthrough.cloud.apply.record import Record
     from nova_gpu_passthrough.fleet.desired import Desired
 
@@ -62,10 +62,10 @@ class Apply(CloudCommand):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Compare, print, change."""
         # Modules are imported where they are used: nova-gpu --help shall not wait for them.
-        from nova_gpu_passthrough.generate import desired
+        from nova_gpu_passthrough.fleet import desired_state
 
         resolved = self.required_fleet(parsed_args)
-        wanted, made = desired.make(resolved)
+        wanted, made = desired_state.make(resolved)
         self.tell(map(str, resolved.notes))
         self.tell(map(str, made.notes))
         self.tell(f"flavor {one.name} is refused: {one.reason}" for one in made.refused)
@@ -88,7 +88,7 @@ class Apply(CloudCommand):
     def _apply(self, options: argparse.Namespace, wanted: "Desired", path: Path) -> int:
         from nova_gpu_passthrough.cloud.apply import execution, plan, record
         from nova_gpu_passthrough.cloud.apply.api import Api
-        from nova_gpu_passthrough.cloud.apply.ledger import Ledger
+        from nova_gpu_passthrough.cloud.apply.record import Ledger
 
         known = self._record(options, wanted, path)
         with progress.shown() as tell:
@@ -109,7 +109,7 @@ class Apply(CloudCommand):
         number = len(found.changes)
         if refusals:
             raise UserError(
-                f"{len(refusals)} of {number} changes were refused; mend what is told above and "
+                f"{len(refusals)} of {number} changes were refused; fix what is told above and "
                 "run it again"
             )
         if number:
@@ -127,7 +127,7 @@ class Apply(CloudCommand):
         return known
 
     def _show(self, plan: "Plan") -> None:
-        for line in _coloured(plan.diff()) if colour.wanted() else plan.diff().splitlines():
+        for line in _coloured(plan.diff()) if columns.wanted() else plan.diff().splitlines():
             print(line)
         self.tell(plan.notes)
         self.tell(f"held back: {held}" for held in plan.held)

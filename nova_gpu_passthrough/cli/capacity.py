@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from cliff.lister import Lister
 
-from nova_gpu_passthrough.cli.cells import Maybe
 from nova_gpu_passthrough.cli.cloud import CloudCommand
+from nova_gpu_passthrough.cli.columns import Maybe
 from nova_gpu_passthrough.errors import UserError
 
 if TYPE_CHECKING:
-    from nova_gpu_passthrough.cloud.capacity.model import Capacity as Counted
+    from nova_gpu_passthrough.cloud.fit.capacity_model import Capacity as Counted
     from nova_gpu_passthrough.cloud.view.model import CloudView
-    from nova_gpu_passthrough.generate.fleet import Resolved
+    from nova_gpu_passthrough.fleet.resolve import Resolved
 
 _COLUMNS = ("Flavor", "GPUs", "Model", "Servers", "Hosts", "Limited By", "Exact")
 _BY_HOST = ("Flavor", "Host", "Servers", "Limited By", "Detail")
@@ -65,10 +65,10 @@ class Capacity(CloudCommand, Lister):
             )
         fleet = self.required_fleet(parsed_args)
         view = self.view(parsed_args)
-        from nova_gpu_passthrough.cloud.capacity import count
+        from nova_gpu_passthrough.cloud.fit import capacity
 
         wanted = _names(view, fleet, parsed_args.flavors)
-        counted = count.count(view, fleet, wanted)
+        counted = capacity.count(view, fleet, wanted)
         of_flavors = (note for flavor in counted.flavors for note in flavor.notes)
         self.tell(dict.fromkeys((*view.notes, *counted.notes, *of_flavors)))
         columns, rows = _table(counted, parsed_args)
@@ -85,7 +85,7 @@ def _names(view: "CloudView", fleet: "Resolved", asked: Sequence[str]) -> Collec
     """
     if not asked:
         return None
-    from nova_gpu_passthrough.cloud import gpu_flavors
+    from nova_gpu_passthrough.cloud.fit import gpu_flavors
 
     by_word = {flavor.id: flavor.name for flavor in view.flavors}
     by_word |= {flavor.name: flavor.name for flavor in view.flavors}

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from cliff.command import Command
 
-from nova_gpu_passthrough.cli import fleet_option
+from nova_gpu_passthrough.cli import options
 from nova_gpu_passthrough.errors import UserError
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
 
     from nova_gpu_passthrough.cloud.view.model import CloudView
-    from nova_gpu_passthrough.generate.fleet import Resolved
+    from nova_gpu_passthrough.fleet.resolve import Resolved
 
 #: What a command returns that could not do its work.
 ERROR = 2
@@ -40,7 +40,7 @@ class CloudCommand(Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Options of all these commands."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        fleet_option.add_argument(parser)
+        options.add_fleet(parser)
         return parser
 
     def run(self, parsed_args: argparse.Namespace) -> int:
@@ -84,11 +84,11 @@ class CloudCommand(Command):
 
     def fleet(self, parsed_args: argparse.Namespace) -> "Resolved | None":
         """The fleet that ``--fleet`` names, with its inventories; None without."""
-        return fleet_option.load(parsed_args)
+        return options.load(parsed_args)
 
     def required_fleet(self, parsed_args: argparse.Namespace) -> "Resolved":
         """The same; UserError if none was named."""
-        return fleet_option.required(parsed_args)
+        return options.required(parsed_args)
 
     def view(self, parsed_args: argparse.Namespace, servers: bool = True) -> "CloudView":
         """The cloud's GPU hosts, read with the fleet if there is one; slow on large clouds.
@@ -97,7 +97,7 @@ class CloudCommand(Command):
         """
         from nova_gpu_passthrough.cli import progress
 
-        # Before anything is asked of the cloud: a fleet file is the sooner mended.
+        # Before anything is asked of the cloud: a fleet file is the sooner fixed.
         fleet = self.fleet(parsed_args)
         connection = self.connection(parsed_args)
         from nova_gpu_passthrough.cloud.view import read

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from cliff.lister import Lister
 
-from nova_gpu_passthrough.cli.cells import ByKey, Maybe, Words
 from nova_gpu_passthrough.cli.cloud import CloudCommand
+from nova_gpu_passthrough.cli.columns import ByKey, Maybe, Words
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.cloud.view.model import Host
@@ -60,9 +60,9 @@ class List(CloudCommand, Lister):
 
 
 def _row(host: "Host") -> tuple[Any, ...]:
-    from nova_gpu_passthrough.cloud.view import tally
+    from nova_gpu_passthrough.cloud.view import model
 
-    gpus = tally.count(host.gpus)
+    gpus = model.count(host.gpus)
     left = (host.resources.get(name) for name in ("VCPU", "PCPU", "MEMORY_MB"))
     return (
         host.name,
@@ -75,7 +75,7 @@ def _row(host: "Host") -> tuple[Any, ...]:
         gpus.reserved,
         gpus.stuck,
         gpus.missing,
-        ByKey(tally.free_by_node(host.gpus)),
+        ByKey(model.free_by_node(host.gpus)),
         *(Maybe(resource.free if resource else None) for resource in left),
         Maybe(host.availability_zone),
         len(host.servers),

@@ -10,14 +10,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nova_gpu_passthrough.cli import fleet_option, force_option
+from nova_gpu_passthrough.cli import options as fleet_option
+from nova_gpu_passthrough.cli import options as force_option
 from nova_gpu_passthrough.cli.listing import StatusLister
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.files import writing
 
 if TYPE_CHECKING:
-    from nova_gpu_passthrough.generate.settings import Settings
-    from nova_gpu_passthrough.generate.tree import File, Generated
+    from nova_gpu_passthrough.fleet.settings import Settings
+    from nova_gpu_passthrough.generate.render import File, Generated
 
 _COLUMNS = ("Host", "Path", "Purpose", "State")
 _NUMA_POLICIES = ("legacy", "preferred", "required", "socket")
@@ -65,7 +66,7 @@ class Generate(StatusLister):
             type=Path,
             help="file that nova-gpu host audit --write made",
         )
-        fleet_option.add_argument(parser)
+        fleet_option.add_fleet(parser)
         _add_settings(parser)
         _add_output(parser)
         return parser
@@ -180,7 +181,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--show", action="store_true", help="print the files themselves, too")
     what.add_argument("--write", metavar="DIR", type=Path, help="write the files below DIR")
     what.add_argument("--diff", metavar="ROOT", type=Path, help="compare with the files below ROOT")
-    force_option.add_argument(group)
+    force_option.add_force(group)
 
 
 def _count(text: str) -> int:
@@ -192,7 +193,7 @@ def _count(text: str) -> int:
 
 def _generate(options: argparse.Namespace) -> "Generated":
     # Modules are imported where they are used: nova-gpu --help shall not wait for them.
-    from nova_gpu_passthrough.generate import tree
+    from nova_gpu_passthrough.generate import render
     from nova_gpu_passthrough.inventory import store
 
     if options.fleet and not (options.inventories and fleet_option.is_default(options)):
@@ -201,12 +202,13 @@ def _generate(options: argparse.Namespace) -> "Generated":
     inventories = [store.load(path) for path in options.inventories]
     words = ["nova-gpu config generate", settings.arguments()]
     words.append(shlex.join(str(path) for path in options.inventories))
-    return tree.generate(inventories, settings, _command(words))
+    return render.generate(inventories, settings, _command(words))
 
 
 def _generate_fleet(options: argparse.Namespace) -> "Generated":
-    from nova_gpu_passthrough.generate import desired, releases, tree
-    from nova_gpu_passthrough.generate.settings import Distribution, Target
+    from nova_gpu_passthrough.fleet import desired_state, releases
+    from nova_gpu_passthrough.fleet.settings import Distribution, Target
+    from nova_gpu_passthrough.generate import render
 
     given = [option for name, option in _OF_FLEET.items() if getattr(options, name)]
     # 0 is a number.
@@ -229,10 +231,10 @@ def _generate_fleet(options: argparse.Namespace) -> "Generated":
         value = getattr(options, option)
         if value and value != "plain":
             words.append(shlex.join([f"--{option}", value]))
-    _, plan = desired.make(resolved)
+    _, plan = desired_state.make(resolved)
     for refused in plan.refused:
         print(f"flavor {refused.name} is refused: {refused.reason}", file=sys.stderr)
-    return tree.generate_fleet(resolved, plan, _command(words))
+    return render.generate_fleet(resolved, plan, _command(words))
 
 
 def _command(words: Iterable[str]) -> str:
@@ -241,13 +243,8 @@ def _command(words: Iterable[str]) -> str:
 
 
 def _settings(options: argparse.Namespace) -> "Settings":
-    from nova_gpu_passthrough.generate import releases
-    from nova_gpu_passthrough.generate.settings import (
-        ENABLED_FILTERS,
-        Distribution,
-        Settings,
-        Target,
-    )
+    from nova_gpu_passthrough.fleet import releases
+    from nova_gpu_passthrough.fleet.settings import ENABLED_FILTERS, Distribution, Settings, Target
 
     filters = options.enabled_filters
     return Settings(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from cliff.lister import Lister
 
-from nova_gpu_passthrough.cli.cells import Maybe, Path, Words
 from nova_gpu_passthrough.cli.cloud import CloudCommand
+from nova_gpu_passthrough.cli.columns import Maybe, Path, Words
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.cloud.view.model import CloudView, Device, Server
@@ -38,7 +38,7 @@ class List(CloudCommand, Lister):
 
     free; in-use: by a server on its host, or on the way; reserved: by hand, or not yet cleaned
     after its last server; stuck: allocated to a server that is not there; missing: in the host's
-    inventory and not in Placement. The column Note says why, and how to mend it. Switches, missing
+    inventory and not in Placement. The column Note says why, and how to fix it. Switches, missing
     GPUs and partitions of link groups take --fleet.
 
     Needs the role admin in a project.

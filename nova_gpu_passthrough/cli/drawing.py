@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from rich.text import Text
 from rich.tree import Tree
 
-from nova_gpu_passthrough.cli.colour import STYLES
+from nova_gpu_passthrough.cli.columns import STYLES
 from nova_gpu_passthrough.host.classify import shared_port
 from nova_gpu_passthrough.inventory.model import Inventory
 from nova_gpu_passthrough.inventory.pci import Gpu, PciDevice, Role

@@ -7,8 +7,8 @@ from typing import Any
 
 from cliff.lister import Lister
 
-from nova_gpu_passthrough.cli.cells import Maybe
 from nova_gpu_passthrough.cli.cloud import CloudCommand
+from nova_gpu_passthrough.cli.columns import Maybe
 
 _COLUMNS = ("Host", "Answer", "Constraint", "Detail")
 
@@ -46,7 +46,7 @@ class Explain(CloudCommand, Lister):
         """Read the cloud and let every host answer."""
         fleet = self.required_fleet(parsed_args)
         view = self.view(parsed_args)
-        from nova_gpu_passthrough.cloud.explain import explanation, subject
+        from nova_gpu_passthrough.cloud.fit.explain import explanation, subject
         from nova_gpu_passthrough.cloud.view.api import Api
 
         api = Api(self.connection(parsed_args))

@@ -13,7 +13,7 @@ from nova_gpu_passthrough.cli.listing import StatusLister
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.fleet.desired import Flavor
-    from nova_gpu_passthrough.generate.flavors import FlavorPlan, Refused
+    from nova_gpu_passthrough.fleet.flavors import FlavorPlan, Refused
 
 _COLUMNS = (
     "Name",
@@ -52,10 +52,10 @@ class Generate(CloudCommand, StatusLister):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
         """Generate and list."""
         # Modules are imported where they are used: nova-gpu --help shall not wait for them.
-        from nova_gpu_passthrough.generate import desired
+        from nova_gpu_passthrough.fleet import desired_state
 
         resolved = self.required_fleet(parsed_args)
-        _, plan = desired.make(resolved)
+        _, plan = desired_state.make(resolved)
         for line in (*map(str, resolved.notes), *map(str, plan.notes), *_explained(plan)):
             print(line, file=sys.stderr)
         if plan.refused:

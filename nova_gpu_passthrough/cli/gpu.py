@@ -8,7 +8,7 @@ from typing import Any
 from cliff.lister import Lister
 
 from nova_gpu_passthrough.cli import sources
-from nova_gpu_passthrough.cli.colour import Coloured
+from nova_gpu_passthrough.cli.columns import Coloured
 from nova_gpu_passthrough.topology.tags import LINK_SEPARATOR
 
 _COLUMNS = (

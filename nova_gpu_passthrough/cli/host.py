@@ -9,19 +9,20 @@ from typing import Any
 
 from cliff.command import Command
 
-from nova_gpu_passthrough.cli import force_option, sources
-from nova_gpu_passthrough.cli.colour import Coloured, wanted
+from nova_gpu_passthrough.cli import options as force_option
+from nova_gpu_passthrough.cli import sources
+from nova_gpu_passthrough.cli.columns import Coloured, wanted
 from nova_gpu_passthrough.cli.listing import StatusLister
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Severity
 from nova_gpu_passthrough.inventory.model import Inventory
 
-_SHORT = ("Severity", "Subject", "Finding", "Found", "Mend")
-_LONG = ("Severity", "Subject", "Finding", "Found", "Source", "Why", "Mend", "Remedy")
+_SHORT = ("Severity", "Subject", "Finding", "Found", "Fix")
+_LONG = ("Severity", "Subject", "Finding", "Found", "Source", "Why", "Fix", "Remedy")
 _ATTRIBUTES = {"Finding": "id"}
 
 
 class Audit(StatusLister):
-    """Tell whether this host can pass GPUs through, what is wrong and how to mend it.
+    """Tell whether this host can pass GPUs through, what is wrong and how to fix it.
 
     Reads /sys and /proc, changes nothing, and needs no privileges; as root it also sees ACS and
     the slots' power limits. The table shows a drawing of the host, and what is wrong; other
@@ -46,7 +47,7 @@ class Audit(StatusLister):
         parser.add_argument(
             "--write", metavar="FILE", type=Path, help="write the inventory to FILE (YAML)"
         )
-        force_option.add_argument(parser)
+        force_option.add_force(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
@@ -65,7 +66,7 @@ class Audit(StatusLister):
         columns: Sequence[str] = _LONG if parsed_args.long else _SHORT
         shown = [
             finding
-            # The worst first; within one severity in the order in which one mends them.
+            # The worst first; within one severity in the order in which one fixes them.
             for severity in (Severity.FAILURE, Severity.WARNING, Severity.OK)
             for finding in inventory.findings
             if finding.severity is severity and (parsed_args.all or severity is not Severity.OK)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nova_gpu_passthrough.cli import progress
 from nova_gpu_passthrough.cli.cloud import CloudCommand
-from nova_gpu_passthrough.cli.colour import Coloured
+from nova_gpu_passthrough.cli.columns import Coloured
 from nova_gpu_passthrough.cli.listing import StatusLister
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nova_gpu_passthrough.cloud.lint.configuration.services import Service
     from nova_gpu_passthrough.cloud.lint.facts import Cloud, Facts
     from nova_gpu_passthrough.fleet.desired import Desired
-    from nova_gpu_passthrough.generate.fleet import Resolved
+    from nova_gpu_passthrough.fleet.resolve import Resolved
 
 _COLUMNS = ("Severity", "ID", "Subject", "Where", "Found", "Fix")
 _REMOTE = (
@@ -117,7 +117,7 @@ class _Comparison(CloudCommand, StatusLister):
 
 
 class Lint(_Comparison):
-    """Find contradictions between fleet file, configuration, and cloud, and say how to mend them.
+    """Find contradictions between fleet file, configuration, and cloud, and say how to fix them.
 
     Compares aliases, devices, filters, weighers, Placement's options, resource providers, traits,
     flavors, aggregates and quotas. Without --config, --running and --nova-conf only the cloud is
@@ -144,10 +144,10 @@ class Lint(_Comparison):
         # Modules are imported where they are used: nova-gpu --help shall not wait for them.
         from nova_gpu_passthrough.cloud.lint import checks
         from nova_gpu_passthrough.cloud.lint.facts import Facts
-        from nova_gpu_passthrough.generate import desired
+        from nova_gpu_passthrough.fleet import desired_state
 
         resolved = self.required_fleet(parsed_args)
-        wanted, made = desired.make(resolved)
+        wanted, made = desired_state.make(resolved)
         cloud = None
         if not parsed_args.offline:
             known = self._record(parsed_args, wanted.fleet)
@@ -178,10 +178,10 @@ class Drift(_Comparison):
         from nova_gpu_passthrough.cloud.apply import record
         from nova_gpu_passthrough.cloud.lint import drift
         from nova_gpu_passthrough.cloud.lint.facts import Facts
-        from nova_gpu_passthrough.generate import desired
+        from nova_gpu_passthrough.fleet import desired_state
 
         resolved = self.required_fleet(parsed_args)
-        wanted, made = desired.make(resolved)
+        wanted, made = desired_state.make(resolved)
         path = parsed_args.record or record.default_path(parsed_args.fleet)
         known = self._record(parsed_args, wanted.fleet)
         if known is None or not known.applied_at:
@@ -233,6 +233,6 @@ def _row(finding: Finding) -> tuple[Any, ...]:
         finding.subject,
         finding.source,
         finding.found,
-        finding.mend,
+        finding.fix,
         finding.why,
     )

@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from nova_gpu_passthrough.cli import force_option
+from nova_gpu_passthrough.cli import options
 from nova_gpu_passthrough.cli.cloud import CloudCommand
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.files import writing
@@ -27,7 +27,7 @@ class Mix(CloudCommand):
         """Options of the command."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("--write", metavar="FILE", type=Path, help="write to this file")
-        force_option.add_argument(parser)
+        options.add_force(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -38,7 +38,7 @@ class Mix(CloudCommand):
         fleet = self.required_fleet(parsed_args)
         view = self.view(parsed_args)
         # Modules are imported where they are used: nova-gpu --help shall not wait for them.
-        from nova_gpu_passthrough.cloud import mix
+        from nova_gpu_passthrough.cloud.fit import mix
         from nova_gpu_passthrough.policies import mix as files
 
         counts, notes = mix.count(view, fleet)

@@ -5,7 +5,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from nova_gpu_passthrough.cli import force_option, progress
+from nova_gpu_passthrough.cli import options, progress
 from nova_gpu_passthrough.cli.cloud import CloudCommand
 from nova_gpu_passthrough.files import writing
 
@@ -27,7 +27,7 @@ class Report(CloudCommand):
         parser.add_argument(
             "--html", metavar="FILE", type=Path, required=True, help="write the page to this file"
         )
-        force_option.add_argument(parser)
+        options.add_force(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -36,7 +36,8 @@ class Report(CloudCommand):
         writing.check({parsed_args.html: ""}, parsed_args.force)
         fleet, connection = self.fleet(parsed_args), self.connection(parsed_args)
         # Modules are imported where they are used: nova-gpu --help shall not wait for them.
-        from nova_gpu_passthrough.cloud.report import page, snapshot
+        from nova_gpu_passthrough.cloud.report import snapshot
+        from nova_gpu_passthrough.cloud.report.page import page
 
         with progress.shown() as tell:
             found = snapshot.take(connection, fleet, tell)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from cliff.lister import Lister
 
-from nova_gpu_passthrough.cli import fleet_option, progress
+from nova_gpu_passthrough.cli import options as fleet_option
+from nova_gpu_passthrough.cli import progress
 from nova_gpu_passthrough.cli.simulated import filling_table, summary_table
 from nova_gpu_passthrough.errors import UserError
 
@@ -153,7 +154,7 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="CSV with the columns sn, cpu_milli, memory_mib, gpu, model",
     )
-    fleet_option.add_argument(parser)
+    fleet_option.add_fleet(parser)
     hosts.add_argument(
         "--inventory",
         metavar="FILE",

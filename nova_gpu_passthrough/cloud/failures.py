@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What went wrong with a cloud, in one sentence: what, where, how to mend it.
+"""What went wrong with a cloud, in one sentence: what, where, how to fix it.
 
 Openstacksdk and keystoneauth have some sixty exceptions, whose messages are made for developers.
 All of them end here. No sentence holds a password or a token.
@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from nova_gpu_passthrough.cloud import causes
 from nova_gpu_passthrough.errors import UserError
 
 if TYPE_CHECKING:
     from keystoneauth1.access import AccessInfo
     from openstack.connection import Connection
+
 
 #: What people call the services, by type in the catalogue.
 _NAMES = {
@@ -70,7 +70,7 @@ def sentence(
         return None
     cloud = _Cloud(connection)
     found = _answered(error, role, cloud) or _not_found(error, cloud) or _unreachable(error, cloud)
-    return causes.clean(found or f"{cloud.name}: {causes.words(error)}")
+    return clean(found or f"{cloud.name}: {words(error)}")
 
 
 def _answered(error: BaseException, role: str, cloud: "_Cloud") -> str | None:
@@ -81,7 +81,7 @@ def _answered(error: BaseException, role: str, cloud: "_Cloud") -> str | None:
         return None
     url = str(getattr(response, "url", "") or getattr(error, "url", "") or "")
     service = cloud.service_at(url)
-    detail = causes.detail(response) or causes.words(error)
+    detail = detail_of(response) or words(error)
     number = getattr(error, "request_id", None)
     request = f" (request {number})" if number else ""
     method = getattr(getattr(response, "request", None), "method", None)
@@ -154,7 +154,7 @@ def _not_found(error: BaseException, cloud: "_Cloud") -> str | None:
     if isinstance(error, sdk.NotSupported):
         # Openstacksdk says so of services, too, that gave no answer.
         kind = _service_type(error)
-        name, why = _NAMES.get(kind, kind), causes.words(error)
+        name, why = _NAMES.get(kind, kind), words(error)
         return cloud.unavailable(kind) or f"{name} of {cloud.name} is too old for this: {why}"
     return None
 
@@ -164,19 +164,19 @@ def _unreachable(error: BaseException, cloud: "_Cloud") -> str | None:
     import keystoneauth1.exceptions as ksa
     import requests
 
-    for cause in causes.chain(error):
+    for cause in chain(error):
         if isinstance(cause, ksa.ConnectionError | requests.ConnectionError | requests.Timeout):
-            url = causes.url(cause) or causes.url(error)
+            url = url_of(cause) or url_of(error)
             service = cloud.service_at(url) if url else "the cloud"
             place = f"{service} at {url}" if url else f"{service} {cloud.name}"
-            why = causes.reason(cause)
+            why = reason(cause)
             if isinstance(cause, ksa.SSLError):
                 return (
                     f"{place}: no secure connection: {why}; see --os-cacert, cacert in clouds.yaml"
                 )
             return f"{place} cannot be reached: {why}"
         if isinstance(cause, requests.JSONDecodeError | ksa.InvalidResponse):
-            url = getattr(getattr(cause, "response", None), "url", None) or causes.url(error)
+            url = getattr(getattr(cause, "response", None), "url", None) or url_of(error)
             return f"{url or cloud.name} does not answer as OpenStack does: is the URL right?"
     if isinstance(error, ksa.DiscoveryFailure):
         return f"{cloud.auth_url or cloud.name} does not answer as Keystone does: is the URL right?"
@@ -268,3 +268,86 @@ def _service_type(error: BaseException) -> str:
     """The type in the catalogue that a message is about: "The placement service for ..."."""
     found = re.search(r"[Tt]he ([a-z-]+) service|(?:for|[Ss]ervice) '?([a-z-]+)'?", str(error))
     return found[1] or found[2] if found else ""
+
+
+_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
+#: Longer than any sentence of a service; a page of HTML is not told.
+_MOST = 600
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """The exception and what led to it, the outermost first.
+
+    Requests and urllib3 hold what they failed by in their arguments, or as a reason.
+    """
+    todo: list[Any] = [error]
+    seen: list[BaseException] = []
+    while todo:
+        cause = todo.pop(0)
+        if isinstance(cause, BaseException) and cause not in seen:
+            seen.append(cause)
+            yield cause
+            todo += [cause.__cause__ or cause.__context__, getattr(cause, "reason", None)]
+            todo += cause.args
+
+
+def reason(error: BaseException) -> str:
+    """The system's own word, such as "Connection refused"."""
+    import requests
+
+    causes = list(chain(error))
+    for cause in reversed(causes):
+        if (
+            isinstance(cause, OSError)
+            and cause.strerror
+            and not isinstance(cause, requests.RequestException)
+        ):
+            return cause.strerror
+    if any("timed out" in str(cause).lower() for cause in causes):
+        return "it gave no answer in time"
+    return words(causes[-1])
+
+
+def url_of(error: BaseException) -> str:
+    """What was asked for, if an exception or a message on the way tells; else nothing."""
+    for cause in chain(error):
+        asked = getattr(getattr(cause, "request", None), "url", None)
+        if asked:
+            return str(asked)
+        found = re.search(r"https?://[^\s'\",;)]+", str(cause))
+        if found:
+            return found[0].rstrip(":.")
+    return ""
+
+
+def detail_of(response: Any) -> str:
+    """What a service says of the reason, or nothing.
+
+    Nova: ``{"forbidden": {"message": ...}}``, Placement: ``{"errors": [{"detail": ...}]}``,
+    Keystone: ``{"error": {"message": ...}}``.
+    """
+    try:
+        body = response.json()
+    except (AttributeError, ValueError):
+        return ""
+    parts = list(body.values()) if isinstance(body, dict) else []
+    for part in parts:
+        first = part[0] if isinstance(part, list) and part else part
+        if isinstance(first, dict):
+            text = first.get("message") or first.get("detail") or first.get("title")
+            if text:
+                return " ".join(str(text).split())
+    return ""
+
+
+def words(error: BaseException) -> str:
+    """The message on one line, or the kind of exception."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def clean(text: str) -> str:
+    """Without line breaks, secrets and pages of HTML."""
+    from oslo_utils import strutils
+
+    text = " ".join(_LOGIN.sub("", strutils.mask_password(text)).split())
+    return text if len(text) <= _MOST else f"{text[:_MOST]}..."

@@ -25,7 +25,7 @@ _EXTRA_SPECS = {
 
 
 class Contradiction(NamedTuple):
-    """What is wrong at a key, and how to mend it."""
+    """What is wrong at a key, and how to fix it."""
 
     keys: tuple[str | int, ...]
     text: str

@@ -17,7 +17,8 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nova_gpu_passthrough.generate.selection import Offer
+from nova_gpu_passthrough.fleet.offers import Offer
+from nova_gpu_passthrough.generate.options import comment
 from nova_gpu_passthrough.inventory import drivers
 from nova_gpu_passthrough.inventory.host import ModuleState
 from nova_gpu_passthrough.inventory.pci import DeviceType, PciDevice
@@ -87,3 +88,75 @@ def decide(offer: Offer) -> Binding:
         tuple(sorted(blacklist)),
         states.get("vfio_pci") is ModuleState.BUILTIN,
     )
+
+
+BINDING_PATH = "etc/udev/rules.d/90-gpu-passthrough.rules"
+
+
+def rules(binding: Binding) -> str:
+    """One rule for each function, and one more for each that is bound by address."""
+    text = comment("Idle devices keep their power (no D3cold): not all come back from it.")
+    for device in binding.devices:
+        if device.physical_function is None:
+            text += f'{_match(device)}, TEST=="d3cold_allowed", ATTR{{d3cold_allowed}}="0"\n'
+    if binding.overrides:
+        text += "\n" + comment("Functions that are bound by address, when they appear later.")
+        for device in binding.override_devices:
+            text += f'{_match(device)}, ATTR{{driver_override}}="vfio-pci"\n'
+    return text
+
+
+def _match(device: PciDevice) -> str:
+    return (
+        f'ACTION=="add", SUBSYSTEM=="pci", KERNEL=="{device.address}", '
+        f'ATTR{{vendor}}=="0x{device.vendor_id}", ATTR{{device}}=="0x{device.product_id}"'
+    )
+
+
+MODPROBE_PATH = "etc/modprobe.d/gpu-passthrough.conf"
+LOAD_PATH = "etc/modules-load.d/gpu-passthrough.conf"
+
+
+def options(binding: Binding) -> str:
+    """Ids, order of loading and blacklist."""
+    parts = []
+    if binding.ids:
+        lines = [f"{ids}: {', '.join(where)}" for ids, where in binding.ids.items()]
+        if binding.builtin_vfio:
+            parts.append(
+                comment(
+                    "vfio-pci is part of this kernel: its ids are on the kernel command line.\n\n"
+                    + "\n\n".join(lines)
+                )
+            )
+        else:
+            parts.append(
+                comment(
+                    "All functions of this host with these ids are passed through.\n\n"
+                    + "\n\n".join(lines)
+                ).replace("\n#\n", "\n")
+                + f"options vfio-pci ids={binding.ids_text}\n"
+            )
+    if binding.overrides:
+        lines = [f"{address}: {why}" for address, why in binding.overrides.items()]
+        parts.append(
+            comment(
+                "Bound by address, by driver_override in the initramfs.\n\n" + "\n\n".join(lines)
+            ).replace("\n#\n", "\n")
+        )
+    if binding.softdeps:
+        parts.append(
+            comment("vfio-pci is loaded before what else could take them.")
+            + "".join(f"softdep {module} pre: vfio-pci\n" for module in binding.softdeps)
+        )
+    if binding.blacklist:
+        parts.append(
+            comment("Nothing on this host is left for these; udev does not load them.")
+            + "".join(f"blacklist {module}\n" for module in binding.blacklist)
+        )
+    return "\n".join(parts)
+
+
+def load() -> str:
+    """Loads vfio-pci even where no driver pulls it in."""
+    return "vfio-pci\n"

@@ -3,14 +3,14 @@
 
 from collections.abc import Iterator, Mapping
 
-from nova_gpu_passthrough.generate import cpu_sets, device_spec, memory
-from nova_gpu_passthrough.generate.aliases import Alias, Key
-from nova_gpu_passthrough.generate.flavors.address_space import needs_wide_addresses
-from nova_gpu_passthrough.generate.notes import Note
+from nova_gpu_passthrough.files import cpu_list
+from nova_gpu_passthrough.fleet import cpu_sets, device_spec, memory
+from nova_gpu_passthrough.fleet.aliases import Alias, Key
+from nova_gpu_passthrough.fleet.flavors.address_space import needs_wide_addresses
+from nova_gpu_passthrough.fleet.notes import Note
+from nova_gpu_passthrough.fleet.offers import Offer
+from nova_gpu_passthrough.fleet.settings import Settings
 from nova_gpu_passthrough.generate.options import Option, Section, option
-from nova_gpu_passthrough.generate.selection import Offer
-from nova_gpu_passthrough.generate.settings import Settings
-from nova_gpu_passthrough.inventory import cpu_list
 
 #: PCIe ports for disks, network ports, the random number generator and what is attached later.
 _OTHER_PORTS = 8

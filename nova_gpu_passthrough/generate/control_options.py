@@ -3,11 +3,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from nova_gpu_passthrough.generate.aliases import Alias, Key
-from nova_gpu_passthrough.generate.notes import Note
+from nova_gpu_passthrough.fleet.aliases import Alias, Key
+from nova_gpu_passthrough.fleet.notes import Note
+from nova_gpu_passthrough.fleet.offers import Kind, Offer
+from nova_gpu_passthrough.fleet.settings import ENABLED_FILTERS, Settings
 from nova_gpu_passthrough.generate.options import Option, Section, option
-from nova_gpu_passthrough.generate.selection import Kind, Offer
-from nova_gpu_passthrough.generate.settings import ENABLED_FILTERS, Settings
 
 FILTER = "nova_gpu_passthrough.scheduler.filters.GpuPassthroughFilter"
 WEIGHER = "nova_gpu_passthrough.scheduler.weights.GpuPassthroughWeigher"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which family a host's distribution is of, and which tool makes its initramfs."""
 
-from nova_gpu_passthrough.generate.settings import Distribution
+from nova_gpu_passthrough.fleet.settings import Distribution
 from nova_gpu_passthrough.inventory.host import Machine
 
 _FAMILIES = {

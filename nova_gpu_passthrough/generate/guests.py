@@ -5,17 +5,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nova_gpu_passthrough.files import documents
+from nova_gpu_passthrough.fleet.aliases import Alias, Key
 from nova_gpu_passthrough.fleet.desired import Flavor
+from nova_gpu_passthrough.fleet.flavors import address_space, draft, layout
+from nova_gpu_passthrough.fleet.flavors.draft import Draft
+from nova_gpu_passthrough.fleet.flavors.layout import Layout
+from nova_gpu_passthrough.fleet.flavors.specs import hides_hypervisor
 from nova_gpu_passthrough.fleet.model import FlavorRule
-from nova_gpu_passthrough.generate.aliases import Alias, Key
-from nova_gpu_passthrough.generate.flavors import address_space, draft, layout
-from nova_gpu_passthrough.generate.flavors.draft import Draft
-from nova_gpu_passthrough.generate.flavors.layout import Layout
-from nova_gpu_passthrough.generate.flavors.specs import hides_hypervisor
+from nova_gpu_passthrough.fleet.offers import Kind, Offer
+from nova_gpu_passthrough.fleet.references import PCI_ALIAS, parse_aliases
+from nova_gpu_passthrough.fleet.settings import Settings
 from nova_gpu_passthrough.generate.options import comment
-from nova_gpu_passthrough.generate.references import PCI_ALIAS, parse_aliases
-from nova_gpu_passthrough.generate.selection import Kind, Offer
-from nova_gpu_passthrough.generate.settings import Settings
 
 _WHAT = "What flavors and images for the GPUs of this cloud need."
 _HEADING = f"""\

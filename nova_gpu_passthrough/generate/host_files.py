@@ -3,19 +3,17 @@
 
 from typing import NamedTuple
 
+from nova_gpu_passthrough.fleet import memory
+from nova_gpu_passthrough.fleet.notes import Note
+from nova_gpu_passthrough.fleet.offers import Offer
+from nova_gpu_passthrough.fleet.settings import Distribution, Settings
 from nova_gpu_passthrough.generate import (
     binding,
     distributions,
     initramfs,
     kernel_command_line,
-    memory,
-    modprobe,
     steps,
-    udev,
 )
-from nova_gpu_passthrough.generate.notes import Note
-from nova_gpu_passthrough.generate.selection import Offer
-from nova_gpu_passthrough.generate.settings import Distribution, Settings
 
 
 class HostFile(NamedTuple):
@@ -38,9 +36,9 @@ def make(offer: Offer, settings: Settings) -> tuple[list[HostFile], list[Note]]:
     files = []
     if bound.devices:
         files += [
-            HostFile(modprobe.PATH, "order and ids of drivers", modprobe.options(bound)),
-            HostFile(modprobe.LOAD_PATH, "loads vfio-pci", modprobe.load()),
-            HostFile(udev.PATH, "no D3cold", udev.rules(bound)),
+            HostFile(binding.MODPROBE_PATH, "order and ids of drivers", binding.options(bound)),
+            HostFile(binding.LOAD_PATH, "loads vfio-pci", binding.load()),
+            HostFile(binding.BINDING_PATH, "no D3cold", binding.rules(bound)),
         ]
     if distribution is None:
         notes.append(

@@ -7,8 +7,7 @@ modprobe.d with its softdeps. Scripts carry the ids as well, so that they never 
 that got the address.
 """
 
-from nova_gpu_passthrough.generate.binding import Binding
-from nova_gpu_passthrough.generate.modprobe import PATH as MODPROBE_PATH
+from nova_gpu_passthrough.generate.binding import MODPROBE_PATH, Binding
 from nova_gpu_passthrough.generate.options import comment
 
 HOOK_PATH = "etc/initramfs-tools/hooks/gpu-passthrough"

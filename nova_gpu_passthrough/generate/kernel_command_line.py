@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of the kernel (Documentation/admin-guide/kernel-parameters.txt)."""
 
+from nova_gpu_passthrough.fleet.memory import MemoryPlan
+from nova_gpu_passthrough.fleet.offers import Offer
 from nova_gpu_passthrough.generate.binding import Binding
-from nova_gpu_passthrough.generate.memory import MemoryPlan
 from nova_gpu_passthrough.generate.options import comment
-from nova_gpu_passthrough.generate.selection import Offer
 from nova_gpu_passthrough.inventory.host import IommuKind
 from nova_gpu_passthrough.inventory.model import Inventory
 

@@ -2,7 +2,8 @@
 """Options of a service, before any file format."""
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 _WIDTH = 98
@@ -59,3 +60,27 @@ def to_ini(sections: Iterable[Section], heading: str = "") -> str:
         )
         parts.append(f"[{section.name}]\n{body}")
     return "\n".join(parts)
+
+
+@dataclass(frozen=True)
+class CloudOptions:
+    """Options by who reads them."""
+
+    #: The same on API, conductor, scheduler and compute nodes.
+    shared: tuple[Section, ...]
+    #: nova-scheduler's besides.
+    scheduler: tuple[Section, ...]
+    placement: tuple[Section, ...]
+    #: nova-compute's besides, by host.
+    computes: Mapping[str, tuple[Section, ...]]
+    #: Custom traits of the compute nodes' own providers, by host; hosts without are left out.
+    traits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class Draft(NamedTuple):
+    """A file without its seal."""
+
+    host: str
+    path: str
+    purpose: str
+    text: str

@@ -3,9 +3,9 @@
 
 from collections.abc import Iterable
 
+from nova_gpu_passthrough.fleet.settings import Distribution, Target
 from nova_gpu_passthrough.generate.binding import Binding
 from nova_gpu_passthrough.generate.options import comment
-from nova_gpu_passthrough.generate.settings import Distribution, Target
 
 PATH = "etc/gpu-passthrough/steps.txt"
 

@@ -12,11 +12,11 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from nova_gpu_passthrough.files import cpu_list
 from nova_gpu_passthrough.host import hwloc_xml
 from nova_gpu_passthrough.host.classify import gpus_of, role_of
 from nova_gpu_passthrough.host.hwloc_xml import Element, Topology
 from nova_gpu_passthrough.host.platform import cpu_vendor
-from nova_gpu_passthrough.inventory import cpu_list
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Severity
 from nova_gpu_passthrough.inventory.host import Cpu, Kernel, Machine, NumaNode
 from nova_gpu_passthrough.inventory.model import Inventory

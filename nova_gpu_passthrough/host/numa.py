@@ -6,8 +6,8 @@ Files: Documentation/ABI/stable/sysfs-devices-node and sysfs-devices-system-cpu.
 
 import re
 
+from nova_gpu_passthrough.files import cpu_list
 from nova_gpu_passthrough.host.root import Root
-from nova_gpu_passthrough.inventory import cpu_list
 from nova_gpu_passthrough.inventory.host import HugePages, NumaNode
 
 NODES = "/sys/devices/system/node"

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from nova_gpu_passthrough.inventory.findings import Finding, Remedy, Verdict, failures_of
 from nova_gpu_passthrough.inventory.pci import Gpu
 
-#: Failures that an operator can mend without touching the hardware.
-_MENDABLE = frozenset((Remedy.CONFIGURATION, Remedy.FIRMWARE))
+#: Failures that an operator can fix without touching the hardware.
+_FIXABLE = frozenset((Remedy.CONFIGURATION, Remedy.FIRMWARE))
 
 
 def verdicts(gpus: Iterable[Gpu], findings: Iterable[Finding]) -> Mapping[str, Verdict]:
-    """Ready without failures, unfit with one that neither configuration nor firmware mends.
+    """Ready without failures, unfit with one that neither configuration nor firmware fixes.
 
     Failures of the host count for each of its GPUs.
     """
@@ -21,7 +21,7 @@ def verdicts(gpus: Iterable[Gpu], findings: Iterable[Finding]) -> Mapping[str, V
         failed = {finding.remedy for finding in failures_of(known, gpu.address)}
         if not failed:
             result[gpu.address] = Verdict.READY
-        elif failed <= _MENDABLE:
+        elif failed <= _FIXABLE:
             result[gpu.address] = Verdict.CONFIGURE
         else:
             result[gpu.address] = Verdict.UNFIT

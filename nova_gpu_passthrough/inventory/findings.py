@@ -15,7 +15,7 @@ class Severity(enum.StrEnum):
 
 
 class Remedy(enum.StrEnum):
-    """Who can mend a failure, on which a GPU's verdict depends."""
+    """Who can fix a failure, on which a GPU's verdict depends."""
 
     NONE = "none"
     #: A setting or package of the host; ``nova-gpu config generate`` writes most settings.
@@ -56,8 +56,8 @@ class Finding:
     source: str
     #: Why it matters for passthrough; may be empty where all is well.
     why: str = ""
-    #: How to mend it; may be empty where all is well.
-    mend: str = ""
+    #: How to fix it; may be empty where all is well.
+    fix: str = ""
     remedy: Remedy = Remedy.NONE
 
 

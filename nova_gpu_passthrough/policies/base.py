@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from stevedore import ExtensionManager
 
+from nova_gpu_passthrough.packing.host_state import HostState
+from nova_gpu_passthrough.packing.request_class import RequestClass
 from nova_gpu_passthrough.topology.fit import DeviceChoice
-from nova_gpu_passthrough.topology.host_state import HostState
 from nova_gpu_passthrough.topology.model import GpuRequest, HostGpus
-from nova_gpu_passthrough.topology.request_class import RequestClass
 
 #: Packages add policies of their own under this entry point namespace.
 NAMESPACE = "nova_gpu_passthrough.policies"

@@ -55,15 +55,15 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import mul, sub
 
 from nova_gpu_passthrough.catalog import models
+from nova_gpu_passthrough.packing.count_servers import usable, usable_by_class
+from nova_gpu_passthrough.packing.host_state import HostState
+from nova_gpu_passthrough.packing.request_class import RequestClass
 from nova_gpu_passthrough.policies import mix as mixes
 from nova_gpu_passthrough.policies.base import HostPolicy, Offer, Settings
 from nova_gpu_passthrough.policies.mix import Mix
 from nova_gpu_passthrough.policies.pack import Pack
 from nova_gpu_passthrough.topology.fit import DeviceChoice
-from nova_gpu_passthrough.topology.host_state import HostState
 from nova_gpu_passthrough.topology.model import GpuRequest, HostGpus
-from nova_gpu_passthrough.topology.request_class import RequestClass
-from nova_gpu_passthrough.topology.usable import usable, usable_by_class
 
 #: How steeply a class counts more when places for it get few.
 SCARCITY_EXPONENT = 5

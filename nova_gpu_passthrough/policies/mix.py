@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from nova_gpu_passthrough.files import documents
+from nova_gpu_passthrough.packing.request_class import Reach, RequestClass, reach
 from nova_gpu_passthrough.topology.model import NumaPolicy
-from nova_gpu_passthrough.topology.request_class import Reach, RequestClass, reach
 
 VERSION = 1
 SCHEMA = "nova-gpu-passthrough/mix"

@@ -16,14 +16,14 @@ from oslo_log import log as logging
 
 from nova_gpu_passthrough import conf as gpu_conf
 from nova_gpu_passthrough.policies.base import HostPolicy
-from nova_gpu_passthrough.scheduler import exchange, pools, requests
+from nova_gpu_passthrough.scheduler import mailbox, pools, requests
 from nova_gpu_passthrough.scheduler.assessment import Assessment, assess
 from nova_gpu_passthrough.scheduler.candidates import Fitted, MalformedCandidatesError
-from nova_gpu_passthrough.scheduler.exchange import Seen, Teller
-from nova_gpu_passthrough.scheduler.guest_numa import surely_fits
+from nova_gpu_passthrough.scheduler.mailbox import Seen, Teller
 from nova_gpu_passthrough.scheduler.protection import Protection
+from nova_gpu_passthrough.scheduler.refusal_log import Tally, Warnings
+from nova_gpu_passthrough.scheduler.requests import surely_fits
 from nova_gpu_passthrough.scheduler.startup import configure
-from nova_gpu_passthrough.scheduler.tally import Tally, Warnings
 from nova_gpu_passthrough.topology.fit import DeviceChoice, Reason, Refusal
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ LOG = logging.getLogger(__name__)
 CONF = cfg.CONF
 
 _LEFT_OUT = "they are left out"
-_REFUSED = "it is refused to servers with GPUs until that is mended"
+_REFUSED = "it is refused to servers with GPUs until that is fixed"
 
 
 class GpuPassthroughFilter(filters.BaseHostFilter):
@@ -189,7 +189,7 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
         self, host_state: "HostState", spec_obj: "objects.RequestSpec", result: Assessment
     ) -> Sequence[DeviceChoice]:
         try:
-            return exchange.preferred(spec_obj, host_state, result)
+            return mailbox.preferred(spec_obj, host_state, result)
         except Exception as error:  # never raise into the scheduler
             self._warnings.warn(
                 host_state.host,

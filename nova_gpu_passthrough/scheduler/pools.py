@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Types of an optional name.
 _TEXT = (str, type(None))
-_MEND = "mend [pci] device_spec of the compute node"
+_FIX = "fix [pci] device_spec of the compute node"
 
 
 #: Keys of a pool that tell where its devices are, not of what kind they are.
@@ -183,7 +183,7 @@ def _check(raw: Mapping[str, Any]) -> str | None:
             or (key == tags.LINK_GROUP and not _link_path(value))
         ):
             raise MalformedPoolError(
-                f"PCI pool {_name(raw)}: tag {key} is {value!r}, expected a name; {_MEND}"
+                f"PCI pool {_name(raw)}: tag {key} is {value!r}, expected a name; {_FIX}"
             )
     model: str | None = raw.get(tags.MODEL)
     if model is None:
@@ -201,7 +201,7 @@ def _tags_among(keys: tuple[Any, ...]) -> tuple[tuple[str, ...], str | None]:
     ours = tuple(key for key in keys if key.startswith(tags.PREFIX))
     for key in ours:
         if key not in tags.TAGS:
-            return (), f"tag {key} is unknown, expected one of {', '.join(tags.TAGS)}; {_MEND}"
+            return (), f"tag {key} is unknown, expected one of {', '.join(tags.TAGS)}; {_FIX}"
     return ours, None
 
 

@@ -8,7 +8,7 @@ from oslo_utils import strutils
 
 from nova_gpu_passthrough import conf as gpu_conf
 from nova_gpu_passthrough.scheduler import pools
-from nova_gpu_passthrough.scheduler.tally import Warnings
+from nova_gpu_passthrough.scheduler.refusal_log import Warnings
 
 if TYPE_CHECKING:
     from nova import objects

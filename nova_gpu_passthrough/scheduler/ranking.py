@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from oslo_log import log as logging
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.packing.host_state import HostState, shared
+from nova_gpu_passthrough.packing.request_class import RequestClass
 from nova_gpu_passthrough.policies.base import HostPolicy, Offer, Settings
-from nova_gpu_passthrough.scheduler import exchange, whole_host
+from nova_gpu_passthrough.scheduler import host_snapshot, mailbox
 from nova_gpu_passthrough.scheduler.candidates import Fitted
-from nova_gpu_passthrough.scheduler.tally import Warnings
+from nova_gpu_passthrough.scheduler.refusal_log import Warnings
 from nova_gpu_passthrough.topology.fit import DeviceChoice
-from nova_gpu_passthrough.topology.host_state import HostState, shared
 from nova_gpu_passthrough.topology.model import Gpu, GpuRequest
-from nova_gpu_passthrough.topology.request_class import RequestClass
 
 if TYPE_CHECKING:
     from nova import objects
@@ -53,10 +53,10 @@ class HostRanking:
         #: Hosts that were ranked best, and what was known of them then. The scheduler writes into
         #: the one that it takes, and forgets it.
         self._best: list[tuple[host_manager.HostState, object]] = []
-        exchange.prefer_by(self.prefer)
+        mailbox.prefer_by(self.prefer)
         # What another weigher of this process has left over.
-        list(exchange.requests())
-        list(exchange.hosts())
+        list(mailbox.requests())
+        list(mailbox.hosts())
         self._looked = time.monotonic()
         self._stamp = self._file_stamp()
 
@@ -73,7 +73,7 @@ class HostRanking:
             self._reload()
             self._follow()
             self._forget()
-            for wanted in exchange.requests():
+            for wanted in mailbox.requests():
                 self._policy.learn(wanted)
             return self._rank(spec_obj, hosts)
 
@@ -89,7 +89,7 @@ class HostRanking:
             host = self._observe(host_state)
             if host is None:
                 return choices
-            wanted = whole_host.request_class(spec_obj, request)
+            wanted = host_snapshot.request_class(spec_obj, request)
             prices = []
             for choice in choices:
                 after = host.after(wanted, choice.gpus)
@@ -122,8 +122,8 @@ class HostRanking:
                 )
         for index, rank in zip(indices, self._policy.rank(offers), strict=True):
             ranks[index] = rank
-        order = sorted(indices, key=ranks.__getitem__, reverse=True)[: exchange.FOLLOWED]
-        self._best = [(hosts[index][0], exchange.stamp(hosts[index][0])) for index in order]
+        order = sorted(indices, key=ranks.__getitem__, reverse=True)[: mailbox.FOLLOWED]
+        self._best = [(hosts[index][0], mailbox.stamp(hosts[index][0])) for index in order]
         return ranks
 
     def _offer(
@@ -147,7 +147,7 @@ class HostRanking:
     def _observe(self, host_state: "host_manager.HostState") -> "_Met | None":
         """None for a host that never had GPUs."""
         name = f"{host_state.host} {host_state.nodename}"
-        whole = whole_host.read(host_state, name in self._gpu_hosts)
+        whole = host_snapshot.read(host_state, name in self._gpu_hosts)
         if whole is None:
             return None
         self._gpu_hosts.add(name)
@@ -162,10 +162,10 @@ class HostRanking:
 
     def _follow(self) -> None:
         """See what has become of the hosts that were ranked best: a full one is met no more."""
-        followed, self._best = [*self._best, *exchange.hosts()], []
+        followed, self._best = [*self._best, *mailbox.hosts()], []
         for host_state, stamp in followed:
             try:
-                if exchange.stamp(host_state) != stamp:
+                if mailbox.stamp(host_state) != stamp:
                     self._observe(host_state)
             except Exception as error:  # never raise into the scheduler
                 LOG.debug("%(host)s: %(error)s", {"host": host_state.host, "error": error})
@@ -210,7 +210,7 @@ class _Met:
 
     __slots__ = ("_afters", "before", "when", "whole")
 
-    def __init__(self, whole: whole_host.WholeHost) -> None:
+    def __init__(self, whole: host_snapshot.WholeHost) -> None:
         self.whole = whole.kept()
         self.before = whole.before()
         self.when = 0.0
@@ -236,7 +236,7 @@ def _classes(spec_obj: "objects.RequestSpec") -> Callable[[GpuRequest | None], R
         for other, wanted in known:
             if other == request:
                 return wanted
-        wanted = whole_host.request_class(spec_obj, request)
+        wanted = host_snapshot.request_class(spec_obj, request)
         known.append((request, wanted))
         return wanted
 

@@ -17,8 +17,8 @@ from nova_gpu_passthrough.scheduler import pools, requests
 from nova_gpu_passthrough.scheduler.assessment import assess
 from nova_gpu_passthrough.scheduler.candidates import Candidate, Fitted
 from nova_gpu_passthrough.scheduler.ranking import HostRanking
+from nova_gpu_passthrough.scheduler.refusal_log import Warnings
 from nova_gpu_passthrough.scheduler.startup import configure
-from nova_gpu_passthrough.scheduler.tally import Warnings
 from nova_gpu_passthrough.topology.fit import Refusal
 from nova_gpu_passthrough.topology.model import MAX_GPUS
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from nova_gpu_passthrough.catalog import boards, models
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.packing.host_state import CellState, GpuGroup, HostState, canonical
 from nova_gpu_passthrough.simulator import layout
 from nova_gpu_passthrough.simulator.ranker import SimHost
-from nova_gpu_passthrough.topology.host_state import CellState, GpuGroup, HostState, canonical
 
 #: What a host with a board has for each GPU, where nothing is said. It is that of servers with
 #: eight H200 that NVIDIA measured: two Xeon 8480C with 56 cores of two threads each, 2 TiB (MLPerf

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nova_gpu_passthrough.topology.host_state import HostState
-from nova_gpu_passthrough.topology.request_class import Reach, RequestClass
+from nova_gpu_passthrough.packing.host_state import HostState
+from nova_gpu_passthrough.packing.request_class import Reach, RequestClass
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.simulator.ranker import Numbers, Scores

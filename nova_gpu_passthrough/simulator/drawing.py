@@ -10,11 +10,11 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.packing.request_class import RequestClass
 from nova_gpu_passthrough.simulator.outcome import Outcome
 from nova_gpu_passthrough.simulator.placing import Placing
 from nova_gpu_passthrough.simulator.ranker import Ranker, SimHost
 from nova_gpu_passthrough.simulator.trace import Trace
-from nova_gpu_passthrough.topology.request_class import RequestClass
 
 #: % of GPUs requested at which it is noted how many are allocated.
 MARKS = tuple(range(50, 131, 10))

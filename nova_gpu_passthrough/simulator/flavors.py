@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.packing.request_class import Reach, RequestClass
 from nova_gpu_passthrough.simulator.trace import Task, Trace
-from nova_gpu_passthrough.topology.request_class import Reach, RequestClass
 
 _KEYS = ("gpus", "vcpus", "pinned-cpus", "ram-gib", "numa", "model", "count")
 _MOST = {"gpus": 64, "numa": 128}

@@ -11,24 +11,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.fleet import demand, flavors, resolve
+from nova_gpu_passthrough.fleet.flavors import capacity, layout
 from nova_gpu_passthrough.fleet.model import FleetFile, HostGroup
-from nova_gpu_passthrough.generate import flavors, fleet, requests
-from nova_gpu_passthrough.generate.flavors import layout, room
 from nova_gpu_passthrough.inventory import store
-from nova_gpu_passthrough.simulator.ranker import SimHost
-from nova_gpu_passthrough.topology.host_state import (
+from nova_gpu_passthrough.nova_rules.host_capacity import Room
+from nova_gpu_passthrough.packing.host_state import (
     UNLINKED,
     CellState,
     GpuGroup,
     HostState,
     canonical,
 )
+from nova_gpu_passthrough.packing.request_class import RequestClass, of_request
+from nova_gpu_passthrough.simulator.ranker import SimHost
 from nova_gpu_passthrough.topology.model import Gpu
-from nova_gpu_passthrough.topology.request_class import RequestClass, of_request
-from nova_gpu_passthrough.topology.room import Room
 
 if TYPE_CHECKING:
-    from nova_gpu_passthrough.generate.fleet import Resolved
+    from nova_gpu_passthrough.fleet.resolve import Resolved
 
 _GROUP = "all"
 
@@ -49,7 +49,7 @@ def of_inventories(paths: Sequence[Path]) -> "Resolved":
         inventories[inventory.host] = inventory
     group = HostGroup(_GROUP, ())
     file = FleetFile("simulated", (group,))
-    return fleet.derive(file, dict.fromkeys(inventories, group), inventories)
+    return resolve.derive(file, dict.fromkeys(inventories, group), inventories)
 
 
 def hosts(resolved: "Resolved") -> list[SimHost]:
@@ -57,7 +57,7 @@ def hosts(resolved: "Resolved") -> list[SimHost]:
     found = []
     for offer in resolved.offers:
         place = layout.of(offer, resolved.aliases, resolved.settings)
-        state = _state(room.of(place, resolved.aliases, resolved.settings))
+        state = _state(capacity.of(place, resolved.aliases, resolved.settings))
         models: Counter[str] = Counter()
         for group in state.groups():
             models[group.model] += group.free
@@ -79,11 +79,11 @@ def classes(resolved: "Resolved") -> Mapping[str, RequestClass]:
 
     Flavors that no host could boot are left out.
     """
-    aliases = requests.by_name(resolved.aliases.values())
+    aliases = demand.by_name(resolved.aliases.values())
     found = {}
     for flavor in flavors.make(resolved).flavors:
-        size = requests.Size(flavor.vcpus, flavor.ram_mib)
-        asked = requests.read(size, flavor.extra_specs, aliases)
+        size = demand.Size(flavor.vcpus, flavor.ram_mib)
+        asked = demand.read(size, flavor.extra_specs, aliases)
         found[flavor.name] = of_request(
             flavor.name, asked.needs.request, asked.models, flavor.vcpus, flavor.ram_mib, 0
         )

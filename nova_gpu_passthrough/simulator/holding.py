@@ -9,9 +9,9 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from nova_gpu_passthrough.topology.host_state import GpuGroup, HostState, canonical
-from nova_gpu_passthrough.topology.request_class import RequestClass
-from nova_gpu_passthrough.topology.taking import Place, has_room, moved
+from nova_gpu_passthrough.packing.allocate import Place, has_room, moved
+from nova_gpu_passthrough.packing.host_state import GpuGroup, HostState, canonical
+from nova_gpu_passthrough.packing.request_class import RequestClass
 
 
 class Held(NamedTuple):

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nova_gpu_passthrough.packing.allocate import placements
+from nova_gpu_passthrough.packing.host_state import HostState
+from nova_gpu_passthrough.packing.request_class import RequestClass
 from nova_gpu_passthrough.simulator.amounts import Amounts, is_floating
 from nova_gpu_passthrough.simulator.ranker import Offers, SimHost
-from nova_gpu_passthrough.topology.host_state import HostState
-from nova_gpu_passthrough.topology.request_class import RequestClass
-from nova_gpu_passthrough.topology.taking import placements
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.simulator.ranker import Numbers

@@ -10,14 +10,14 @@ import dataclasses
 import enum
 from collections.abc import Iterable, Sequence
 
-from nova_gpu_passthrough.topology.host_state import (
+from nova_gpu_passthrough.packing.host_state import (
     UNLINKED,
     CellState,
     GpuGroup,
     HostState,
     canonical,
 )
-from nova_gpu_passthrough.topology.request_class import Reach, RequestClass
+from nova_gpu_passthrough.packing.request_class import Reach, RequestClass
 
 CELLS = 2
 #: GPUs of these models are all linked to each other on a host: boards such as SXM2's.

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.packing.request_class import RequestClass
 from nova_gpu_passthrough.simulator import layout, table
 from nova_gpu_passthrough.simulator.layout import Numa, Topology
 from nova_gpu_passthrough.simulator.ranker import SimHost
 from nova_gpu_passthrough.simulator.table import Row
 from nova_gpu_passthrough.simulator.trace import Task, Trace
-from nova_gpu_passthrough.topology.request_class import RequestClass
 
 #: A vCPU's parts: amounts are in thousandths.
 PARTS = 1000

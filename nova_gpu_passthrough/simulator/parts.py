@@ -4,10 +4,10 @@
 import dataclasses
 from collections.abc import Sequence
 
+from nova_gpu_passthrough.packing.host_state import HostState
+from nova_gpu_passthrough.packing.request_class import RequestClass
 from nova_gpu_passthrough.simulator.ranker import SimHost
 from nova_gpu_passthrough.simulator.trace import Trace
-from nova_gpu_passthrough.topology.host_state import HostState
-from nova_gpu_passthrough.topology.request_class import RequestClass
 
 
 def of_hosts(hosts: Sequence[SimHost], parts: int) -> list[SimHost]:

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.packing.host_state import HostState
+from nova_gpu_passthrough.packing.request_class import RequestClass
 from nova_gpu_passthrough.simulator import split, stranded
 from nova_gpu_passthrough.simulator.hosts import Hosts
 from nova_gpu_passthrough.simulator.outcome import Outcome
 from nova_gpu_passthrough.simulator.ranker import Ranker, SimHost
-from nova_gpu_passthrough.topology.host_state import HostState
-from nova_gpu_passthrough.topology.request_class import RequestClass
 
 
 class Placing:

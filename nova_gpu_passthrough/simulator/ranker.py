@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stevedore import NamedExtensionManager
 
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.topology.host_state import HostState
-from nova_gpu_passthrough.topology.request_class import RequestClass
+from nova_gpu_passthrough.packing.host_state import HostState
+from nova_gpu_passthrough.packing.request_class import RequestClass
 
 if TYPE_CHECKING:
     import numpy

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nova_gpu_passthrough.packing.request_class import RequestClass
 from nova_gpu_passthrough.simulator import drawing, ranker, timed, what_if
 from nova_gpu_passthrough.simulator.outcome import Outcome
 from nova_gpu_passthrough.simulator.ranker import SimHost
 from nova_gpu_passthrough.simulator.trace import Trace
 from nova_gpu_passthrough.simulator.what_if import Filling
-from nova_gpu_passthrough.topology.request_class import RequestClass
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.packing.request_class import RequestClass
 from nova_gpu_passthrough.policies import mix as mixes
 from nova_gpu_passthrough.simulator import (
     additions,
@@ -26,10 +27,9 @@ from nova_gpu_passthrough.simulator.openb import Shares
 from nova_gpu_passthrough.simulator.ranker import SimHost
 from nova_gpu_passthrough.simulator.runs import Scenario
 from nova_gpu_passthrough.simulator.trace import Trace
-from nova_gpu_passthrough.topology.request_class import RequestClass
 
 if TYPE_CHECKING:
-    from nova_gpu_passthrough.generate.fleet import Resolved
+    from nova_gpu_passthrough.fleet.resolve import Resolved
 
 
 @dataclass(frozen=True)

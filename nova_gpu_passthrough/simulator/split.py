@@ -4,7 +4,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from nova_gpu_passthrough.topology.host_state import UNLINKED, HostState
+from nova_gpu_passthrough.packing.host_state import UNLINKED, HostState
 
 
 def over_numa_nodes(before: HostState, after: HostState) -> bool:

@@ -6,9 +6,9 @@ import enum
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from nova_gpu_passthrough.topology.host_state import HostState, canonical
-from nova_gpu_passthrough.topology.request_class import Reach, RequestClass
-from nova_gpu_passthrough.topology.usable import usable_by_class
+from nova_gpu_passthrough.packing.count_servers import usable_by_class
+from nova_gpu_passthrough.packing.host_state import HostState, canonical
+from nova_gpu_passthrough.packing.request_class import Reach, RequestClass
 
 #: More than any host has.
 _PLENTY = 1 << 40

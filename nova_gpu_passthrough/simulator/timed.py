@@ -15,12 +15,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.packing.request_class import RequestClass
 from nova_gpu_passthrough.simulator.holding import Held, HeldHost
 from nova_gpu_passthrough.simulator.outcome import Outcome, Waiting
 from nova_gpu_passthrough.simulator.placing import Placing
 from nova_gpu_passthrough.simulator.ranker import Ranker, SimHost
 from nova_gpu_passthrough.simulator.trace import Task, Trace
-from nova_gpu_passthrough.topology.request_class import RequestClass
 
 #: In how many steps the course is noted.
 _STEPS = 20

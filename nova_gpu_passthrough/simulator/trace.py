@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from nova_gpu_passthrough.topology.request_class import RequestClass
+from nova_gpu_passthrough.packing.request_class import RequestClass
 
 
 class Task(NamedTuple):

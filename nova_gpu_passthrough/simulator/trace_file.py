@@ -7,9 +7,9 @@ from typing import Any
 
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.files import documents
+from nova_gpu_passthrough.packing.request_class import RequestClass
 from nova_gpu_passthrough.policies import mix
 from nova_gpu_passthrough.simulator.trace import Task, Trace
-from nova_gpu_passthrough.topology.request_class import RequestClass
 
 VERSION = 1
 

@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from nova_gpu_passthrough.packing.request_class import RequestClass
 from nova_gpu_passthrough.simulator import drawing
 from nova_gpu_passthrough.simulator.placing import Placing
 from nova_gpu_passthrough.simulator.ranker import Ranker, SimHost
 from nova_gpu_passthrough.simulator.trace import Trace
-from nova_gpu_passthrough.topology.request_class import RequestClass
 
 #: % of all GPUs asked for after which no more is found out.
 _ENOUGH = 300

@@ -129,7 +129,7 @@ def check_request(request: GpuRequest) -> Refusal | None:
             return Refusal(
                 Reason.INVALID_REQUEST,
                 f"alias {demand.alias} is asked for {demand.count} devices, "
-                f"expected 1 to {MAX_GPUS}; mend pci_passthrough:alias in the flavor",
+                f"expected 1 to {MAX_GPUS}; fix pci_passthrough:alias in the flavor",
             )
     return None
 

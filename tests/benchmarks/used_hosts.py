@@ -7,9 +7,9 @@ from typing import Any
 
 from nova import objects
 
-from nova_gpu_passthrough.scheduler import whole_host
-from nova_gpu_passthrough.topology.host_state import HostState
-from nova_gpu_passthrough.topology.request_class import Reach, RequestClass
+from nova_gpu_passthrough.packing.host_state import HostState
+from nova_gpu_passthrough.packing.request_class import Reach, RequestClass
+from nova_gpu_passthrough.scheduler import host_snapshot
 from tests.benchmarks import hosts, servers
 
 _SEED = 2026
@@ -78,7 +78,7 @@ def distinct(states: Iterable[Any]) -> int:
     """How many of the hosts differ in what they have left."""
     found: set[HostState] = set()
     for state in states:
-        whole = whole_host.read(state)
+        whole = host_snapshot.read(state)
         if whole is not None:
             found.add(whole.before())
     return len(found)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nova_gpu_passthrough.cloud.apply import execution, plan, record
 from nova_gpu_passthrough.cloud.apply.api import Api
-from nova_gpu_passthrough.cloud.apply.ledger import Ledger
+from nova_gpu_passthrough.cloud.apply.record import Ledger
 from nova_gpu_passthrough.fleet.desired import Desired
 from tests.cloud.control_plane import ControlPlane
 

@@ -26,7 +26,8 @@ from nova.tests import fixtures as nova_fixtures  # noqa: E402
 from nova.tests.fixtures import libvirt as fakelibvirt  # noqa: E402
 from nova.virt.libvirt import driver, host  # noqa: E402
 
-from nova_gpu_passthrough.inventory import cpu_list, store  # noqa: E402
+from nova_gpu_passthrough.files import cpu_list  # noqa: E402
+from nova_gpu_passthrough.inventory import store  # noqa: E402
 from nova_gpu_passthrough.inventory.model import Inventory  # noqa: E402
 from nova_gpu_passthrough.inventory.pci import DeviceType, Role  # noqa: E402
 

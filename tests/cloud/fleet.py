@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from nova_gpu_passthrough.generate import tree
-from nova_gpu_passthrough.generate.releases import parse
-from nova_gpu_passthrough.generate.selection import CONTROL
-from nova_gpu_passthrough.generate.settings import Settings
+from nova_gpu_passthrough.fleet.offers import CONTROL
+from nova_gpu_passthrough.fleet.releases import parse
+from nova_gpu_passthrough.fleet.settings import Settings
+from nova_gpu_passthrough.generate import render
 from nova_gpu_passthrough.inventory import store
 from nova_gpu_passthrough.inventory.host import NumaNode
 from nova_gpu_passthrough.inventory.model import Inventory
@@ -61,7 +61,7 @@ def write_configuration(
 ) -> None:
     """Write what ``nova-gpu config generate`` makes, a directory for each host."""
     settings = settings or Settings(release=parse(NOVA))
-    for file in tree.generate(inventories, settings).files:
+    for file in render.generate(inventories, settings).files:
         path = file.below(root)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(file.text)

@@ -17,8 +17,7 @@ from nova_gpu_passthrough.cloud.lint import checks, reading
 from nova_gpu_passthrough.cloud.lint.configuration import layout, running
 from nova_gpu_passthrough.cloud.lint.configuration.services import Role
 from nova_gpu_passthrough.cloud.lint.facts import Facts
-from nova_gpu_passthrough.fleet import store
-from nova_gpu_passthrough.generate import desired, fleet
+from nova_gpu_passthrough.fleet import desired_state, resolve, store
 from tests import cache
 
 _FLEET = """
@@ -48,8 +47,8 @@ class Lint:
         self.fleet.write_text(_FLEET.format(folder=plane.inventories[0].parent))
         self.config = root / "config"
         shutil.copytree(plane.config, self.config)
-        self.resolved = fleet.resolve(store.load(self.fleet))
-        self.desired, self.made = desired.make(self.resolved)
+        self.resolved = resolve.resolve(store.load(self.fleet))
+        self.desired, self.made = desired_state.make(self.resolved)
         self.admin = plane.connection("admin")
         address = self.resolved.offers[0].gpus[0].address
         #: A GPU's provider, and what findings call it.
@@ -401,7 +400,7 @@ def test_each_fault_in_the_cloud_is_found(lint, fault):
     assert wanted in found
 
 
-def test_with_all_faults_mended_it_is_clean_again(lint):
+def test_with_all_faults_fixed_it_is_clean_again(lint):
     assert lint.found(lint.read()) == set()
 
 

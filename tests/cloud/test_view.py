@@ -9,8 +9,7 @@ import uuid
 import pytest
 
 from nova_gpu_passthrough.cloud.view import read
-from nova_gpu_passthrough.fleet import store
-from nova_gpu_passthrough.generate import fleet
+from nova_gpu_passthrough.fleet import resolve, store
 from tests.cloud import servers
 
 _FLEET = """\
@@ -73,7 +72,7 @@ def listed(plane, *words, program="nova-gpu"):
 
 
 def gpu_hosts(fleet_file):
-    resolved = fleet.resolve(store.load(fleet_file))
+    resolved = resolve.resolve(store.load(fleet_file))
     return {name: found for name, found in resolved.inventories.items() if found.gpus}
 
 
@@ -126,7 +125,7 @@ def test_who_has_which_gpu_is_what_nova_s_database_says(plane, admin, fleet_file
 
 
 def test_what_a_guest_takes_of_its_numa_node(plane, admin, fleet_file, pair):
-    resolved = fleet.resolve(store.load(fleet_file))
+    resolved = resolve.resolve(store.load(fleet_file))
     view = read.read(admin, resolved)
     assert view.notes == ()
     (host,) = [host for host in view.hosts if pair.id in {s.id for s in host.servers}]

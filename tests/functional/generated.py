@@ -17,9 +17,9 @@ from oslo_config import cfg
 from placement.conf import opts as placement_opts
 
 from nova_gpu_passthrough import conf as gpu_conf
-from nova_gpu_passthrough.generate import tree
-from nova_gpu_passthrough.generate.releases import parse
-from nova_gpu_passthrough.generate.settings import Settings
+from nova_gpu_passthrough.fleet.releases import parse
+from nova_gpu_passthrough.fleet.settings import Settings
+from nova_gpu_passthrough.generate import render
 from nova_gpu_passthrough.inventory.host import NumaNode
 from nova_gpu_passthrough.inventory.model import Inventory
 from nova_gpu_passthrough.inventory.pci import DeviceType
@@ -94,7 +94,7 @@ def read(conf: cfg.ConfigOpts, project: str, *files: Path) -> dict[tuple[str | N
 def write(root: Path, *hosts: Inventory, **settings: Any) -> Path:
     """The generated files below a directory."""
     settings = {"release": RELEASE, "nics": (f"hgx1/{NIC_ADDRESS}",), **settings}
-    for file in tree.generate(hosts or HOSTS, Settings(**settings)).files:
+    for file in render.generate(hosts or HOSTS, Settings(**settings)).files:
         place = file.below(root)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(file.text)

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from nova_gpu_passthrough.scheduler import whole_host
+from nova_gpu_passthrough.packing.request_class import Reach, RequestClass
+from nova_gpu_passthrough.scheduler import host_snapshot
 from nova_gpu_passthrough.simulator.placing import Placing
 from nova_gpu_passthrough.simulator.ranker import Ranker, SimHost
-from nova_gpu_passthrough.topology.request_class import Reach, RequestClass
 
 
 class Flavor(NamedTuple):
@@ -70,7 +70,7 @@ def replay(
 
 
 def _simulated(state: Any) -> SimHost:
-    whole = whole_host.read(state)
+    whole = host_snapshot.read(state)
     if whole is None:
         raise ValueError(f"{state.host} has no free GPUs")
     left = whole.before()

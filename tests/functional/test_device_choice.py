@@ -195,7 +195,7 @@ class WithoutPlacement(DeviceChoiceTest):
         self.assertNotEqual(self.cloud.host_of(first), self.cloud.host_of(third))
         (refused,) = self.cloud.boot(self.flavor(4), expect="ERROR")
         (line,) = self.cloud.log_lines(
-            containing=refused["id"], logger="nova_gpu_passthrough.scheduler.tally"
+            containing=refused["id"], logger="nova_gpu_passthrough.scheduler.refusal_log"
         )
         self.assertRegex(line.message, "0 of 2 hosts fit; refused: 1 no free .*, 1 too few free")
         together = self.cloud.boot(self.flavor(1), count=2)

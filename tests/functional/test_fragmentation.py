@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from nova_gpu_passthrough.policies import mix
-from nova_gpu_passthrough.scheduler.simulation.beside import NovaAndFragmentation
-from nova_gpu_passthrough.scheduler.simulation.nova import Nova
+from nova_gpu_passthrough.simulator.nova.nova import Nova
+from nova_gpu_passthrough.simulator.nova.nova_with_gpu_weigher import NovaAndFragmentation
 from nova_gpu_passthrough.simulator.ranker import Ranker
 from nova_gpu_passthrough.simulator.rankers.plain import Pack
 from tests.embedded.fleet import GPU, GpuHost, hgx_host, pcie_host

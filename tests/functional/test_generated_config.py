@@ -17,9 +17,9 @@ from oslo_config import cfg
 from oslo_config import fixture as config_fixture
 
 from nova_gpu_passthrough import conf as gpu_conf
+from nova_gpu_passthrough.fleet.offers import CONTROL
+from nova_gpu_passthrough.fleet.settings import Target
 from nova_gpu_passthrough.generate.control_options import WEIGHER
-from nova_gpu_passthrough.generate.selection import CONTROL
-from nova_gpu_passthrough.generate.settings import Target
 from tests.embedded.fleet import GPU
 from tests.functional.base import GpuCloudTest
 from tests.functional.generated import (

@@ -117,7 +117,7 @@ def test_a_configured_gpu_has_no_defects_left(configured, name):
     assert verdict(configured, name) == "ready"
 
 
-def test_configuration_does_not_mend_what_is_wrong_with_the_hardware(configured):
+def test_configuration_does_not_fix_what_is_wrong_with_the_hardware(configured):
     for name in GPUS:
         if set(SERVER[name].defects) & UNFIT:
             assert verdict(configured, name) == "unfit"

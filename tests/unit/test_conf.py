@@ -5,12 +5,12 @@ import pytest
 from oslo_config import cfg
 
 from nova_gpu_passthrough import conf as gpu_conf
+from nova_gpu_passthrough.packing.request_class import RequestClass
 from nova_gpu_passthrough.policies import mix
 from nova_gpu_passthrough.policies.fragmentation import Fragmentation
 from nova_gpu_passthrough.policies.pack import Pack
 from nova_gpu_passthrough.scheduler.filters import GpuPassthroughFilter
 from nova_gpu_passthrough.scheduler.startup import configure
-from nova_gpu_passthrough.topology.request_class import RequestClass
 
 
 @pytest.fixture

@@ -16,13 +16,12 @@ from types import FrameType
 from nova_gpu_passthrough.cloud import failures
 from nova_gpu_passthrough.cloud.apply.aggregates import requests as aggregates
 from nova_gpu_passthrough.cloud.apply.api import PATIENCE, Api, Interrupted, Refused
-from nova_gpu_passthrough.cloud.apply.change import Change, Kind
+from nova_gpu_passthrough.cloud.apply.change import Change, Kind, Plan
 from nova_gpu_passthrough.cloud.apply.flavors import requests as flavors
-from nova_gpu_passthrough.cloud.apply.ledger import Ledger
 from nova_gpu_passthrough.cloud.apply.limits import quotas
-from nova_gpu_passthrough.cloud.apply.limits import unified_requests as limits
-from nova_gpu_passthrough.cloud.apply.model import Plan
+from nova_gpu_passthrough.cloud.apply.limits import unified as limits
 from nova_gpu_passthrough.cloud.apply.placement_names import RESOURCE_CLASSES, TRAITS
+from nova_gpu_passthrough.cloud.apply.record import Ledger
 from nova_gpu_passthrough.errors import UserError
 
 _PERFORM: dict[Kind, Callable[[Api, Ledger, Change], None]] = {

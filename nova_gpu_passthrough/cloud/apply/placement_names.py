@@ -9,11 +9,20 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from nova_gpu_passthrough.cloud.apply.api import Api, Refused
-from nova_gpu_passthrough.cloud.apply.change import Action, Change, Kind
-from nova_gpu_passthrough.cloud.apply.entry import Entry, Key, complete, reconciled
-from nova_gpu_passthrough.cloud.apply.ledger import Ledger
-from nova_gpu_passthrough.cloud.apply.model import ADOPTED, Held, Part
-from nova_gpu_passthrough.cloud.apply.options import Options
+from nova_gpu_passthrough.cloud.apply.change import (
+    ADOPTED,
+    Action,
+    Change,
+    Entry,
+    Held,
+    Key,
+    Kind,
+    Options,
+    Part,
+    complete,
+    reconciled,
+)
+from nova_gpu_passthrough.cloud.apply.record import Ledger
 
 PREFIX = "CUSTOM_"
 

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 from nova_gpu_passthrough.cloud import failures
 from nova_gpu_passthrough.cloud.apply.aggregates import plan as aggregates
 from nova_gpu_passthrough.cloud.apply.api import Api
-from nova_gpu_passthrough.cloud.apply.change import Kind
+from nova_gpu_passthrough.cloud.apply.change import Kind, Options, Part, Plan
 from nova_gpu_passthrough.cloud.apply.flavors import plan as flavors
-from nova_gpu_passthrough.cloud.apply.limits import driver, quotas, unified, unified_model
-from nova_gpu_passthrough.cloud.apply.model import Part, Plan
-from nova_gpu_passthrough.cloud.apply.options import Options
+from nova_gpu_passthrough.cloud.apply.limits import driver, quotas, unified
 from nova_gpu_passthrough.cloud.apply.placement_names import RESOURCE_CLASSES, TRAITS
 from nova_gpu_passthrough.cloud.apply.projects import Projects
 from nova_gpu_passthrough.cloud.apply.record import Record
@@ -89,7 +87,7 @@ def _limits(api: Api, projects: Projects, desired: Desired, options: Options) ->
             part.held += old.held
             part.entries += old.entries
     if limits:
-        where = unified_model.place(api)
+        where = unified.place(api)
         registered = {
             one["resource_name"]: one["default_limit"]
             for one in where.find(api, Kind.REGISTERED_LIMIT)

@@ -10,10 +10,10 @@ from typing import Any
 
 from oslo_utils import strutils
 
-from nova_gpu_passthrough.cloud.lint import names
 from nova_gpu_passthrough.cloud.lint.configuration.parser import Assignment
 from nova_gpu_passthrough.cloud.lint.configuration.values import Configuration
 from nova_gpu_passthrough.inventory.pci import PciDevice
+from nova_gpu_passthrough.nova_rules import names
 from nova_gpu_passthrough.topology import tags
 
 #: The option and the names that it had before.

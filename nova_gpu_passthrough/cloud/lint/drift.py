@@ -6,6 +6,7 @@ from typing import Any
 
 from nova_gpu_passthrough.cloud.apply.record import Record
 from nova_gpu_passthrough.cloud.lint import checks
+from nova_gpu_passthrough.cloud.lint import facts as fix
 from nova_gpu_passthrough.cloud.lint.checks import (
     devices,
     flavor_numa,
@@ -13,7 +14,6 @@ from nova_gpu_passthrough.cloud.lint.checks import (
     flavors,
     fleet_flavors,
     inventory,
-    mend,
     options,
     protection,
 )
@@ -55,7 +55,7 @@ def findings(facts: Facts, wanted: Desired, record: Record, path: str) -> Iterat
             f"the last apply ({record.applied_at}) was not completed",
             path,
             "Some of what is told below was never done.",
-            f"Run {mend.APPLY} again.",
+            f"Run {fix.APPLY} again.",
         )
     changed = list(differences(record.desired, wanted))
     if changed:
@@ -68,7 +68,7 @@ def findings(facts: Facts, wanted: Desired, record: Record, path: str) -> Iterat
             str(facts.resolved.file.path),
             "Cloud and record are compared with what was applied then, configuration and devices "
             "with the fleet file as it is now.",
-            f"Look at {mend.APPLY} --dry-run, then run it.",
+            f"Look at {fix.APPLY} --dry-run, then run it.",
         )
     for check in checks.useful(facts, _CHECKS):
         yield from check(facts)

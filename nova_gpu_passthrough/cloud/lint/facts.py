@@ -6,19 +6,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from nova_gpu_passthrough.cloud.apply.model import Plan
-from nova_gpu_passthrough.cloud.lint import names
+from nova_gpu_passthrough.cloud.apply.change import Plan
 from nova_gpu_passthrough.cloud.lint.configuration.services import Role, Service, of
 from nova_gpu_passthrough.cloud.view.model import CloudView
+from nova_gpu_passthrough.fleet import aliases, device_spec
+from nova_gpu_passthrough.fleet.aliases import Alias
 from nova_gpu_passthrough.fleet.desired import Desired
-from nova_gpu_passthrough.generate import aliases, compute_options, device_spec
-from nova_gpu_passthrough.generate.aliases import Alias
-from nova_gpu_passthrough.generate.flavors import FlavorPlan, layout, room
-from nova_gpu_passthrough.generate.flavors.bootable import Host
-from nova_gpu_passthrough.generate.fleet import Resolved
+from nova_gpu_passthrough.fleet.flavors import FlavorPlan, capacity, layout
+from nova_gpu_passthrough.fleet.flavors.feasibility import Host
+from nova_gpu_passthrough.fleet.offers import Offer, Offered
+from nova_gpu_passthrough.fleet.resolve import Resolved
+from nova_gpu_passthrough.generate import compute_options
 from nova_gpu_passthrough.generate.options import Option
-from nova_gpu_passthrough.generate.selection import Offer, Offered
 from nova_gpu_passthrough.inventory.pci import DeviceType
+from nova_gpu_passthrough.nova_rules import names
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Facts:
         """The fleet's hosts as they are without servers."""
         known, settings = self.resolved.aliases, self.resolved.settings
         layouts = [layout.of(offer, known, settings) for offer in self.resolved.offers]
-        return tuple(Host(one, room.of(one, known, settings)) for one in layouts)
+        return tuple(Host(one, capacity.of(one, known, settings)) for one in layouts)
 
     def alias_of(self, offered: Offered) -> Alias:
         """The alias that stands for a function."""
@@ -135,3 +136,19 @@ class Facts:
         for service in self.role(Role.COMPUTE):
             if service.host in self.offers:
                 yield service, self.offers[service.host]
+
+
+GENERATE = (
+    "Write it with nova-gpu config generate --fleet FILE --write DIR, copy it into place and "
+    "restart {service}."
+)
+APPLY = "nova-gpu apply --fleet FILE"
+AUDIT = (
+    "If the host has changed, audit it anew (nova-gpu host audit --write) and put the inventory in "
+    "the old one's place."
+)
+
+
+def generate(service: str) -> str:
+    """Configuration of a service, ``nova-compute@gpu1`` or ``nova-compute``."""
+    return GENERATE.format(service=service.partition("@")[0])

@@ -10,10 +10,10 @@ from typing import Any
 import jsonschema
 from oslo_utils import strutils
 
-from nova_gpu_passthrough.cloud.lint import names
 from nova_gpu_passthrough.cloud.lint.configuration.parser import Assignment
 from nova_gpu_passthrough.cloud.lint.configuration.values import Configuration
 from nova_gpu_passthrough.inventory.pci import DeviceType
+from nova_gpu_passthrough.nova_rules import names
 
 #: The option and the name that it had before.
 OPTIONS = (("pci", "alias"), ("DEFAULT", "pci_alias"))

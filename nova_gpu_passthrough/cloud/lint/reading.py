@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nova_gpu_passthrough.cloud.apply import plan
 from nova_gpu_passthrough.cloud.apply.api import Api
 from nova_gpu_passthrough.cloud.apply.change import Kind
-from nova_gpu_passthrough.cloud.apply.limits import driver, unified_model
+from nova_gpu_passthrough.cloud.apply.limits import driver, unified
 from nova_gpu_passthrough.cloud.apply.record import Record
 from nova_gpu_passthrough.cloud.lint.facts import Cloud
 from nova_gpu_passthrough.cloud.view import read as view
@@ -20,7 +20,7 @@ from nova_gpu_passthrough.fleet.model import QuotaDriver
 if TYPE_CHECKING:
     from openstack.connection import Connection
 
-    from nova_gpu_passthrough.generate.fleet import Resolved
+    from nova_gpu_passthrough.fleet.resolve import Resolved
 
 
 def read(
@@ -44,7 +44,7 @@ def read(
     traits = frozenset(api.placement("/traits")["traits"])
     limits = note = None
     if desired.quota_driver == QuotaDriver.UNIFIED_LIMITS:
-        registered = unified_model.place(api).find(api, Kind.REGISTERED_LIMIT)
+        registered = unified.place(api).find(api, Kind.REGISTERED_LIMIT)
         limits = {one["resource_name"]: one["default_limit"] for one in registered}
     if desired.limits:
         shown = api.nova("/os-quota-class-sets/default")["quota_class_set"]

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from nova_gpu_passthrough.cloud.lint.facts import Facts
-from nova_gpu_passthrough.generate import references
-from nova_gpu_passthrough.generate.aliases import Alias
-from nova_gpu_passthrough.generate.selection import Kind
+from nova_gpu_passthrough.fleet import references
+from nova_gpu_passthrough.fleet.aliases import Alias
+from nova_gpu_passthrough.fleet.offers import Kind
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from nova_gpu_passthrough.cloud.report import node, tables, units
+from nova_gpu_passthrough.cloud.report import tables, units
+from nova_gpu_passthrough.cloud.report.page import node
 from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
 from nova_gpu_passthrough.cloud.view.model import DeviceState, Host
 from nova_gpu_passthrough.topology.tags import LINK_SEPARATOR

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nova_gpu_passthrough.cloud.capacity.model import Capacity
+from nova_gpu_passthrough.cloud.fit.capacity_model import Capacity
 from nova_gpu_passthrough.cloud.report import units
 from nova_gpu_passthrough.cloud.view.model import CloudView, Device, DeviceState, Server
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from openstack.connection import Connection
 
     from nova_gpu_passthrough.cloud.view.api import Tell
-    from nova_gpu_passthrough.generate.fleet import Resolved
+    from nova_gpu_passthrough.fleet.resolve import Resolved
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,14 @@ def take(
     :raises openstack.exceptions.SDKException, keystoneauth1.exceptions.ClientException: see
         ``cloud.failures``
     """
-    from nova_gpu_passthrough.cloud.capacity import count
+    from nova_gpu_passthrough.cloud.fit import capacity
     from nova_gpu_passthrough.cloud.view import read
 
     view = read.read(connection, resolved, tell=tell)
     projects, notes = _projects(connection) if names else ({}, ())
     return Snapshot(
         view,
-        count.count(view, resolved),
+        capacity.count(view, resolved),
         projects,
         resolved.file.name if resolved else "",
         _cloud(connection),

@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nova_gpu_passthrough.cloud.capacity.model import FlavorCapacity, StrandedGpu
-from nova_gpu_passthrough.cloud.report import units, words
+from nova_gpu_passthrough.cloud.fit.capacity_model import FlavorCapacity, StrandedGpu
+from nova_gpu_passthrough.cloud.report import units
+from nova_gpu_passthrough.cloud.report.page import words
+from nova_gpu_passthrough.cloud.report.page.words import Look
 from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
-from nova_gpu_passthrough.cloud.report.words import Look
-from nova_gpu_passthrough.cloud.view.consumers import devices_wanted
+from nova_gpu_passthrough.cloud.view.allocations import devices_wanted
 from nova_gpu_passthrough.cloud.view.model import Device, DeviceState, Server
-from nova_gpu_passthrough.topology.cause import Refused
+from nova_gpu_passthrough.nova_rules.why_not import Refused
 from nova_gpu_passthrough.topology.tags import LINK_SEPARATOR
 
 #: States that somebody has to do something about.

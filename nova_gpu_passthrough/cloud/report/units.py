@@ -28,6 +28,6 @@ def total(devices: Iterable[Device]) -> Counter[DeviceState]:
     return sum(map(by_state, devices), start=Counter())
 
 
-def count(device: Device) -> int:
+def with_unit(device: Device) -> int:
     """How many GPUs a device stands for."""
     return by_state(device).total()

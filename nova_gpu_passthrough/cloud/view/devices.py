@@ -12,8 +12,8 @@ from nova_gpu_passthrough.catalog import models
 from nova_gpu_passthrough.cloud.view import providers
 from nova_gpu_passthrough.cloud.view.model import Device, DeviceState, Resource
 from nova_gpu_passthrough.cloud.view.providers import MODEL_TRAIT, Provider
-from nova_gpu_passthrough.generate import aliases
-from nova_gpu_passthrough.generate.selection import Kind, Offered
+from nova_gpu_passthrough.fleet import aliases
+from nova_gpu_passthrough.fleet.offers import Kind, Offered
 
 #: ``<node>_<ADDRESS>`` of PCI devices (``_get_rp_name_for_address`` in
 #: nova/compute/pci_placement_translator.py), ``<node>_pci_0000_84_00_0`` of vGPUs.

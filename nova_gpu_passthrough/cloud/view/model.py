@@ -3,10 +3,10 @@
 
 import enum
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from nova_gpu_passthrough.topology.host_cell import HostCell
+from nova_gpu_passthrough.nova_rules.host_cell import HostCell
 from nova_gpu_passthrough.topology.model import NumaCell
 
 
@@ -172,3 +172,43 @@ class CloudView:
     homeless: tuple[Server, ...] = ()
     #: What could not be read or is not sure, one sentence each.
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Numbers of devices; ``total`` is the sum of the others."""
+
+    total: int = 0
+    free: int = 0
+    in_use: int = 0
+    reserved: int = 0
+    stuck: int = 0
+    missing: int = 0
+
+
+def count(devices: Iterable[Device]) -> Tally:
+    """Count devices of any kind."""
+    free = in_use = reserved = stuck = missing = 0
+    for device in devices:
+        resource = device.resource
+        if device.state is DeviceState.MISSING:
+            missing += resource.total
+            continue
+        free += resource.free
+        # A one-time-use device is reserved while it is in use, too.
+        reserved += max(0, resource.total - resource.used - resource.free)
+        if device.state is DeviceState.STUCK:
+            stuck += resource.used
+        else:
+            in_use += resource.used
+    total = free + in_use + reserved + stuck + missing
+    return Tally(total, free, in_use, reserved, stuck, missing)
+
+
+def free_by_node(devices: Iterable[Device]) -> dict[int | None, int]:
+    """Free devices by NUMA node, nodes without a free one included; None: not told."""
+    found: dict[int | None, int] = {}
+    for device in devices:
+        free = 0 if device.state is DeviceState.MISSING else device.resource.free
+        found[device.numa_node] = found.get(device.numa_node, 0) + free
+    return dict(sorted(found.items(), key=lambda item: (item[0] is None, item[0] or 0)))

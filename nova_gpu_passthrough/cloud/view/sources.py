@@ -5,17 +5,31 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nova_gpu_passthrough.cloud.view import computes, devices, providers
+from nova_gpu_passthrough.cloud.view import devices, providers
 from nova_gpu_passthrough.cloud.view.api import Api
-from nova_gpu_passthrough.cloud.view.computes import Compute
 from nova_gpu_passthrough.cloud.view.devices import Holder
 from nova_gpu_passthrough.cloud.view.model import Server
 from nova_gpu_passthrough.cloud.view.providers import Directory, Tree
 from nova_gpu_passthrough.fleet.model import HostGroup, Mode
-from nova_gpu_passthrough.generate.selection import Kind, Offer, Offered
+from nova_gpu_passthrough.fleet.offers import Kind, Offer, Offered
 
 if TYPE_CHECKING:
-    from nova_gpu_passthrough.generate.fleet import Resolved
+    from nova_gpu_passthrough.fleet.resolve import Resolved
+
+
+@dataclass(frozen=True)
+class Compute:
+    """One nova-compute and its hypervisor."""
+
+    host: str
+    #: The hypervisor's name, which is that of its resource provider.
+    node: str
+    #: UUID of the hypervisor, which is that of its resource provider; None where there is none.
+    provider: str | None
+    up: bool
+    enabled: bool
+    disabled_reason: str
+    availability_zone: str | None
 
 
 @dataclass
@@ -86,7 +100,7 @@ class Source:
 def find(api: Api, resolved: "Resolved | None") -> list[Source]:
     """All hosts, in the order of their names."""
     known = providers.directory(api)
-    found = computes.read(api)
+    found = read(api)
     groups = dict(resolved.groups) if resolved else {}
     names = {compute: _name(compute, groups) for compute in found}
     by_root = {compute.provider: compute for compute in found if compute.provider}
@@ -102,12 +116,12 @@ def find(api: Api, resolved: "Resolved | None") -> list[Source]:
         if root and groups[names[compute]].mode is not Mode.PASSTHROUGH
     }
     trees = providers.trees(api, roots, known, vgpus)
-    aggregates = computes.aggregates(api)
+    by_host = aggregates_by_host(api)
     offers = _offers(resolved) if resolved else {}
     models = {gpu.model for offer in offers.values() for gpu in offer.inventory.gpus}
 
     def source(name: str, compute: Compute | None, tree: Tree | None) -> Source:
-        metadata = aggregates.get(compute.host, {}) if compute else {}
+        metadata = by_host.get(compute.host, {}) if compute else {}
         return Source(name, compute, tree, groups.get(name), offers.get(name), metadata)
 
     sources = {}
@@ -152,3 +166,46 @@ def models_of(sources: Sequence[Source]) -> Iterator[str]:
     for source in sources:
         if source.offer:
             yield from (gpu.model for gpu in source.offer.inventory.gpus)
+
+
+def read(api: Api) -> list[Compute]:
+    """All compute nodes of the cloud, in the order of their names."""
+    services = {
+        service["host"]: service
+        for service in api.nova("/os-services", binary="nova-compute")["services"]
+    }
+    computes = []
+    for hypervisor in api.pages("/os-hypervisors/detail", "hypervisors"):
+        host = hypervisor["service"]["host"]
+        computes.append(
+            _compute(
+                host, hypervisor["hypervisor_hostname"], hypervisor["id"], services.get(host, {})
+            )
+        )
+    known = {compute.host for compute in computes}
+    computes += [_compute(h, h, None, services[h]) for h in services if h not in known]
+    return sorted(computes, key=lambda compute: (compute.host, compute.node))
+
+
+def aggregates_by_host(api: Api) -> dict[str, dict[str, Mapping[str, str]]]:
+    """Metadata by name of aggregate, by host."""
+    found: dict[str, dict[str, Mapping[str, str]]] = {}
+    for aggregate in api.nova("/os-aggregates")["aggregates"]:
+        for host in aggregate["hosts"]:
+            found.setdefault(host, {})[aggregate["name"]] = dict(aggregate["metadata"])
+    return found
+
+
+def _compute(
+    host: str, node: str, provider: str | None, service: Mapping[str, str | None]
+) -> Compute:
+    # A cell that cannot be reached tells status UNKNOWN and no state (microversion 2.69).
+    return Compute(
+        host,
+        node,
+        provider,
+        service.get("state") == "up",
+        service.get("status") == "enabled",
+        service.get("disabled_reason") or "",
+        service.get("zone"),
+    )

@@ -9,10 +9,16 @@ nova-compute has a file of its own, ``$NOVA_CPU_CONF``, that begins as a copy of
 
 from collections.abc import Iterator
 
+from nova_gpu_passthrough.fleet.offers import CONTROL
 from nova_gpu_passthrough.generate import provider_config
-from nova_gpu_passthrough.generate.cloud import CloudOptions, Draft
-from nova_gpu_passthrough.generate.options import Option, Section, comment, to_ini
-from nova_gpu_passthrough.generate.selection import CONTROL
+from nova_gpu_passthrough.generate.options import (
+    CloudOptions,
+    Draft,
+    Option,
+    Section,
+    comment,
+    to_ini,
+)
 
 _PATH = "local.conf"
 

@@ -9,10 +9,9 @@ JSON here has two braces in a row.
 
 from collections.abc import Iterator
 
+from nova_gpu_passthrough.fleet.offers import CONTROL
 from nova_gpu_passthrough.generate import provider_config
-from nova_gpu_passthrough.generate.cloud import CloudOptions, Draft
-from nova_gpu_passthrough.generate.options import to_ini
-from nova_gpu_passthrough.generate.selection import CONTROL
+from nova_gpu_passthrough.generate.options import CloudOptions, Draft, to_ini
 
 _CONFIG = "etc/kolla/config"
 #: For the directory of Kolla's inventory, wherever that is.

@@ -9,10 +9,9 @@ repeated count together over all files.
 
 from collections.abc import Iterator
 
+from nova_gpu_passthrough.fleet.offers import CONTROL
 from nova_gpu_passthrough.generate import provider_config
-from nova_gpu_passthrough.generate.cloud import CloudOptions, Draft
-from nova_gpu_passthrough.generate.options import Section, to_ini
-from nova_gpu_passthrough.generate.selection import CONTROL
+from nova_gpu_passthrough.generate.options import CloudOptions, Draft, Section, to_ini
 
 _NOVA = "etc/nova/nova.conf.d"
 _PLACEMENT = "etc/placement/placement.conf.d"

@@ -19,7 +19,7 @@ from nova_gpu_passthrough.host.checks import (
 from nova_gpu_passthrough.inventory.findings import Finding
 from nova_gpu_passthrough.inventory.model import Inventory
 
-#: In the order in which an operator mends things: the host first, then GPU by GPU.
+#: In the order in which an operator fixes things: the host first, then GPU by GPU.
 CHECKS: tuple[Callable[[Inventory], Iterator[Finding]], ...] = (
     iommu.check,
     acs.check,

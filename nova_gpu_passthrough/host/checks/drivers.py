@@ -17,7 +17,7 @@ _WHY_COMPANION = (
     "The function is in the GPU's IOMMU group or on its card: while the host's driver holds it, a "
     'server with the GPU fails to start ("group is not viable").'
 )
-_MEND = (
+_FIX = (
     "Bind it to vfio-pci at boot, before other drivers load: nova-gpu config generate writes "
     "modprobe.d and initramfs files."
 )
@@ -67,7 +67,7 @@ def _gpu(inventory: Inventory, gpu: Gpu) -> Finding:
             f"{found} now; {', '.join(takers)} would take it when loaded",
             source,
             _WHY_GPU,
-            _MEND,
+            _FIX,
             Remedy.CONFIGURATION,
         )
     if device.device_type is DeviceType.PF and device.sriov_vfs:
@@ -80,7 +80,7 @@ def _gpu(inventory: Inventory, gpu: Gpu) -> Finding:
         f"held by {device.driver}",
         source,
         _WHY_GPU,
-        _MEND,
+        _FIX,
         Remedy.CONFIGURATION,
     )
 
@@ -105,7 +105,7 @@ def _companion(inventory: Inventory, gpu: Gpu, device: PciDevice) -> Finding:
             f"{name} held by no driver now; {', '.join(takers)} would take it when loaded",
             source,
             _WHY_COMPANION,
-            _MEND,
+            _FIX,
             Remedy.CONFIGURATION,
         )
     return Finding(
@@ -115,7 +115,7 @@ def _companion(inventory: Inventory, gpu: Gpu, device: PciDevice) -> Finding:
         f"{name} held by {device.driver}",
         source,
         _WHY_COMPANION,
-        _MEND,
+        _FIX,
         Remedy.CONFIGURATION,
     )
 

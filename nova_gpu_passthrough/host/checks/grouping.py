@@ -64,7 +64,7 @@ def _group(inventory: Inventory, gpu: Gpu) -> Finding:
     busy = [member for member in foreign if member.driver and not is_vfio(member.driver)]
     found = f"group {device.iommu_group} also holds {_names(busy or shared or members)}"
     port = _unisolated(inventory, device, members)
-    mend = (
+    fix = (
         "Switch ACS on in the firmware setup (PCIe ACS, SR-IOV or virtualisation options), or move "
         f"the card to a slot with a root port of its own{port}."
     )
@@ -77,7 +77,7 @@ def _group(inventory: Inventory, gpu: Gpu) -> Finding:
             source,
             "A group goes to one server as a whole: while the host's driver holds another member, "
             'a server with this GPU fails to start ("group is not viable").',
-            f"{mend} If the host can do without the other device, leave it to vfio-pci.",
+            f"{fix} If the host can do without the other device, leave it to vfio-pci.",
             Remedy.HARDWARE,
         )
     if not shared:
@@ -89,7 +89,7 @@ def _group(inventory: Inventory, gpu: Gpu) -> Finding:
             source,
             "A server gets the GPU as long as no driver of the host takes the other members, and "
             "nobody else can use them.",
-            f"Bind them to vfio-pci, too, so that no driver takes them. {mend}",
+            f"Bind them to vfio-pci, too, so that no driver takes them. {fix}",
             Remedy.HARDWARE,
         )
     return Finding(
@@ -100,7 +100,7 @@ def _group(inventory: Inventory, gpu: Gpu) -> Finding:
         source,
         "GPUs of one group can only go to one server together; Nova gives them away one by one, "
         "and the second server fails to start.",
-        mend,
+        fix,
         Remedy.HARDWARE,
     )
 

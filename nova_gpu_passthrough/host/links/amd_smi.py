@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from nova_gpu_passthrough.host.links.matrix import Matrix
-from nova_gpu_passthrough.host.links.text import ADDRESS, LinkText, address, plain_lines
+from nova_gpu_passthrough.host.links.tool_output import ADDRESS, LinkText, address, plain_lines
 
 VENDOR = "1002"
 

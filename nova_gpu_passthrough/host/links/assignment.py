@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from nova_gpu_passthrough.catalog import boards
 from nova_gpu_passthrough.catalog.boards import Board, Fabric
-from nova_gpu_passthrough.host.links import partitions, report, word
+from nova_gpu_passthrough.host.links import operator_groups, partitions, report
 from nova_gpu_passthrough.host.links.cliques import cliques, components, neighbours
 from nova_gpu_passthrough.host.links.located import Located, Pairs, locate
-from nova_gpu_passthrough.host.links.text import LinkText, combine
+from nova_gpu_passthrough.host.links.tool_output import LinkText, combine
 from nova_gpu_passthrough.inventory.findings import Finding
 from nova_gpu_passthrough.inventory.pci import Gpu, PciDevice, Role
 from nova_gpu_passthrough.topology.tags import LINK_SEPARATOR
@@ -120,7 +120,7 @@ class _Assignment:
         self.findings = [finding for located in self.located for finding in located.findings]
 
     def run(self, words: Sequence[str], drivers_told: bool) -> Links:
-        self.paths.update(word.parse(words, self.gpus))
+        self.paths.update(operator_groups.parse(words, self.gpus))
         self.sources.update(dict.fromkeys(self.paths, OPERATOR))
         self._check_operator()
         self._check_boards()

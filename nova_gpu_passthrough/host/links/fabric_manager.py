@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from nova_gpu_passthrough.host.links.nvidia_smi import VENDOR
-from nova_gpu_passthrough.host.links.text import ADDRESS, LinkText, address
+from nova_gpu_passthrough.host.links.tool_output import ADDRESS, LinkText, address
 
 
 def from_json(document: Any, source: str) -> LinkText | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from nova_gpu_passthrough.host.links import report
 from nova_gpu_passthrough.host.links.cliques import components, neighbours
-from nova_gpu_passthrough.host.links.text import NO_DEVICE, LinkText
+from nova_gpu_passthrough.host.links.tool_output import NO_DEVICE, LinkText
 from nova_gpu_passthrough.inventory.findings import Finding
 from nova_gpu_passthrough.inventory.pci import PciDevice, Role
 

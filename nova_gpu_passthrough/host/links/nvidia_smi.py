@@ -12,7 +12,7 @@ lists all GPUs in the order of their indexes), --query-gpu and the overview are 
 import re
 
 from nova_gpu_passthrough.host.links.matrix import Matrix
-from nova_gpu_passthrough.host.links.text import ADDRESS, LinkText, address, plain_lines
+from nova_gpu_passthrough.host.links.tool_output import ADDRESS, LinkText, address, plain_lines
 
 VENDOR = "10de"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.host import saved
 from nova_gpu_passthrough.host.links import amd_smi, fabric_manager, nvidia_smi
-from nova_gpu_passthrough.host.links.text import LinkText
+from nova_gpu_passthrough.host.links.tool_output import LinkText
 
 #: nvidia-smi -q of 16 GPUs has 200 KiB.
 MAX_BYTES = 8 * 2**20

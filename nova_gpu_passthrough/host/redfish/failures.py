@@ -41,7 +41,7 @@ def brief(error: Exception, seconds: int) -> str:
 
 
 def sentence(error: Exception, path: str, account: str | None, seconds: int) -> str:
-    """One sentence: what happened, and how to mend it.
+    """One sentence: what happened, and how to fix it.
 
     :param path: what was read
     :param account: the account's name; None: no login was sent

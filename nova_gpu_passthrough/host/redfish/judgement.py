@@ -30,23 +30,23 @@ _WHY_POWER = (
     "A server drives its GPUs to full power; a power cap that the host's NVIDIA or AMD driver set "
     "does not hold once the card is passed through, and an overload ends all servers."
 )
-_MEND_HEAT = (
+_FIX_HEAT = (
     "Look for failed fans, blocked air and a hot room, and raise the fan policy in the management "
     "controller; keep GPU servers off the host until it is cool."
 )
-_MEND_POWER = (
+_FIX_POWER = (
     "Let the management controller cap the GPUs where it can (that holds for cards that are "
     "passed through), add or spread power supplies, or run fewer GPUs on the host."
 )
-_MEND_COOLING = "Replace the fan or mend the cooling before GPU servers use the host."
-_MEND_SUPPLY = "Check the supply's cord and feed, or replace it."
+_FIX_COOLING = "Replace the fan or fix the cooling before GPU servers use the host."
+_FIX_SUPPLY = "Check the supply's cord and feed, or replace it."
 
 
 def judge(readings: Readings) -> Iterator[Finding]:
     """All findings about one chassis."""
     yield from _heat(readings)
-    yield from _parts(readings, "cooling", readings.cooling, _WHY_HEAT, _MEND_COOLING)
-    yield from _parts(readings, "supply", readings.supply, _WHY_POWER, _MEND_SUPPLY)
+    yield from _parts(readings, "cooling", readings.cooling, _WHY_HEAT, _FIX_COOLING)
+    yield from _parts(readings, "supply", readings.supply, _WHY_POWER, _FIX_SUPPLY)
     yield from _power(readings)
 
 
@@ -78,7 +78,7 @@ def _heat(readings: Readings) -> Iterator[Finding]:
             f"chassis {readings.name}: {'; '.join(map(_said, critical))}",
             source,
             _WHY_HEAT,
-            _MEND_HEAT,
+            _FIX_HEAT,
             Remedy.HARDWARE,
         )
     if caution:
@@ -89,7 +89,7 @@ def _heat(readings: Readings) -> Iterator[Finding]:
             f"chassis {readings.name}: {'; '.join(map(_said, caution))}",
             source,
             _WHY_HEAT,
-            _MEND_HEAT,
+            _FIX_HEAT,
             Remedy.HARDWARE,
         )
     measured = [sensor for sensor in sensors if sensor.celsius is not None]
@@ -160,7 +160,7 @@ def _nearest(measured: Sequence[Temperature]) -> str:
 
 
 def _parts(
-    readings: Readings, about: str, parts: Sequence[Part], why: str, mend: str
+    readings: Readings, about: str, parts: Sequence[Part], why: str, fix: str
 ) -> Iterator[Finding]:
     source = readings.source(about)
     # Of a group, Critical says that the rest does not suffice.
@@ -179,7 +179,7 @@ def _parts(
                 f"chassis {readings.name}: {states}",
                 source,
                 why,
-                mend,
+                fix,
                 Remedy.HARDWARE,
             )
     if failed or poor:
@@ -226,7 +226,7 @@ def _power(readings: Readings) -> Iterator[Finding]:
             + (f" (warning from {HIGH_SHARE:.0%})" if high else ""),
             source,
             _WHY_POWER if high else "",
-            _MEND_POWER if high else "",
+            _FIX_POWER if high else "",
             Remedy.HARDWARE if high else Remedy.NONE,
         )
     if single is not None and power.watts > single:
@@ -237,7 +237,7 @@ def _power(readings: Readings) -> Iterator[Finding]:
             f"{drawn}; without its largest power supply it has {single:g} W",
             source,
             "If one power supply or its feed fails, the rest is overloaded, and all servers end.",
-            _MEND_POWER,
+            _FIX_POWER,
             Remedy.HARDWARE,
         )
 

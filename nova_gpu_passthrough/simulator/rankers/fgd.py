@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nova_gpu_passthrough.packing.count_servers import usable_by_class
+from nova_gpu_passthrough.packing.host_state import HostState
+from nova_gpu_passthrough.packing.request_class import RequestClass
 from nova_gpu_passthrough.simulator.amounts import Amounts, Needs
 from nova_gpu_passthrough.simulator.ranker import SimHost
 from nova_gpu_passthrough.simulator.rankers.priced import PricedRanker
-from nova_gpu_passthrough.topology.host_state import HostState
-from nova_gpu_passthrough.topology.request_class import RequestClass
-from nova_gpu_passthrough.topology.usable import usable_by_class
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.simulator.ranker import Numbers, Scores

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nova_gpu_passthrough.catalog import models
+from nova_gpu_passthrough.packing.host_state import HostState
+from nova_gpu_passthrough.packing.request_class import RequestClass
 from nova_gpu_passthrough.policies import fragmentation
 from nova_gpu_passthrough.policies.mix import Mix
 from nova_gpu_passthrough.simulator.amounts import Amounts, Needs
 from nova_gpu_passthrough.simulator.ranker import SimHost
 from nova_gpu_passthrough.simulator.rankers.priced import PricedRanker, places
-from nova_gpu_passthrough.topology.host_state import HostState
-from nova_gpu_passthrough.topology.request_class import RequestClass
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.simulator.ranker import Numbers, Scores

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nova_gpu_passthrough.packing.host_state import HostState
+from nova_gpu_passthrough.packing.request_class import RequestClass
 from nova_gpu_passthrough.policies.fragmentation import DIGITS
 from nova_gpu_passthrough.simulator.amounts import Amounts, is_floating
 from nova_gpu_passthrough.simulator.cell_needs import CellNeeds, has_cells, is_simple
 from nova_gpu_passthrough.simulator.ranker import Offers, ScoringRanker, SimHost
-from nova_gpu_passthrough.topology.host_state import HostState
-from nova_gpu_passthrough.topology.request_class import RequestClass
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.simulator.ranker import Numbers, Scores

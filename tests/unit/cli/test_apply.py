@@ -159,7 +159,7 @@ def test_refusals_are_told_one_by_one_and_the_rest_is_done(apply, named):
     *_, refusal, sentence = err.splitlines()
     assert refusal.startswith("aggregate gpu-hgx: Nova refused POST")
     assert re.fullmatch(
-        r"1 of \d+ changes were refused; mend what is told above and run it again", sentence
+        r"1 of \d+ changes were refused; fix what is told above and run it again", sentence
     )
     assert _flavors(named) == FLAVORS
 
@@ -193,7 +193,7 @@ def test_ctrl_c_while_it_only_looks_changes_nothing(apply, named, record):
 
 
 def test_lines_are_coloured_on_terminals_only(apply, monkeypatch):
-    monkeypatch.setattr(cli.colour, "wanted", lambda: True)
+    monkeypatch.setattr(cli.columns, "wanted", lambda: True)
     _, out, _ = apply("--dry-run")
     assert "\x1b[1m+++ traits (fleet paris)\x1b[0m\n\x1b[36m@@\x1b[0m\n\x1b[32m+CUSTOM_" in out
     assert "\x1b[1m--- /dev/null\x1b[0m\n" in out

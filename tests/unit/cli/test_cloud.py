@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from cliff.lister import Lister
 
-from nova_gpu_passthrough.cli import fleet_option
+from nova_gpu_passthrough.cli import options as fleet_option
 from nova_gpu_passthrough.cli.cloud import CloudCommand
 from nova_gpu_passthrough.cli.cloud_host import List
 from nova_gpu_passthrough.errors import UserError

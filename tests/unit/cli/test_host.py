@@ -18,8 +18,8 @@ from nova_gpu_passthrough.inventory.findings import HOST
 from tests.trees import defects, write
 from tests.unit.audited import HGX, L40S, MACHINES, MI300X, audited
 
-COLUMNS = ["Severity", "Subject", "Finding", "Found", "Source", "Why", "Mend", "Remedy"]
-SHORT = ["Severity", "Subject", "Finding", "Found", "Mend"]
+COLUMNS = ["Severity", "Subject", "Finding", "Found", "Source", "Why", "Fix", "Remedy"]
+SHORT = ["Severity", "Subject", "Finding", "Found", "Fix"]
 GPU = "0000:18:00.0"
 CSI = "\x1b["
 WARNED = HGX.alter(GPU, d3cold_allowed=True)

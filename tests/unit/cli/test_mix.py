@@ -3,8 +3,8 @@
 
 import pytest
 
+from nova_gpu_passthrough.packing.request_class import Reach, RequestClass
 from nova_gpu_passthrough.policies import mix
-from nova_gpu_passthrough.topology.request_class import Reach, RequestClass
 from tests.unit.cli.clouds import cloud as cloud
 from tests.unit.cli.clouds import named as named
 from tests.unit.cli.test_capacity import fleet as fleet

@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from nova_gpu_passthrough.cloud.report import page, snapshot
+from nova_gpu_passthrough.cloud.report import snapshot
+from nova_gpu_passthrough.cloud.report.page import page
 from nova_gpu_passthrough.errors import UserError
 from tests.unit.cloud.report import fleets
 

@@ -6,7 +6,7 @@ Hosts are what nova-compute would report with the generator's files; see ``cloud
 
 import dataclasses
 
-from nova_gpu_passthrough.cloud.view import cells
+from nova_gpu_passthrough.cloud.view import numa
 from nova_gpu_passthrough.cloud.view.model import (
     CellUse,
     CloudFlavor,
@@ -17,9 +17,9 @@ from nova_gpu_passthrough.cloud.view.model import (
     Resource,
     Server,
 )
-from nova_gpu_passthrough.generate import aliases
-from nova_gpu_passthrough.generate.aliases import Alias
-from nova_gpu_passthrough.generate.selection import Kind
+from nova_gpu_passthrough.fleet import aliases
+from nova_gpu_passthrough.fleet.aliases import Alias
+from nova_gpu_passthrough.fleet.offers import Kind
 from nova_gpu_passthrough.inventory.pci import DeviceType
 
 NOW = "2026-01-02T03:04:05Z"
@@ -79,7 +79,7 @@ def host(resolved, name, states=None, servers=(), holders=None, **changes):
     :param holders: ids of servers by addresses of the devices that they have
     """
     offer = next(offer for offer in resolved.offers if offer.host == name)
-    layout = cells.layout(offer, resolved.settings)
+    layout = numa.layout(offer, resolved.settings)
     holders = holders or {}
     states = dict.fromkeys(holders, DeviceState.IN_USE) | (states or {})
     pinned = sum(len(use.pinned) for server in servers for use in server.cells)
@@ -93,7 +93,7 @@ def host(resolved, name, states=None, servers=(), holders=None, **changes):
             "MEMORY_MB": Resource(memory, layout.reserved_mib, taken),
             "DISK_GB": Resource(10_000),
         },
-        "numa": cells.left(layout, servers),
+        "numa": numa.left(layout, servers),
         "devices": tuple(
             _device(resolved, name, offered, states, holders) for offered in offer.devices
         ),

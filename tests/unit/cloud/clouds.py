@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fleets, and clouds in which nova-compute runs on their hosts as generated."""
 
+from nova_gpu_passthrough.fleet import aliases, cpu_sets, device_spec, memory
 from nova_gpu_passthrough.fleet.model import FleetFile, HostGroup
-from nova_gpu_passthrough.generate import aliases, cpu_sets, device_spec, memory
-from nova_gpu_passthrough.generate.fleet import Resolved
-from nova_gpu_passthrough.generate.selection import choose
-from nova_gpu_passthrough.generate.settings import Settings
+from nova_gpu_passthrough.fleet.offers import choose
+from nova_gpu_passthrough.fleet.resolve import Resolved
+from nova_gpu_passthrough.fleet.settings import Settings
 
 GROUP = HostGroup("gpus", ("*.yaml",))
 

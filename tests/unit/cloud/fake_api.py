@@ -59,7 +59,7 @@ class FakeCloud:
         """
         self._failures.append([re.compile(pattern), status, body, error, times])
 
-    def mend(self):
+    def fix(self):
         """Answer all requests again."""
         self._failures.clear()
 

@@ -42,7 +42,7 @@ class FakeNova(Service):
                 "zone": zone,
                 "state": state,
                 "status": status,
-                "disabled_reason": None if status == "enabled" else "being mended",
+                "disabled_reason": None if status == "enabled" else "being fixed",
                 "forced_down": False,
             }
         )

@@ -4,7 +4,7 @@
 import pytest
 import requests
 
-from nova_gpu_passthrough.cloud import causes
+from nova_gpu_passthrough.cloud import failures
 
 
 def raised(error, cause=None):
@@ -34,22 +34,22 @@ REFUSED = ConnectionRefusedError(111, "Connection refused")
     ],
 )
 def test_the_system_s_word_wherever_it_is(error):
-    assert causes.reason(error) == "Connection refused"
+    assert failures.reason(error) == "Connection refused"
 
 
 def test_time_that_is_up():
-    assert causes.reason(requests.ReadTimeout("Read timed out.")) == "it gave no answer in time"
+    assert failures.reason(requests.ReadTimeout("Read timed out.")) == "it gave no answer in time"
 
 
 def test_the_innermost_words_else():
-    assert causes.reason(raised(ValueError("x"), KeyError("y"))) == "'y'"
-    assert causes.reason(KeyError()) == "KeyError"
+    assert failures.reason(raised(ValueError("x"), KeyError("y"))) == "'y'"
+    assert failures.reason(KeyError()) == "KeyError"
 
 
 def test_circles_end():
     error = ValueError("x")
     error.__context__ = error
-    assert list(causes.chain(error)) == [error]
+    assert list(failures.chain(error)) == [error]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_circles_end():
     ],
 )
 def test_what_was_asked_for(error, url):
-    assert causes.url(error) == url
+    assert failures.url_of(error) == url
 
 
 class Answer:
@@ -90,8 +90,8 @@ class Answer:
     ],
 )
 def test_what_a_service_says(body, detail):
-    assert causes.detail(Answer(body)) == detail
+    assert failures.detail_of(Answer(body)) == detail
 
 
 def test_no_answer_says_nothing():
-    assert causes.detail(None) == ""
+    assert failures.detail_of(None) == ""

@@ -5,7 +5,7 @@ import keystoneauth1.exceptions as ksa
 import pytest
 from openstack import exceptions as sdk
 
-from nova_gpu_passthrough.cloud import credentials
+from nova_gpu_passthrough.cloud import connection
 from nova_gpu_passthrough.errors import UserError
 
 
@@ -13,7 +13,7 @@ def told(text, path, name="clouds.yaml"):
     file = path / name
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(UserError) as caught:
-        credentials.check_file(file)
+        connection.check_file(file)
     message = str(caught.value)
     assert message.startswith(str(file))
     rest = message.removeprefix(str(file))
@@ -22,7 +22,7 @@ def told(text, path, name="clouds.yaml"):
 
 
 def sentence(error, name=None):
-    with pytest.raises(UserError) as caught, credentials.checked(name):
+    with pytest.raises(UserError) as caught, connection.checked(name):
         raise error
     return str(caught.value)
 
@@ -31,7 +31,7 @@ def sentence(error, name=None):
 def test_files_that_are_well(tmp_path, text):
     file = tmp_path / "clouds.yaml"
     file.write_text(text)
-    credentials.check_file(file)
+    connection.check_file(file)
 
 
 @pytest.mark.parametrize(
@@ -59,12 +59,12 @@ def test_malformed_json(tmp_path):
 def test_tabs_are_well_in_json(tmp_path):
     file = tmp_path / "clouds.json"
     file.write_text('{\t"clouds": {}}')
-    credentials.check_file(file)
+    connection.check_file(file)
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), TypeError("other"), UserError("mine")])
 def test_other_exceptions_pass_unchanged(error):
-    with pytest.raises(type(error)) as caught, credentials.checked("a"):
+    with pytest.raises(type(error)) as caught, connection.checked("a"):
         raise error
     assert caught.value is error
 

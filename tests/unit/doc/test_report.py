@@ -4,7 +4,7 @@
 import re
 from pathlib import Path
 
-from nova_gpu_passthrough.cloud.report.page import MOST_LARGE
+from nova_gpu_passthrough.cloud.report.page.page import MOST_LARGE
 from tests.unit.etc import exported
 
 PAGE = Path(__file__).parents[3] / "doc" / "source" / "report.rst"

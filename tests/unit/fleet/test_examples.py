@@ -3,9 +3,8 @@
 
 import pytest
 
-from nova_gpu_passthrough.fleet import store
+from nova_gpu_passthrough.fleet import desired_state, resolve, store
 from nova_gpu_passthrough.fleet.model import Mode
-from nova_gpu_passthrough.generate import desired, fleet
 from tests.unit.fleet import inventories
 
 EXAMPLES = sorted(inventories.FOLDER.parent.glob("*.yaml"))
@@ -21,8 +20,8 @@ def test_there_are_examples():
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_resolves_and_nothing_is_refused_or_wrong(path):
-    resolved = fleet.resolve(store.load(path))
-    made, plan = desired.make(resolved)
+    resolved = resolve.resolve(store.load(path))
+    made, plan = desired_state.make(resolved)
     assert plan.refused == ()
     assert plan.notes == ()
     assert made.fleet == resolved.file.name

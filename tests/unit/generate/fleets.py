@@ -3,8 +3,8 @@
 
 from pathlib import Path
 
+from nova_gpu_passthrough.fleet import resolve
 from nova_gpu_passthrough.fleet.model import FleetFile, HostGroup, Mode
-from nova_gpu_passthrough.generate import fleet
 
 
 def resolved(*inventories, groups=None, modes=None, **keys):
@@ -22,4 +22,4 @@ def resolved(*inventories, groups=None, modes=None, **keys):
     file = FleetFile("test", tuple(made.values()), path=Path("/nowhere/fleet.yaml"), **keys)
     by_host = {found.host: found for group in members.values() for found in group}
     group_of = {found.host: made[name] for name, group in members.items() for found in group}
-    return fleet.derive(file, group_of, by_host)
+    return resolve.derive(file, group_of, by_host)

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from nova.compute import pci_placement_translator
 from nova.pci import devspec
 
-from nova_gpu_passthrough.generate import aliases, binding, cpu_sets, device_spec, tree
-from nova_gpu_passthrough.generate.releases import RELEASES
-from nova_gpu_passthrough.generate.selection import CONTROL, choose
-from nova_gpu_passthrough.generate.settings import Settings, Target
-from nova_gpu_passthrough.inventory import cpu_list
+from nova_gpu_passthrough.files import cpu_list
+from nova_gpu_passthrough.fleet import aliases, cpu_sets, device_spec
+from nova_gpu_passthrough.fleet.offers import CONTROL, choose
+from nova_gpu_passthrough.fleet.releases import RELEASES
+from nova_gpu_passthrough.fleet.settings import Settings, Target
+from nova_gpu_passthrough.generate import binding, render
 from nova_gpu_passthrough.topology import tags
 from tests.unit.generate import builders
 from tests.unit.generate.ini import assignments
@@ -99,8 +100,8 @@ def test_every_function_is_bound_once_and_no_other_is_touched(inventories):
 
 @given(builders.inventories(), settings)
 def test_the_same_input_gives_the_same_files(inventories, wanted):
-    first = tree.generate(inventories, wanted)
-    assert first == tree.generate(list(reversed(inventories)), wanted)
+    first = render.generate(inventories, wanted)
+    assert first == render.generate(list(reversed(inventories)), wanted)
     places = [(file.host, file.path) for file in first.files]
     assert len(places) == len(set(places))
     head = re.compile(r"(#![^\n]*\n)?# Made by: nova-gpu config generate")
@@ -116,12 +117,12 @@ def test_what_has_been_applied_changes_nothing(inventories, wanted):
     again = [
         builders.applied(inventory, bound.get(inventory.host, ())) for inventory in inventories
     ]
-    assert tree.generate(inventories, wanted).files == tree.generate(again, wanted).files
+    assert render.generate(inventories, wanted).files == render.generate(again, wanted).files
 
 
 @given(builders.inventories(), settings)
 def test_files_are_well_formed(inventories, wanted):
-    for file in tree.generate(inventories, wanted).files:
+    for file in render.generate(inventories, wanted).files:
         if file.path.endswith(".yaml"):
             assert yaml.safe_load(file.text)["gpus"]
         if file.path.endswith(".conf") and "/nova" in file.path:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 import dataclasses
 
+from nova_gpu_passthrough.fleet.offers import choose
+from nova_gpu_passthrough.fleet.settings import Settings
 from nova_gpu_passthrough.generate import binding
-from nova_gpu_passthrough.generate.selection import choose
-from nova_gpu_passthrough.generate.settings import Settings
 from nova_gpu_passthrough.inventory.host import Kernel, ModuleState
 from nova_gpu_passthrough.inventory.pci import Role
 from tests.unit.generate import builders

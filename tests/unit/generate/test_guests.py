@@ -2,9 +2,10 @@
 import pytest
 import yaml
 
-from nova_gpu_passthrough.generate import aliases, guests
-from nova_gpu_passthrough.generate.selection import choose
-from nova_gpu_passthrough.generate.settings import Settings
+from nova_gpu_passthrough.fleet import aliases
+from nova_gpu_passthrough.fleet.offers import choose
+from nova_gpu_passthrough.fleet.settings import Settings
+from nova_gpu_passthrough.generate import guests
 from nova_gpu_passthrough.inventory.host import Cpu
 from nova_gpu_passthrough.inventory.pci import Bar
 from tests.unit.generate import builders

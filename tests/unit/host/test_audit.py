@@ -278,7 +278,7 @@ def test_findings_are_sentences_for_people(name):
         assert one.found.isprintable()
         if one.severity is not Severity.OK and one.id != "verdict":
             assert one.why.endswith((".", ")"))
-            assert one.mend.endswith((".", ")"))
+            assert one.fix.endswith((".", ")"))
         if one.severity is Severity.OK:
             assert one.remedy is Remedy.NONE
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever is in the place of a file: an answer, and a note where there is something to mend."""
+"""Whatever is in the place of a file: an answer, and a note where there is something to fix."""
 
 import errno
 import os

@@ -46,7 +46,7 @@ def test_only_failures_count(severity, remedy):
         (Remedy.NONE, Verdict.UNFIT),
     ],
 )
-def test_what_mends_it_decides(remedy, verdict):
+def test_what_fixes_it_decides(remedy, verdict):
     assert verdicts(GPUS, [_finding(B, remedy)]) == {A: Verdict.READY, B: verdict, C: Verdict.READY}
     assert set(verdicts(GPUS, [_finding(HOST, remedy)]).values()) == {verdict}
 

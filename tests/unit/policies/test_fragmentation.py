@@ -6,17 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.packing.allocate import placements
+from nova_gpu_passthrough.packing.count_servers import usable
+from nova_gpu_passthrough.packing.host_state import canonical
 from nova_gpu_passthrough.policies import mix as mixes
 from nova_gpu_passthrough.policies.base import Offer, Settings
 from nova_gpu_passthrough.policies.fragmentation import Fragmentation
 from nova_gpu_passthrough.policies.mix import Mix
 from nova_gpu_passthrough.policies.pack import Pack
 from nova_gpu_passthrough.topology.fit import fit
-from nova_gpu_passthrough.topology.host_state import canonical
-from nova_gpu_passthrough.topology.taking import placements
-from nova_gpu_passthrough.topology.usable import usable
 from tests.unit.builders import gpu, gpu_request, host_gpus
-from tests.unit.topology.host_states import cell, classes, gpus, host, states, wanted
+from tests.unit.packing.host_states import cell, classes, gpus, host, states, wanted
 
 ONE = wanted(1, vcpus=4, ram_mib=40)
 FOUR = wanted(4, vcpus=16, ram_mib=160)

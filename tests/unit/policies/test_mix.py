@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.packing.request_class import Reach, RequestClass
 from nova_gpu_passthrough.policies import mix
 from nova_gpu_passthrough.policies.mix import Mix
-from nova_gpu_passthrough.topology.request_class import Reach, RequestClass
-from tests.unit.topology.host_states import classes, wanted
+from tests.unit.packing.host_states import classes, wanted
 
 
 def shares(some):

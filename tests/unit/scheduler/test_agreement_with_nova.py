@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nova import objects
 from nova.virt import hardware
 
-from nova_gpu_passthrough.scheduler import guest_numa, pools, requests
+from nova_gpu_passthrough.scheduler import pools, requests
 from nova_gpu_passthrough.scheduler.assessment import assess
 from nova_gpu_passthrough.topology.fit import Reason
 from tests.unit import builders
@@ -146,7 +146,7 @@ def check(state, spec):
             for group, device in zip(groups, choice.devices[alias], strict=True)
         }
         ours.append(nova_accepts(state, spec, mapping))
-        if guest_numa.surely_fits(state, spec, choice):
+        if requests.surely_fits(state, spec, choice):
             event("surely fits")
             assert nova_accepts(state, spec, mapping, LIMITS)
     assert any(ours) == bool(accepted), (result.choices, accepted)

@@ -10,20 +10,20 @@ from nova import exception
 from nova.scheduler.filters.numa_topology_filter import NUMATopologyFilter
 from nova.scheduler.filters.pci_passthrough_filter import PciPassthroughFilter
 
-from nova_gpu_passthrough.generate import requests
+from nova_gpu_passthrough.fleet import demand
+from nova_gpu_passthrough.nova_rules.emulate_placement import place
+from nova_gpu_passthrough.nova_rules.host_capacity import Amount, Room, RoomDevice
+from nova_gpu_passthrough.nova_rules.host_cell import HostCell, Pages
+from nova_gpu_passthrough.nova_rules.why_not import Refused, Stage
 from nova_gpu_passthrough.scheduler import requests as scheduler_requests
 from nova_gpu_passthrough.scheduler.assessment import assess
 from nova_gpu_passthrough.scheduler.filters import GpuPassthroughFilter
-from nova_gpu_passthrough.topology.cause import Refused, Stage
-from nova_gpu_passthrough.topology.host_cell import HostCell, Pages
 from nova_gpu_passthrough.topology.model import Device
-from nova_gpu_passthrough.topology.placing import place
-from nova_gpu_passthrough.topology.room import Amount, Room, RoomDevice
 from tests.unit import builders
 from tests.unit.cloud.builders import alias
 from tests.unit.scheduler import nova_hosts
 
-ALIASES = requests.by_name([alias("h100"), alias("nic", kind="nic")])
+ALIASES = demand.by_name([alias("h100"), alias("nic", kind="nic")])
 PLENTY = tuple((name, Amount(10**6)) for name in ("VCPU", "PCPU", "MEMORY_MB", "DISK_GB"))
 TRAITS = frozenset(("COMPUTE_SOCKET_PCI_NUMA_AFFINITY", "HW_CPU_HYPERTHREADING"))
 
@@ -117,7 +117,7 @@ def addresses(choice):
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rooms(), flavors())
 def test_servers_are_placed_one_after_the_other_as_nova_places_them(chain, room, specs):
-    needs = requests.read(requests.Size(4, 4096), specs, ALIASES).needs
+    needs = demand.read(demand.Size(4, 4096), specs, ALIASES).needs
     state = nova_hosts.host_state(room)
     by_provider = {
         builders.provider_of("host", one.device.address): one.device.address for one in room.devices

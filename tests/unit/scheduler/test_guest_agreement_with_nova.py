@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from nova import exception, objects
 from nova.virt import hardware
 
-from nova_gpu_passthrough.topology import guest as guests
-from nova_gpu_passthrough.topology.guest_fit import GuestState, Ratios, fit_guest
-from nova_gpu_passthrough.topology.host_cell import HostCell, Pages
+from nova_gpu_passthrough.nova_rules import guest_topology as guests
+from nova_gpu_passthrough.nova_rules.guest_fit import GuestState, Ratios, fit_guest
+from nova_gpu_passthrough.nova_rules.host_cell import HostCell, Pages
 from tests.unit.scheduler import nova_hosts
 
 # -- flavors ---------------------------------------------------------------------------------

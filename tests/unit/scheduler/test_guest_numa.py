@@ -3,7 +3,7 @@
 
 import pytest
 
-from nova_gpu_passthrough.scheduler import guest_numa, requests
+from nova_gpu_passthrough.scheduler import requests
 from nova_gpu_passthrough.scheduler.assessment import assess
 from tests.unit import builders
 from tests.unit.scheduler.test_agreement_with_nova import LIMITS, nova_accepts
@@ -40,7 +40,7 @@ def _surely(state, spec):
             for alias, groups in request.groups.items()
             for group, device in zip(groups, choice.devices[alias], strict=True)
         }
-        sure = guest_numa.surely_fits(state, spec, choice)
+        sure = requests.surely_fits(state, spec, choice)
         yield sure, nova_accepts(state, spec, mapping, LIMITS)
 
 

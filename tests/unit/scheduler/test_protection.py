@@ -5,7 +5,7 @@ import pytest
 from oslo_config import cfg
 
 from nova_gpu_passthrough.scheduler.protection import Protection, free_gpus
-from nova_gpu_passthrough.scheduler.tally import Warnings
+from nova_gpu_passthrough.scheduler.refusal_log import Warnings
 from tests.unit.builders import NIC, T4, aggregate, host_state, pool, request_spec
 
 KEPT = "it is kept for servers with GPUs"

@@ -7,12 +7,12 @@ import pytest
 from nova.scheduler import weights
 from nova.weights import WeighedObject
 
+from nova_gpu_passthrough.packing.request_class import Reach, RequestClass
 from nova_gpu_passthrough.policies import mix
 from nova_gpu_passthrough.policies.fragmentation import Fragmentation
 from nova_gpu_passthrough.scheduler import ranking
 from nova_gpu_passthrough.scheduler.filters import GpuPassthroughFilter
 from nova_gpu_passthrough.scheduler.weights import GpuPassthroughWeigher
-from nova_gpu_passthrough.topology.request_class import Reach, RequestClass
 from tests.unit import builders
 from tests.unit.builders import (
     NIC,

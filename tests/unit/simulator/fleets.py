@@ -3,10 +3,10 @@
 
 import random
 
+from nova_gpu_passthrough.packing.host_state import canonical
 from nova_gpu_passthrough.simulator.hosts import Hosts
 from nova_gpu_passthrough.simulator.ranker import SimHost
-from nova_gpu_passthrough.topology.host_state import canonical
-from tests.unit.topology.host_states import gpus, host, states, wanted
+from tests.unit.packing.host_states import gpus, host, states, wanted
 
 ONE = wanted(1, vcpus=4, ram_mib=40)
 EIGHT = wanted(8, vcpus=32, ram_mib=320)

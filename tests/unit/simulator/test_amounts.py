@@ -5,11 +5,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nova_gpu_passthrough.packing.allocate import placements
+from nova_gpu_passthrough.packing.count_servers import servers, usable
 from nova_gpu_passthrough.simulator.amounts import Amounts, Needs, is_floating
-from nova_gpu_passthrough.topology.taking import placements
-from nova_gpu_passthrough.topology.usable import servers, usable
+from tests.unit.packing.host_states import classes, wanted
 from tests.unit.simulator.fleets import canonical_states
-from tests.unit.topology.host_states import classes, wanted
 
 FLOATING = classes().filter(is_floating)
 

@@ -6,11 +6,11 @@ import dataclasses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nova_gpu_passthrough.packing.count_servers import servers
+from nova_gpu_passthrough.packing.host_state import HostState, canonical
+from nova_gpu_passthrough.packing.request_class import Reach
 from nova_gpu_passthrough.simulator.cell_needs import CellNeeds, has_cells, is_simple
-from nova_gpu_passthrough.topology.host_state import HostState, canonical
-from nova_gpu_passthrough.topology.request_class import Reach
-from nova_gpu_passthrough.topology.usable import servers
-from tests.unit.topology.host_states import cell, cell_states, classes, host, wanted
+from tests.unit.packing.host_states import cell, cell_states, classes, host, wanted
 
 
 @st.composite

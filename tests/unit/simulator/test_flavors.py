@@ -4,9 +4,9 @@
 import pytest
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.packing.request_class import Reach, RequestClass
 from nova_gpu_passthrough.simulator import flavors
-from nova_gpu_passthrough.topology.request_class import Reach, RequestClass
-from tests.unit.topology.host_states import wanted
+from tests.unit.packing.host_states import wanted
 
 KNOWN = {"gpu.1": wanted(1), "gpu.8": wanted(8)}
 

@@ -5,9 +5,9 @@ import pytest
 
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.inventory import store
+from nova_gpu_passthrough.packing.count_servers import servers
+from nova_gpu_passthrough.packing.request_class import Reach
 from nova_gpu_passthrough.simulator import fleet_hosts
-from nova_gpu_passthrough.topology.request_class import Reach
-from nova_gpu_passthrough.topology.usable import servers
 from tests.unit.generate import builders
 
 

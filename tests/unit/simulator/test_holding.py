@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nova_gpu_passthrough.packing.allocate import placements
+from nova_gpu_passthrough.packing.host_state import canonical
 from nova_gpu_passthrough.simulator.holding import HeldHost
-from nova_gpu_passthrough.topology.host_state import canonical
-from nova_gpu_passthrough.topology.taking import placements
+from tests.unit.packing.host_states import cell, classes, host, wanted
 from tests.unit.simulator.fleets import canonical_states
-from tests.unit.topology.host_states import cell, classes, host, wanted
 
 
 @settings(deadline=None)

@@ -4,10 +4,10 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nova_gpu_passthrough.packing.allocate import placements
 from nova_gpu_passthrough.simulator.hosts import Hosts
-from nova_gpu_passthrough.topology.taking import placements
+from tests.unit.packing.host_states import classes
 from tests.unit.simulator.fleets import CPU, EIGHT, ONE, canonical_states, fleet, plain
-from tests.unit.topology.host_states import classes
 
 
 @settings(deadline=None)

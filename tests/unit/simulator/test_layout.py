@@ -3,11 +3,11 @@
 
 import pytest
 
+from nova_gpu_passthrough.packing.host_state import HostState
+from nova_gpu_passthrough.packing.request_class import Reach
 from nova_gpu_passthrough.simulator import layout
 from nova_gpu_passthrough.simulator.layout import Numa, Topology
-from nova_gpu_passthrough.topology.host_state import HostState
-from nova_gpu_passthrough.topology.request_class import Reach
-from tests.unit.topology.host_states import wanted
+from tests.unit.packing.host_states import wanted
 
 
 def shape(state: HostState):

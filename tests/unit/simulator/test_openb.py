@@ -4,10 +4,10 @@
 import pytest
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.packing.request_class import RequestClass
 from nova_gpu_passthrough.simulator import openb
 from nova_gpu_passthrough.simulator.layout import Numa
 from nova_gpu_passthrough.simulator.openb import Shares
-from nova_gpu_passthrough.topology.request_class import RequestClass
 
 NODES = """\
 sn,cpu_milli,memory_mib,gpu,model

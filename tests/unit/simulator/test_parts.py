@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """vCPUs in parts."""
 
+from nova_gpu_passthrough.packing.count_servers import servers
 from nova_gpu_passthrough.simulator import parts
 from nova_gpu_passthrough.simulator.trace import Task, Trace
-from nova_gpu_passthrough.topology.usable import servers
+from tests.unit.packing.host_states import cell, host, wanted
 from tests.unit.simulator.fleets import fleet
-from tests.unit.topology.host_states import cell, host, wanted
 
 HOSTS = fleet(host(cell(4, cpus=8, pinned=5), vcpus=8))
 

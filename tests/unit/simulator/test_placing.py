@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """One run, server by server."""
 
+from nova_gpu_passthrough.packing.host_state import canonical
 from nova_gpu_passthrough.simulator.placing import Placing
 from nova_gpu_passthrough.simulator.ranker import Ranker
-from nova_gpu_passthrough.topology.host_state import canonical
+from tests.unit.packing.host_states import cell, host, wanted
 from tests.unit.simulator.fleets import EIGHT, ONE, fleet, plain
-from tests.unit.topology.host_states import cell, host, wanted
 
 
 class Recorder(Ranker):

@@ -7,11 +7,11 @@ import pytest
 
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.inventory import store
+from nova_gpu_passthrough.packing.request_class import RequestClass
 from nova_gpu_passthrough.policies import mix as mixes
 from nova_gpu_passthrough.simulator import scenario
 from nova_gpu_passthrough.simulator.layout import Numa, Topology
 from nova_gpu_passthrough.simulator.scenario import Sources
-from nova_gpu_passthrough.topology.request_class import RequestClass
 from tests.unit.generate import builders
 
 NODES = "sn,cpu_milli,memory_mib,gpu,model\n" + "".join(

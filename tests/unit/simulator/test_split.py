@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers whose GPUs are apart."""
 
+from nova_gpu_passthrough.packing.host_state import GpuGroup, canonical
 from nova_gpu_passthrough.simulator import split
-from nova_gpu_passthrough.topology.host_state import GpuGroup, canonical
-from tests.unit.topology.host_states import cell, host
+from tests.unit.packing.host_states import cell, host
 
 
 def state(*free, link=0):

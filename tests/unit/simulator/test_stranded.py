@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nova_gpu_passthrough.packing.host_state import canonical
 from nova_gpu_passthrough.simulator import stranded
 from nova_gpu_passthrough.simulator.stranded import Cause
-from nova_gpu_passthrough.topology.host_state import canonical
+from tests.unit.packing.host_states import cell, classes, host, wanted
 from tests.unit.simulator.fleets import CPU, ONE, canonical_states, plain
-from tests.unit.topology.host_states import cell, classes, host, wanted
 
 PAIR = wanted(2, vcpus=4, ram_mib=40)
 

@@ -4,14 +4,14 @@
 import pytest
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.packing.host_state import canonical
 from nova_gpu_passthrough.simulator import timed
 from nova_gpu_passthrough.simulator.outcome import Waiting
 from nova_gpu_passthrough.simulator.rankers.fragmentation import Fragmentation
 from nova_gpu_passthrough.simulator.rankers.plain import Pack
 from nova_gpu_passthrough.simulator.trace import Task, Trace
-from nova_gpu_passthrough.topology.host_state import canonical
+from tests.unit.packing.host_states import cell, host, wanted
 from tests.unit.simulator.fleets import EIGHT, ONE, fleet, plain
-from tests.unit.topology.host_states import cell, host, wanted
 
 
 def task(some, arrival, duration=None):

@@ -2,7 +2,7 @@
 """Lists of tasks."""
 
 from nova_gpu_passthrough.simulator.trace import Task, Trace
-from tests.unit.topology.host_states import wanted
+from tests.unit.packing.host_states import wanted
 
 
 def test_equal_classes_are_counted_together():

@@ -4,9 +4,9 @@
 import pytest
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.packing.request_class import Reach, RequestClass
 from nova_gpu_passthrough.simulator import trace_file
 from nova_gpu_passthrough.simulator.trace import Task
-from nova_gpu_passthrough.topology.request_class import Reach, RequestClass
 
 HEAD = "schema: nova-gpu-passthrough/trace\nversion: 1\ntasks:\n"
 

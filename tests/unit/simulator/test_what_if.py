@@ -4,8 +4,8 @@
 from nova_gpu_passthrough.simulator import what_if
 from nova_gpu_passthrough.simulator.rankers.plain import Pack, Spread
 from nova_gpu_passthrough.simulator.trace import Task, Trace
+from tests.unit.packing.host_states import wanted
 from tests.unit.simulator.fleets import EIGHT, ONE, fleet, plain
-from tests.unit.topology.host_states import wanted
 
 
 def run(hosts, *tasks, ranker=Pack, seed=0):

@@ -8,14 +8,22 @@ their hosts; other hosts leave last. So each step is one that Nova allows.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from nova_gpu_passthrough.cloud.apply.aggregates import placement, zones
+from nova_gpu_passthrough.cloud.apply.aggregates import goals as zones
+from nova_gpu_passthrough.cloud.apply.aggregates import model
 from nova_gpu_passthrough.cloud.apply.aggregates.goals import Goals
 from nova_gpu_passthrough.cloud.apply.aggregates.model import Found, Goal, Target, document, read
 from nova_gpu_passthrough.cloud.apply.api import Api
-from nova_gpu_passthrough.cloud.apply.change import Action, Change, Kind
-from nova_gpu_passthrough.cloud.apply.entry import Key, complete, reconciled
-from nova_gpu_passthrough.cloud.apply.model import Held, Part
-from nova_gpu_passthrough.cloud.apply.options import Options
+from nova_gpu_passthrough.cloud.apply.change import (
+    Action,
+    Change,
+    Held,
+    Key,
+    Kind,
+    Options,
+    Part,
+    complete,
+    reconciled,
+)
 from nova_gpu_passthrough.fleet.desired import Aggregate
 
 _KINDS = (Kind.AGGREGATE, Kind.AGGREGATE_HOST, Kind.AGGREGATE_METADATA)
@@ -66,7 +74,7 @@ def _with_unknown(
         one = found.get(aggregate.name)
         if one is not None:
             hosts = set(one.hosts).intersection(aggregate.hosts)
-            unknown = placement.missing(api, one.uuid, hosts) if hosts else {}
+            unknown = model.missing(api, one.uuid, hosts) if hosts else {}
             told[one.name] = replace(one, unknown=tuple(unknown))
     return told
 

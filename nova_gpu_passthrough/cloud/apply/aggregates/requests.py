@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes, changes and deletes host aggregates."""
 
-from nova_gpu_passthrough.cloud.apply.aggregates import placement
+from nova_gpu_passthrough.cloud.apply.aggregates import model
 from nova_gpu_passthrough.cloud.apply.aggregates.model import ZONE, Found, Target, read
 from nova_gpu_passthrough.cloud.apply.api import Api, Refused
-from nova_gpu_passthrough.cloud.apply.change import Action, Change, Kind
-from nova_gpu_passthrough.cloud.apply.entry import Entry, Key
-from nova_gpu_passthrough.cloud.apply.ledger import Ledger
+from nova_gpu_passthrough.cloud.apply.change import Action, Change, Entry, Key, Kind
+from nova_gpu_passthrough.cloud.apply.record import Ledger
 
 
 def perform(api: Api, ledger: Ledger, change: Change) -> None:
@@ -29,8 +28,8 @@ def perform(api: Api, ledger: Ledger, change: Change) -> None:
     _set_metadata(api, ledger, one, target)
     _add_hosts(api, ledger, one, target.add)
     if target.add or target.tell:
-        for provider in placement.missing(api, one.uuid, {*target.add, *target.tell}).values():
-            placement.add(api, one.uuid, provider)
+        for provider in model.missing(api, one.uuid, {*target.add, *target.tell}).values():
+            model.add(api, one.uuid, provider)
     for host in set(target.remove) & set(one.hosts):
         _act(api, one, "remove_host", {"host": host}, fine=404)
         ledger.gone(Key(Kind.AGGREGATE_HOST, one.name, host))

@@ -11,11 +11,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from nova_gpu_passthrough.cloud.apply.api import Api
-from nova_gpu_passthrough.cloud.apply.change import Action, Change, Kind
-from nova_gpu_passthrough.cloud.apply.entry import Entry, Key, Origin, complete, reconciled
+from nova_gpu_passthrough.cloud.apply.change import (
+    ADOPTED,
+    Action,
+    Change,
+    Entry,
+    Held,
+    Key,
+    Kind,
+    Options,
+    Origin,
+    Part,
+    complete,
+    reconciled,
+)
 from nova_gpu_passthrough.cloud.apply.flavors.model import Sizes, Target, document, users
-from nova_gpu_passthrough.cloud.apply.model import ADOPTED, Held, Part
-from nova_gpu_passthrough.cloud.apply.options import Options
 from nova_gpu_passthrough.cloud.apply.projects import Projects, UnknownProject
 from nova_gpu_passthrough.cloud.view import flavors as view
 from nova_gpu_passthrough.cloud.view.model import CloudFlavor

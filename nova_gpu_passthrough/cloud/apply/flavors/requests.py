@@ -14,10 +14,9 @@ from urllib.parse import quote
 from openstack import exceptions
 
 from nova_gpu_passthrough.cloud.apply.api import Api, Refused
-from nova_gpu_passthrough.cloud.apply.change import Action, Change, Kind
-from nova_gpu_passthrough.cloud.apply.entry import Entry, Key
+from nova_gpu_passthrough.cloud.apply.change import Action, Change, Entry, Key, Kind
 from nova_gpu_passthrough.cloud.apply.flavors.model import Sizes, Target
-from nova_gpu_passthrough.cloud.apply.ledger import Ledger
+from nova_gpu_passthrough.cloud.apply.record import Ledger
 
 #: Extra specs that Nova's libvirt driver obeys and Nova's validation has forgotten, so that it
 #: refuses them (nova/api/validation/extra_specs/hw.py of Nova 31 to 34).

@@ -10,12 +10,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from nova_gpu_passthrough.cloud.apply.api import Api
-from nova_gpu_passthrough.cloud.apply.change import Action, Change, Kind
-from nova_gpu_passthrough.cloud.apply.entry import Entry, Key
-from nova_gpu_passthrough.cloud.apply.ledger import Ledger
-from nova_gpu_passthrough.cloud.apply.model import Held, Part
-from nova_gpu_passthrough.cloud.apply.options import Options
+from nova_gpu_passthrough.cloud.apply.change import (
+    Action,
+    Change,
+    Entry,
+    Held,
+    Key,
+    Kind,
+    Options,
+    Part,
+)
 from nova_gpu_passthrough.cloud.apply.projects import Projects, UnknownProject
+from nova_gpu_passthrough.cloud.apply.record import Ledger
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.fleet.desired import Limit
 

@@ -8,22 +8,133 @@ of these are the fleet file's, they are taken away for a moment and made anew.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from nova_gpu_passthrough.cloud.apply.api import Api
-from nova_gpu_passthrough.cloud.apply.change import Kind
-from nova_gpu_passthrough.cloud.apply.entry import Entry, Key, complete, reconciled
-from nova_gpu_passthrough.cloud.apply.limits.unified_model import (
-    VALUES,
-    Place,
-    Target,
-    by_resource,
-    change,
-    place,
+from nova_gpu_passthrough.cloud.apply.api import Api, Refused
+from nova_gpu_passthrough.cloud.apply.change import (
+    ADOPTED,
+    Action,
+    Change,
+    Entry,
+    Held,
+    Key,
+    Kind,
+    Options,
+    Part,
+    complete,
+    reconciled,
 )
-from nova_gpu_passthrough.cloud.apply.model import ADOPTED, Held, Part
-from nova_gpu_passthrough.cloud.apply.options import Options
 from nova_gpu_passthrough.cloud.apply.projects import Projects, UnknownProject
+from nova_gpu_passthrough.cloud.apply.record import Ledger
+from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.fleet.desired import Limit
+
+#: What Keystone calls the value, in requests and answers.
+VALUES = {Kind.REGISTERED_LIMIT: "default_limit", Kind.PROJECT_LIMIT: "resource_limit"}
+_PATHS = {Kind.REGISTERED_LIMIT: "registered_limits", Kind.PROJECT_LIMIT: "limits"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Whose limits they are."""
+
+    service: str
+    region: str
+
+    def find(self, api: Api, kind: Kind, **wanted: str) -> list[Mapping[str, Any]]:
+        """Limits with all of some properties.
+
+        :raises UserError: if Keystone shows only some of them
+        """
+        path = _PATHS[kind]
+        scope = {"service_id": self.service, "region_id": self.region}
+        body = api.keystone(f"/{path}", **scope, **wanted)
+        if body.get("truncated"):
+            raise UserError(
+                "Keystone shows only some of the limits: raise list_limit in [unified_limit] of "
+                "keystone.conf"
+            )
+        found: list[Mapping[str, Any]] = body[path]
+        return found
+
+    def create(self, api: Api, kind: Kind, value: int, **wanted: str) -> Mapping[str, Any]:
+        """Make one limit."""
+        limit = {
+            "service_id": self.service,
+            "region_id": self.region,
+            VALUES[kind]: value,
+            **wanted,
+        }
+        body = api.send("identity", "POST", path(kind), {_PATHS[kind]: [limit]}).body
+        made: Mapping[str, Any] = body[_PATHS[kind]][0]
+        return made
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a limit shall be."""
+
+    place: Place
+    resource: str
+    #: None: it shall not be.
+    value: int | None
+    #: An id; None for a registered limit.
+    project: str | None = None
+    #: Of a registered limit: limits of projects, by their ids, that are deleted before it is
+    #: changed, and their values after it; None: they are not made anew.
+    again: Mapping[str, int | None] = field(default_factory=dict)
+
+
+def path(kind: Kind, number: str = "") -> str:
+    """Where limits of a kind are, or one of them."""
+    return f"/{_PATHS[kind]}/{number}" if number else f"/{_PATHS[kind]}"
+
+
+def change(kind: Kind, name: str, before: int | None, after: int | None, target: Any) -> Change:
+    """One step with a limit or quota; None: it is not there, or shall not be."""
+    action = Action.CREATE if before is None else Action.UPDATE
+    if after is None:
+        action = Action.DELETE
+    old, new = (None if value is None else {"limit": value} for value in (before, after))
+    return Change(kind, name, action, old, new, target)
+
+
+def place(api: Api) -> Place:
+    """The service and region of Nova's limits.
+
+    :raises UserError: if the catalogue does not tell
+    """
+    services = api.keystone("/services", type="compute")["services"]
+    if len(services) > 1:
+        services = [one for one in services if one["name"] == "nova"] or services
+    if len(services) != 1:
+        raise UserError(
+            f"Keystone has {len(services)} services of type compute: limits need one, or one that "
+            "is called nova; see openstack service list"
+        )
+    service, region = services[0]["id"], api.connection.config.get_region_name("compute")
+    if not region:
+        endpoints = api.keystone("/endpoints", service_id=service)["endpoints"]
+        regions = sorted({one["region_id"] for one in endpoints} - {None})
+        if len(regions) != 1:
+            raise UserError(
+                f"limits are kept by region, and Nova is in {', '.join(regions) or 'none'}: name "
+                "one with --os-region-name"
+            )
+        region = regions[0]
+    return Place(service, str(region))
+
+
+def by_resource(
+    api: Api, where: Place, resources: Iterable[str]
+) -> dict[str, list[Mapping[str, Any]]]:
+    """Limits of projects by resource; those of domains among them."""
+    return {
+        resource: where.find(api, Kind.PROJECT_LIMIT, resource_name=resource)
+        for resource in resources
+    }
+
 
 _KINDS = (Kind.REGISTERED_LIMIT, Kind.PROJECT_LIMIT)
 _REGISTERED, _PROJECT = (VALUES[kind] for kind in _KINDS)
@@ -195,3 +306,100 @@ class _Planner:
 
     def _hold(self, name: str, reason: str) -> None:
         self._part.held.append(Held(Kind.PROJECT_LIMIT, name, reason))
+
+
+def perform(api: Api, ledger: Ledger, change: Change) -> None:
+    """Do one step, from whatever state it finds.
+
+    :raises Refused: if Keystone does not do it
+    """
+    target: Target = change.target
+    entry = Entry(change.kind, target.resource, target.project or "")
+    if target.value is None:
+        one = _find(api, target, target.project)
+        if one is not None:
+            _delete(api, change.kind, one)
+        ledger.gone(entry.key)
+    elif change.kind is Kind.PROJECT_LIMIT:
+        _set(api, ledger, target, entry, target.value)
+    else:
+        _set_registered(api, ledger, target, entry, target.value)
+
+
+def _set_registered(api: Api, ledger: Ledger, target: Target, entry: Entry, value: int) -> None:
+    one = _find(api, target, None)
+    if one is None or one[VALUES[Kind.REGISTERED_LIMIT]] == value:
+        _set(api, ledger, target, entry, value)
+    else:
+        anew = {p: number for p, number in target.again.items() if number is not None}
+        # They are ours to make anew, whoever is killed before that.
+        ledger.intend(*(Entry(Kind.PROJECT_LIMIT, target.resource, project) for project in anew))
+        for project in target.again:
+            limit = _find(api, target, project)
+            if limit is not None:
+                _delete(api, Kind.PROJECT_LIMIT, limit)
+        _set(api, ledger, target, entry, value)
+        for project, number in anew.items():
+            _set(
+                api,
+                ledger,
+                Target(target.place, target.resource, number, project),
+                Entry(Kind.PROJECT_LIMIT, target.resource, project),
+                number,
+            )
+
+
+def _set(api: Api, ledger: Ledger, target: Target, entry: Entry, value: int) -> None:
+    """Make one limit, or give it its value."""
+    kind, name = entry.kind, VALUES[entry.kind]
+    one = _find(api, target, entry.part or None)
+    if one is None:
+        ledger.intend(entry)
+        one = _create(api, ledger, target, entry, value)
+    if one[name] != value:
+        body = {path(kind).strip("/")[:-1]: {name: value}}
+        changed = api.send("identity", "PATCH", path(kind, one["id"]), body).body
+        one = next(iter(changed.values()))
+        if one[name] != value:
+            # Keystone takes no change of a project's limit to 0, and says nothing
+            # (``update_limit`` in keystone/limit/backends/sql.py).
+            ledger.intend(entry)
+            _delete(api, kind, one)
+            one = _create(api, ledger, target, entry, value)
+    if ledger.entry(entry.key) is not None:
+        ledger.made(Entry(kind, entry.name, entry.part, one["id"]))
+
+
+def _create(
+    api: Api, ledger: Ledger, target: Target, entry: Entry, value: int
+) -> Mapping[str, Any]:
+    more = {"project_id": entry.part} if entry.part else {}
+    try:
+        return target.place.create(api, entry.kind, value, resource_name=entry.name, **more)
+    except Refused as refused:
+        one = _find(api, target, entry.part or None) if refused.status == 409 else None
+        if one is None:
+            ledger.gone(entry.key)
+            raise
+        if not refused.again:
+            ledger.found(Entry(entry.kind, entry.name, entry.part, one["id"]))
+        return one
+
+
+def _find(api: Api, target: Target, project: str | None) -> Mapping[str, Any] | None:
+    """A limit as it is now."""
+    if project is None:
+        kind, wanted = Kind.REGISTERED_LIMIT, {"resource_name": target.resource}
+    else:
+        kind = Kind.PROJECT_LIMIT
+        wanted = {"resource_name": target.resource, "project_id": project}
+    found = target.place.find(api, kind, **wanted)
+    return found[0] if found else None
+
+
+def _delete(api: Api, kind: Kind, one: Mapping[str, Any]) -> None:
+    try:
+        api.send("identity", "DELETE", path(kind, one["id"]))
+    except Refused as refused:
+        if refused.status != 404:
+            raise

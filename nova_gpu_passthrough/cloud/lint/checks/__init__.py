@@ -44,7 +44,7 @@ _PASSTHROUGH = frozenset(
         weighers.check,
     )
 )
-#: In the order in which an operator mends things: files first, then what follows from them.
+#: In the order in which an operator fixes things: files first, then what follows from them.
 CHECKS: tuple[Check, ...] = (
     options.check,
     alias_syntax.check,

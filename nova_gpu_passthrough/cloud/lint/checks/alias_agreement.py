@@ -4,12 +4,12 @@
 import json
 from collections.abc import Iterator, Mapping
 
+from nova_gpu_passthrough.cloud.lint import facts as fix
 from nova_gpu_passthrough.cloud.lint import pci_alias
-from nova_gpu_passthrough.cloud.lint.checks import mend
 from nova_gpu_passthrough.cloud.lint.configuration.services import CONTROL, Role, Service
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.cloud.lint.pci_alias import ConfiguredAlias
-from nova_gpu_passthrough.generate.aliases import Alias
+from nova_gpu_passthrough.fleet.aliases import Alias
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 
 _WHY = (
@@ -53,7 +53,7 @@ def _fleets(service: Service, found: ConfiguredAlias | None, alias: Alias) -> It
             f"alias {alias.name} of the fleet file is not there",
             f"{service.configuration.place} [pci] alias",
             _WHY,
-            mend.generate(service.name),
+            fix.generate(service.name),
         )
         return
     wanted = pci_alias.meaning(json.loads(alias.to_json()))
@@ -71,7 +71,7 @@ def _fleets(service: Service, found: ConfiguredAlias | None, alias: Alias) -> It
             f"alias {alias.name}: {'; '.join(different)}",
             found.assignment.where,
             _WHY,
-            mend.generate(service.name),
+            fix.generate(service.name),
         )
 
 

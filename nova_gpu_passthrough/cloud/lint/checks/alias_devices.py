@@ -3,13 +3,14 @@
 
 from collections.abc import Iterator
 
-from nova_gpu_passthrough.cloud.lint import names, pci_alias
-from nova_gpu_passthrough.cloud.lint.checks import mend
+from nova_gpu_passthrough.cloud.lint import facts as fix
+from nova_gpu_passthrough.cloud.lint import pci_alias
 from nova_gpu_passthrough.cloud.lint.configuration.services import Service
 from nova_gpu_passthrough.cloud.lint.facts import Facts, Make
 from nova_gpu_passthrough.cloud.lint.pci_alias import ConfiguredAlias
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 from nova_gpu_passthrough.inventory.pci import DeviceType
+from nova_gpu_passthrough.nova_rules import names
 
 
 def check(facts: Facts) -> Iterator[Finding]:
@@ -48,7 +49,7 @@ def _type(
         f"are {', '.join(types)}: {', '.join(devices[:3])}{more}",
         alias.assignment.where,
         why,
-        f'Set "device_type": "{types[0]}". {mend.AUDIT}',
+        f'Set "device_type": "{types[0]}". {fix.AUDIT}',
     )
 
 

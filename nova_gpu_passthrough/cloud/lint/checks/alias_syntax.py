@@ -6,8 +6,8 @@ The rules are those of ``get_alias_from_config`` in nova/pci/request.py, from No
 
 from collections.abc import Iterator
 
+from nova_gpu_passthrough.cloud.lint import facts as fix
 from nova_gpu_passthrough.cloud.lint import pci_alias
-from nova_gpu_passthrough.cloud.lint.checks import mend
 from nova_gpu_passthrough.cloud.lint.configuration.services import Service
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.cloud.lint.pci_alias import ConfiguredAlias
@@ -30,7 +30,7 @@ def check(facts: Facts) -> Iterator[Finding]:
                     str(error),
                     assignment.where,
                     _WHY,
-                    mend.generate(service.name),
+                    fix.generate(service.name),
                 )
         yield from _together(service)
 
@@ -60,7 +60,7 @@ def _ids(service: Service, alias: ConfiguredAlias, by_placement: bool) -> Iterat
         _WHY,
         "Set [filter_scheduler] pci_in_placement = true."
         if by_class
-        else mend.generate(service.name),
+        else fix.generate(service.name),
     )
 
 

@@ -3,12 +3,12 @@
 
 from collections.abc import Iterator, Mapping
 
-from nova_gpu_passthrough.cloud.lint.checks import mend
+from nova_gpu_passthrough.cloud.lint import facts as fix
 from nova_gpu_passthrough.cloud.lint.configuration.services import Service
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.generate.options import Option
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
-from nova_gpu_passthrough.topology import guest
+from nova_gpu_passthrough.nova_rules import guest_topology
 
 _Wanted = Mapping[tuple[str, str], Option]
 
@@ -42,7 +42,7 @@ def _cpus(service: Service, wanted: _Wanted) -> Iterator[Finding]:
     for name in ("cpu_dedicated_set", "cpu_shared_set"):
         option = wanted.get(("compute", name))
         found = service.configuration.text("compute", name)
-        if option is None or _cpu_set(found) == guest.parse_cpus(option.values[0]):
+        if option is None or _cpu_set(found) == guest_topology.parse_cpus(option.values[0]):
             continue
         yield Finding(
             "compute.cpu_sets",
@@ -51,13 +51,13 @@ def _cpus(service: Service, wanted: _Wanted) -> Iterator[Finding]:
             f"{name} is {found or 'not set'}, the fleet file makes {option.values[0]}",
             service.configuration.where("compute", name),
             "Flavors and capacity are reckoned with the fleet file's.",
-            f"{mend.generate(service.name)} Or say host_cores in the fleet file's settings.",
+            f"{fix.generate(service.name)} Or say host_cores in the fleet file's settings.",
         )
 
 
 def _cpu_set(text: str | None) -> frozenset[int] | None:
     try:
-        return None if text is None else guest.parse_cpus(text)
+        return None if text is None else guest_topology.parse_cpus(text)
     except ValueError:
         # Not equal to anything.
         return None
@@ -78,7 +78,7 @@ def _memory(service: Service, wanted: _Wanted) -> Iterator[Finding]:
             "Servers' pinned memory leaves the host too little."
             if little
             else "Flavors that fill the host up do not fit.",
-            f"{mend.generate(service.name)} Or say reserved_host_memory_mb in the fleet file's "
+            f"{fix.generate(service.name)} Or say reserved_host_memory_mb in the fleet file's "
             "settings.",
         )
     pages = wanted.get(("DEFAULT", "reserved_huge_pages"))
@@ -94,7 +94,7 @@ def _memory(service: Service, wanted: _Wanted) -> Iterator[Finding]:
             f"makes {'; '.join(pages.values)}",
             service.configuration.where("DEFAULT", "reserved_huge_pages"),
             "Servers with hw:mem_page_size can use up a NUMA node to the last page.",
-            mend.generate(service.name),
+            fix.generate(service.name),
         )
 
 
@@ -110,7 +110,7 @@ def _libvirt(service: Service, wanted: _Wanted) -> Iterator[Finding]:
             f"hw_machine_type is {found or 'not set'}, expected {machine.values[0]}",
             configuration.where("libvirt", "hw_machine_type"),
             "Guests of images that name no machine type have no PCI Express.",
-            mend.generate(service.name),
+            fix.generate(service.name),
         )
     mode = wanted.get(("libvirt", "cpu_mode"))
     found = configuration.text("libvirt", "cpu_mode")
@@ -122,7 +122,7 @@ def _libvirt(service: Service, wanted: _Wanted) -> Iterator[Finding]:
             f"cpu_mode is {found or 'not set'}, expected {mode.values[0]}",
             configuration.where("libvirt", "cpu_mode"),
             "Flavors with hw:maxphysaddr_mode=passthrough, which large BARs need, do not start.",
-            mend.generate(service.name),
+            fix.generate(service.name),
         )
     ports = wanted.get(("libvirt", "num_pcie_ports"))
     number = configuration.number("libvirt", "num_pcie_ports", 0)
@@ -135,5 +135,5 @@ def _libvirt(service: Service, wanted: _Wanted) -> Iterator[Finding]:
             configuration.where("libvirt", "num_pcie_ports"),
             "A guest with all GPUs of the host may have no port left for a disk or NIC that is "
             "attached later.",
-            mend.generate(service.name),
+            fix.generate(service.name),
         )

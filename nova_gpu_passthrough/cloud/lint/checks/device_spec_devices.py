@@ -4,11 +4,11 @@
 from collections.abc import Iterator, Sequence
 
 from nova_gpu_passthrough.cloud.lint import device_spec
-from nova_gpu_passthrough.cloud.lint.checks import mend
+from nova_gpu_passthrough.cloud.lint import facts as fix
 from nova_gpu_passthrough.cloud.lint.configuration.services import Service
 from nova_gpu_passthrough.cloud.lint.device_spec import Entry
 from nova_gpu_passthrough.cloud.lint.facts import Facts
-from nova_gpu_passthrough.generate.selection import Offer
+from nova_gpu_passthrough.fleet.offers import Offer
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 from nova_gpu_passthrough.inventory.pci import Role
 
@@ -37,7 +37,7 @@ def _missing(service: Service, offer: Offer, entries: Sequence[Entry]) -> Iterat
                 "by no entry",
                 f"{service.configuration.place} [pci] device_spec",
                 "No server gets the device.",
-                f"{mend.generate(service.name)} To keep it for the host, name it in exclude of the "
+                f"{fix.generate(service.name)} To keep it for the host, name it in exclude of the "
                 "fleet file's settings.",
             )
 
@@ -58,7 +58,7 @@ def _matched(service: Service, offer: Offer, entry: Entry) -> Iterator[Finding]:
             where,
             "The device has been taken out, or its address or ids are others than when the entry "
             "was made.",
-            f"Take the entry out. {mend.AUDIT}",
+            f"Take the entry out. {fix.AUDIT}",
         )
         return
     offered = {one.address for one in offer.devices}

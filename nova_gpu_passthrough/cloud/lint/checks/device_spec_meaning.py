@@ -7,13 +7,14 @@ nova/pci/whitelist.py).
 
 from collections.abc import Iterator, Mapping
 
-from nova_gpu_passthrough.cloud.lint import device_spec, names
-from nova_gpu_passthrough.cloud.lint.checks import mend
+from nova_gpu_passthrough.cloud.lint import device_spec
+from nova_gpu_passthrough.cloud.lint import facts as fix
 from nova_gpu_passthrough.cloud.lint.configuration.services import Service
 from nova_gpu_passthrough.cloud.lint.device_spec import Entry
 from nova_gpu_passthrough.cloud.lint.facts import Facts
-from nova_gpu_passthrough.generate.selection import Offered
+from nova_gpu_passthrough.fleet.offers import Offered
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
+from nova_gpu_passthrough.nova_rules import names
 from nova_gpu_passthrough.topology import tags
 
 _WHYS = {
@@ -74,7 +75,7 @@ def _entry(
             f"{offered.address}: {text}",
             first.assignment.where,
             _WHYS[what],
-            mend.generate(service.name),
+            fix.generate(service.name),
         )
 
 

@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 
 from nova_gpu_passthrough.cloud.lint import device_spec
-from nova_gpu_passthrough.cloud.lint.checks import mend
+from nova_gpu_passthrough.cloud.lint import facts as fix
 from nova_gpu_passthrough.cloud.lint.configuration.services import Role, Service
 from nova_gpu_passthrough.cloud.lint.device_spec import Entry
 from nova_gpu_passthrough.cloud.lint.facts import Facts
@@ -25,7 +25,7 @@ def check(facts: Facts) -> Iterator[Finding]:
                     str(error),
                     assignment.where,
                     "nova-compute does not start.",
-                    mend.generate(service.name),
+                    fix.generate(service.name),
                 )
         reports = service.configuration.flag("pci", "report_in_placement", False)
         for entry in device_spec.readable(service.configuration):

@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from nova_gpu_passthrough.cloud.lint.checks import mend
+from nova_gpu_passthrough.cloud.lint import facts as fix
 from nova_gpu_passthrough.cloud.lint.configuration.services import Role, Service
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.generate import control_options
@@ -42,7 +42,7 @@ def _enabled(service: Service, enabled: Sequence[str], wanted: Sequence[str]) ->
                 f"{name} is not enabled",
                 where,
                 _WHYS.get(name, "It is among the fleet file's enabled_filters, by default Nova's."),
-                mend.generate(service.name)
+                fix.generate(service.name)
                 if name in _WHYS
                 else "Enable it, or name your own in the fleet file's settings (enabled_filters).",
             )

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.cloud.lint.requests import Asked, flavors
-from nova_gpu_passthrough.generate.aliases import Alias
+from nova_gpu_passthrough.fleet.aliases import Alias
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
-from nova_gpu_passthrough.topology import guest
+from nova_gpu_passthrough.nova_rules import guest_topology
 
 _POLICY = "hw:pci_numa_affinity_policy"
 
@@ -18,8 +18,8 @@ def check(facts: Facts) -> Iterator[Finding]:
         if not flavor.has_gpus(facts):
             continue
         try:
-            topology = guest.read(flavor.vcpus, flavor.ram_mib, flavor.extra_specs).cells
-        except guest.GuestError:
+            topology = guest_topology.read(flavor.vcpus, flavor.ram_mib, flavor.extra_specs).cells
+        except guest_topology.GuestError:
             # A check of its own tells of it.
             continue
         if not topology:

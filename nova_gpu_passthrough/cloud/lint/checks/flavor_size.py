@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from nova_gpu_passthrough.cloud.lint.checks import flavor_numa
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.cloud.lint.requests import Asked, flavors
+from nova_gpu_passthrough.fleet.aliases import Alias
 from nova_gpu_passthrough.fleet.desired import Flavor
-from nova_gpu_passthrough.generate.aliases import Alias
-from nova_gpu_passthrough.generate.flavors import bootable
+from nova_gpu_passthrough.fleet.flavors import feasibility
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 
 
@@ -56,7 +56,7 @@ def _nowhere(facts: Facts, flavor: Asked) -> Iterator[Finding]:
         for host in facts.empty_hosts
         if all(counts[host.layout.host] >= number for counts, number in wanted)
     ]
-    answer = bootable.ask(asked, hosts or facts.empty_hosts, facts.resolved.aliases)
+    answer = feasibility.ask(asked, hosts or facts.empty_hosts, facts.resolved.aliases)
     # What Nova itself refuses, checks of the extra specs tell.
     if not answer.hosts and not answer.invalid:
         yield Finding(

@@ -9,9 +9,9 @@ from nova_gpu_passthrough.cloud.lint import pci_alias
 from nova_gpu_passthrough.cloud.lint.configuration.services import Role
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.cloud.lint.requests import Asked, flavors
-from nova_gpu_passthrough.generate import references
+from nova_gpu_passthrough.fleet import references
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
-from nova_gpu_passthrough.topology import guest
+from nova_gpu_passthrough.nova_rules import guest_topology
 
 _TRAIT = re.compile(r"trait([0-9]*|_[A-Za-z0-9_-]+):(\w+)")
 _RESOURCE = re.compile(r"resources([0-9]*|_[A-Za-z0-9_-]+):(\w+)")
@@ -76,8 +76,8 @@ def _extra_specs(flavor: Asked) -> Iterator[Finding]:
             "Set one of the values, or take the extra spec out.",
         )
     try:
-        guest.read(flavor.vcpus, flavor.ram_mib, flavor.extra_specs)
-    except guest.GuestError as error:
+        guest_topology.read(flavor.vcpus, flavor.ram_mib, flavor.extra_specs)
+    except guest_topology.GuestError as error:
         yield Finding(
             "flavor.refused",
             Severity.FAILURE,
@@ -85,7 +85,7 @@ def _extra_specs(flavor: Asked) -> Iterator[Finding]:
             str(error),
             flavor.where,
             "Nova refuses every server with it.",
-            "Mend the extra specs.",
+            "Fix the extra specs.",
         )
 
 

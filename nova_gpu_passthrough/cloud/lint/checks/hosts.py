@@ -3,11 +3,11 @@
 
 from collections.abc import Collection, Iterator
 
-from nova_gpu_passthrough.cloud.lint.checks import mend
+from nova_gpu_passthrough.cloud.lint import facts as fix
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.cloud.view.model import Host
-from nova_gpu_passthrough.generate.flavors import groups
-from nova_gpu_passthrough.inventory import cpu_list
+from nova_gpu_passthrough.files import cpu_list
+from nova_gpu_passthrough.fleet.flavors import groups
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 
 _NOVA = "Nova, compute services"
@@ -115,7 +115,7 @@ def _resources(facts: Facts, host: Host) -> Iterator[Finding]:
             f"{memory.reserved} MiB are reserved, the fleet file makes {reserved.values[0]}",
             _ROOT,
             "Flavors and capacity are reckoned with the fleet file's.",
-            mend.generate("nova-compute"),
+            fix.generate("nova-compute"),
         )
     for resource_class, name in (("PCPU", "cpu_dedicated_set"), ("VCPU", "cpu_shared_set")):
         option = options.get(("compute", name))
@@ -131,5 +131,5 @@ def _resources(facts: Facts, host: Host) -> Iterator[Finding]:
                 f"it has {total} {resource_class}, the fleet file's {name} makes {wanted}",
                 _ROOT,
                 "Flavors and capacity are reckoned with the fleet file's.",
-                mend.generate("nova-compute"),
+                fix.generate("nova-compute"),
             )

@@ -35,5 +35,5 @@ def _told(host: str, identity: str, members: list[Finding]) -> Finding:
         f"the audit said {identity} of {subjects}: {first.found}",
         f"inventory of {host}",
         first.why,
-        f"{first.mend} Then audit the host anew and put the inventory in the old one's place.",
+        f"{first.fix} Then audit the host anew and put the inventory in the old one's place.",
     )

@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 
 from nova_gpu_passthrough.cloud.apply.change import Kind
-from nova_gpu_passthrough.cloud.lint.checks import mend
+from nova_gpu_passthrough.cloud.lint import facts as fix
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 
@@ -44,7 +44,7 @@ def check(facts: Facts) -> Iterator[Finding]:
             f"nova-gpu apply would {change.summary}",
             _PLACES[identity],
             _WHY,
-            f"{mend.APPLY} (--dry-run shows all that it would do)",
+            f"{fix.APPLY} (--dry-run shows all that it would do)",
         )
     for held in facts.cloud.plan.held:
         yield Finding(
@@ -54,7 +54,7 @@ def check(facts: Facts) -> Iterator[Finding]:
             held.reason,
             _PLACES[_IDS[held.kind]],
             "It is in the cloud and not in the fleet file." if held.foreign else _WHY,
-            f"Put it into the fleet file, or take it away by hand or with {mend.APPLY} --prune."
+            f"Put it into the fleet file, or take it away by hand or with {fix.APPLY} --prune."
             if held.foreign
             else "Do what the reason says, or change the fleet file.",
         )

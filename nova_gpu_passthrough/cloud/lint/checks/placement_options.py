@@ -8,7 +8,7 @@ every combination first: n to the power of k (placement/objects/allocation_candi
 
 from collections.abc import Iterator
 
-from nova_gpu_passthrough.cloud.lint.checks import mend
+from nova_gpu_passthrough.cloud.lint import facts as fix
 from nova_gpu_passthrough.cloud.lint.configuration.services import Role, Service
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.generate import control_options
@@ -64,7 +64,7 @@ def _candidates(facts: Facts, service: Service) -> Iterator[Finding]:
         "limit counts, and the request times out."
         if unlimited
         else "A host's free GPUs may not all be named, and hosts be left out.",
-        mend.generate("placement"),
+        fix.generate("placement"),
     )
 
 

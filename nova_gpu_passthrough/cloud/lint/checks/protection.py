@@ -12,7 +12,7 @@ _SECTION = "gpu_passthrough"
 _PREFIX = f"{_SECTION}:"
 _ONLY = "only_gpu_servers"
 _RESERVED = ("reserved_vcpus_per_gpu", "reserved_ram_mib_per_gpu")
-_MEND = (
+_FIX = (
     "Give the group's metadata in the fleet file gpu_passthrough:only_gpu_servers: true, or "
     "gpu_passthrough:reserved_vcpus_per_gpu and gpu_passthrough:reserved_ram_mib_per_gpu."
 )
@@ -42,7 +42,7 @@ def check(facts: Facts) -> Iterator[Finding]:
                     f"the hosts of {', '.join(open_groups)}",
                     configuration.where(_SECTION, "avoid_gpu_hosts"),
                     "They fill up the CPUs and memory of GPU hosts, and GPUs are stranded.",
-                    f"Leave the default (1). {_MEND}",
+                    f"Leave the default (1). {_FIX}",
                 )
     if facts.cloud is not None and not by_option:
         for host in facts.cloud.view.hosts:
@@ -80,5 +80,5 @@ def _host(host: Host) -> Iterator[Finding]:
             f"{' and '.join(short)}",
             "Nova, servers of the host",
             "GPU servers of a full share do not fit any more: the GPUs are stranded.",
-            f"Move them away. {_MEND}",
+            f"Move them away. {_FIX}",
         )

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 
 import os_traits
 
-from nova_gpu_passthrough.cloud.lint import names
-from nova_gpu_passthrough.cloud.lint.checks import mend
+from nova_gpu_passthrough.cloud.lint import facts as fix
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.cloud.view.model import Device, DeviceState, Host
-from nova_gpu_passthrough.generate.selection import Offer, Offered
+from nova_gpu_passthrough.fleet.offers import Offer, Offered
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
+from nova_gpu_passthrough.nova_rules import names
 
 _CUSTOM = os_traits.CUSTOM_NAMESPACE
 _PLACE = "Placement, provider {}"
@@ -56,7 +56,7 @@ def _device(
             f"{first.model} ({first.kind}) has no resource provider",
             where,
             "No server gets it.",
-            f"Match it in [pci] device_spec, with report_in_placement. {_RESTART} {mend.AUDIT}",
+            f"Match it in [pci] device_spec, with report_in_placement. {_RESTART} {fix.AUDIT}",
         )
         return
     if device.resource_class != wanted_class:
@@ -67,7 +67,7 @@ def _device(
             f"it is {device.resource_class}, the fleet file makes {wanted_class}",
             where,
             "No alias, or another one, asks for it, and quotas count it as something else.",
-            f"{mend.generate('nova-compute')} While a server has the device, Nova keeps the old "
+            f"{fix.generate('nova-compute')} While a server has the device, Nova keeps the old "
             "class.",
         )
     yield from _traits(subject, where, device, names.traits(entry.get("traits")))
@@ -79,7 +79,7 @@ def _device(
             "it is not one-time-use, the fleet file says so",
             where,
             "The next server gets it with whatever the last one left in its memory.",
-            mend.generate("nova-compute"),
+            fix.generate("nova-compute"),
         )
     yield from _inventory(subject, where, device, len(functions))
 
@@ -135,5 +135,5 @@ def _left_over(facts: Facts, host: Host, wanted: Mapping[str, list[Offered]]) ->
                 f"{device.resource_class}, which the fleet file does not give to servers",
                 _PLACE.format(f"{host.name}_{device.address.upper()}"),
                 "Placement offers what the host does not have, or has for itself: servers fail.",
-                f"Take it out of [pci] device_spec and restart nova-compute. {mend.AUDIT}",
+                f"Take it out of [pci] device_spec and restart nova-compute. {fix.AUDIT}",
             )

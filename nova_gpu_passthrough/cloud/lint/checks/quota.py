@@ -10,10 +10,11 @@ unified_limits_resource_strategy`` and ``..._list`` (``should_enforce`` in nova/
 from collections.abc import Iterator
 
 from nova_gpu_passthrough.cloud.apply.change import Kind
-from nova_gpu_passthrough.cloud.lint import names, pci_alias
+from nova_gpu_passthrough.cloud.lint import pci_alias
 from nova_gpu_passthrough.cloud.lint.configuration.services import Role, Service
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
+from nova_gpu_passthrough.nova_rules import names
 
 _SECTION = "quota"
 _UNIFIED = "nova.quota.UnifiedLimitsDriver"

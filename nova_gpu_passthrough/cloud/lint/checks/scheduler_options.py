@@ -3,11 +3,11 @@
 
 from collections.abc import Iterator
 
+from nova_gpu_passthrough.cloud.lint import facts as fix
 from nova_gpu_passthrough.cloud.lint import pci_alias
-from nova_gpu_passthrough.cloud.lint.checks import mend
 from nova_gpu_passthrough.cloud.lint.configuration.services import Role, Service
 from nova_gpu_passthrough.cloud.lint.facts import Facts
-from nova_gpu_passthrough.generate.selection import Kind
+from nova_gpu_passthrough.fleet.offers import Kind
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 
 _SECTION = "gpu_passthrough"
@@ -35,7 +35,7 @@ def _policy(facts: Facts, service: Service) -> Iterator[Finding]:
             f"policy is {found}, the fleet file says {wanted}",
             service.configuration.where(_SECTION, "policy"),
             "Hosts are ranked other than intended.",
-            mend.generate(service.name),
+            fix.generate(service.name),
         )
 
 
@@ -53,7 +53,7 @@ def _gpus(facts: Facts, service: Service) -> Iterator[Finding]:
             configuration.where(_SECTION, "resource_classes"),
             "While no host shows such a GPU in its pools, GpuPassthroughFilter takes servers that "
             "ask for one for servers without GPUs.",
-            mend.generate(service.name),
+            fix.generate(service.name),
         )
     known = {alias.name for alias in pci_alias.readable(configuration)}
     unknown = set(configuration.names(_SECTION, "aliases") or ()) - known

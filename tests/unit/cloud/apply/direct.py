@@ -13,8 +13,7 @@ from openstack import exceptions
 
 from nova_gpu_passthrough.cloud.apply import execution, plan
 from nova_gpu_passthrough.cloud.apply.api import Api
-from nova_gpu_passthrough.cloud.apply.ledger import Ledger
-from nova_gpu_passthrough.cloud.apply.record import Cloud, Record
+from nova_gpu_passthrough.cloud.apply.record import Cloud, Ledger, Record
 from tests.unit.cloud.fake_keystone import FakeKeystone
 from tests.unit.cloud.fake_nova import FakeNova
 from tests.unit.cloud.fake_routes import Failure, Service, found, route

@@ -10,7 +10,7 @@ import itertools
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from nova_gpu_passthrough.cloud.apply.entry import Origin
+from nova_gpu_passthrough.cloud.apply.change import Origin
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.fleet.desired import Aggregate, Desired, Flavor, Limit, ProjectName
 from tests.unit.cloud.apply.direct import DirectCloud, Killed, away

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-from nova_gpu_passthrough.cloud.apply import diff
+from nova_gpu_passthrough.cloud.apply import change as diff
 from nova_gpu_passthrough.cloud.apply.change import Action, Change, Kind
 
 

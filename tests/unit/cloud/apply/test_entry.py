@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
-from nova_gpu_passthrough.cloud.apply.change import Kind
-from nova_gpu_passthrough.cloud.apply.entry import Entry, Key, Origin, complete, reconciled
+from nova_gpu_passthrough.cloud.apply.change import Entry, Key, Kind, Origin, complete, reconciled
 
 KEY = Key(Kind.FLAVOR, "f")
 

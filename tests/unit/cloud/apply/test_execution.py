@@ -8,8 +8,7 @@ import threading
 import pytest
 
 from nova_gpu_passthrough.cloud.apply import execution
-from nova_gpu_passthrough.cloud.apply.ledger import Ledger
-from nova_gpu_passthrough.cloud.apply.record import Record
+from nova_gpu_passthrough.cloud.apply.record import Ledger, Record
 from nova_gpu_passthrough.errors import UserError
 from tests.unit.cloud.apply.builders import desired
 from tests.unit.cloud.apply.direct import DirectApi, Killed, away

@@ -3,10 +3,8 @@ import dataclasses
 
 import pytest
 
-from nova_gpu_passthrough.cloud.apply.change import Kind
-from nova_gpu_passthrough.cloud.apply.entry import Entry, Origin
-from nova_gpu_passthrough.cloud.apply.ledger import Ledger
-from nova_gpu_passthrough.cloud.apply.record import Cloud, Record
+from nova_gpu_passthrough.cloud.apply.change import Entry, Kind, Origin
+from nova_gpu_passthrough.cloud.apply.record import Cloud, Ledger, Record
 
 EMPTY = Record("paris", Cloud("http://cloud"))
 FLAVOR = Entry(Kind.FLAVOR, "f", id="1")

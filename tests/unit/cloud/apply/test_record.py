@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nova_gpu_passthrough.cloud.apply import record
-from nova_gpu_passthrough.cloud.apply.change import Kind
-from nova_gpu_passthrough.cloud.apply.entry import Entry
+from nova_gpu_passthrough.cloud.apply.change import Entry, Kind
 from nova_gpu_passthrough.cloud.apply.record import Cloud, Record
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.fleet.desired import Desired, Flavor

@@ -7,8 +7,9 @@ import shutil
 from nova_gpu_passthrough.cloud.lint.configuration import layout
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.files import documents
+from nova_gpu_passthrough.fleet import desired_state, resolve
 from nova_gpu_passthrough.fleet import store as fleets
-from nova_gpu_passthrough.generate import desired, fleet, tree
+from nova_gpu_passthrough.generate import render
 from nova_gpu_passthrough.inventory import store
 from tests.unit.generate.builders import hgx, l40s
 
@@ -35,7 +36,7 @@ def resolved(root, inventories=None, settings=None, **keys):
     }
     path = root / "fleet"
     path.write_text(documents.dump(document), encoding="utf-8")
-    return fleet.resolve(fleets.load(path))
+    return resolve.resolve(fleets.load(path))
 
 
 class Site:
@@ -44,9 +45,9 @@ class Site:
     def __init__(self, root, **fleet_keys):
         self.resolved = resolved(root / "fleet", **fleet_keys)
         self.root = root / "config"
-        self.desired, self.made = desired.make(self.resolved)
+        self.desired, self.made = desired_state.make(self.resolved)
         self.cloud = None
-        for file in tree.generate_fleet(self.resolved, self.made, "a test").files:
+        for file in render.generate_fleet(self.resolved, self.made, "a test").files:
             path = file.below(self.root)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(file.text, encoding="utf-8")

@@ -3,8 +3,7 @@
 
 import dataclasses
 
-from nova_gpu_passthrough.cloud.apply.model import Plan
-from nova_gpu_passthrough.cloud.lint import names
+from nova_gpu_passthrough.cloud.apply.change import Plan
 from nova_gpu_passthrough.cloud.lint.facts import Cloud
 from nova_gpu_passthrough.cloud.view.model import (
     CloudFlavor,
@@ -15,8 +14,9 @@ from nova_gpu_passthrough.cloud.view.model import (
     Resource,
     Server,
 )
-from nova_gpu_passthrough.generate.selection import Kind
-from nova_gpu_passthrough.inventory import cpu_list
+from nova_gpu_passthrough.files import cpu_list
+from nova_gpu_passthrough.fleet.offers import Kind
+from nova_gpu_passthrough.nova_rules import names
 
 NOVAS_TRAITS = frozenset(("COMPUTE_MANAGED_PCI_DEVICE", "OWNER_NOVA"))
 

@@ -13,12 +13,13 @@ from nova.compute import pci_placement_translator
 from nova.pci import devspec, request
 from oslo_config import fixture as config_fixture
 
-from nova_gpu_passthrough.cloud.lint import device_spec, names, pci_alias
+from nova_gpu_passthrough.cloud.lint import device_spec, pci_alias
 from nova_gpu_passthrough.cloud.lint.checks import alias_syntax
 from nova_gpu_passthrough.cloud.lint.configuration.parser import Assignment
 from nova_gpu_passthrough.cloud.lint.configuration.services import Role, Service
 from nova_gpu_passthrough.cloud.lint.configuration.values import Configuration
 from nova_gpu_passthrough.inventory.pci import DeviceType
+from nova_gpu_passthrough.nova_rules import names
 from tests.unit.generate.builders import device
 
 WORDS = st.sampled_from(["a", "b", "10de", "10DE", "2330", "123", "type-PCI", "yes", "maybe", ""])

@@ -8,7 +8,7 @@ from nova_gpu_passthrough.cloud.lint import checks
 from nova_gpu_passthrough.cloud.lint.configuration import named
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.generate import desired
+from nova_gpu_passthrough.fleet import desired_state
 from tests.unit.cloud.lint.builders import Site, resolved
 from tests.unit.generate.builders import hgx, inventories, l40s, with_vfs
 
@@ -44,7 +44,7 @@ def test_a_fleet_without_passthrough_needs_none_of_it(tmp_path):
     found = resolved(tmp_path, groups=[{"name": "v", "mode": "vgpu", "inventories": ["*1.yaml"]}])
     (tmp_path / "nova.conf").write_text("[api_database]\nconnection = x\n")
     services = named.find([f"ctl={tmp_path / 'nova.conf'}"], set(found.inventories))
-    facts = Facts(found, *desired.make(found), services)
+    facts = Facts(found, *desired_state.make(found), services)
     assert checks.findings(facts) == ()
 
 

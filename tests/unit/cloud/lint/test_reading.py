@@ -5,8 +5,7 @@ import pytest
 
 from nova_gpu_passthrough.cloud.apply import execution, plan
 from nova_gpu_passthrough.cloud.apply.api import Api
-from nova_gpu_passthrough.cloud.apply.ledger import Ledger
-from nova_gpu_passthrough.cloud.apply.record import Record, cloud_of
+from nova_gpu_passthrough.cloud.apply.record import Ledger, Record, cloud_of
 from nova_gpu_passthrough.cloud.lint import checks, drift, reading
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from tests.unit.cloud.clouds import run_computes

@@ -4,7 +4,7 @@
 import dataclasses
 import random
 
-from nova_gpu_passthrough.cloud.capacity.model import (
+from nova_gpu_passthrough.cloud.fit.capacity_model import (
     Capacity,
     Cause,
     FlavorCapacity,
@@ -19,8 +19,8 @@ from nova_gpu_passthrough.cloud.view.model import (
     Resource,
     Server,
 )
-from nova_gpu_passthrough.topology.cause import Refused, Stage
-from nova_gpu_passthrough.topology.host_cell import HostCell, Pages
+from nova_gpu_passthrough.nova_rules.host_cell import HostCell, Pages
+from nova_gpu_passthrough.nova_rules.why_not import Refused, Stage
 
 TAKEN_AT = "2026-03-01T12:30:00Z"
 FREE, IN_USE = DeviceState.FREE, DeviceState.IN_USE

@@ -3,10 +3,10 @@
 
 from hypothesis import strategies as st
 
-from nova_gpu_passthrough.cloud.capacity.model import Capacity, FlavorCapacity, StrandedGpu
+from nova_gpu_passthrough.cloud.fit.capacity_model import Capacity, FlavorCapacity, StrandedGpu
 from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
 from nova_gpu_passthrough.cloud.view.model import CloudView, Device, DeviceState, Host, Resource
-from nova_gpu_passthrough.topology.cause import Cause, Refused, Stage
+from nova_gpu_passthrough.nova_rules.why_not import Cause, Refused, Stage
 from tests.unit.cloud.report import fleets
 
 #: Among them what HTML and Prometheus' format have to escape, and half characters.

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from nova_gpu_passthrough.cloud.report import metrics
 from nova_gpu_passthrough.cloud.report.exporter import Exporter
 from nova_gpu_passthrough.cloud.view.model import DeviceState
-from nova_gpu_passthrough.topology.cause import Cause
+from nova_gpu_passthrough.nova_rules.why_not import Cause
 from tests.unit.cloud.report import fleets, strategies
 
 GIB = 2**30

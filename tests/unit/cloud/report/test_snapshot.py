@@ -4,8 +4,9 @@
 import pytest
 from openstack import exceptions
 
-from nova_gpu_passthrough.cloud.report import page, snapshot, tables
+from nova_gpu_passthrough.cloud.report import snapshot, tables
 from nova_gpu_passthrough.cloud.report.metrics import families
+from nova_gpu_passthrough.cloud.report.page import page
 from tests.unit.cloud.report import fleets
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from nova_gpu_passthrough.cloud.report import page
+from nova_gpu_passthrough.cloud.report.page import page
 
 _COLOUR = re.compile(r"--([a-z-]+): #([0-9a-f]{6}|[0-9a-f]{3});")
 STYLE = str(page._asset("style.css"))

@@ -6,11 +6,11 @@ import dataclasses
 import pytest
 from hypothesis import given, settings
 
-from nova_gpu_passthrough.cloud.capacity.model import FlavorCapacity
+from nova_gpu_passthrough.cloud.fit.capacity_model import FlavorCapacity
 from nova_gpu_passthrough.cloud.report import tables
-from nova_gpu_passthrough.cloud.report.words import Look
+from nova_gpu_passthrough.cloud.report.page.words import Look
 from nova_gpu_passthrough.cloud.view.model import Resource
-from nova_gpu_passthrough.topology.cause import Cause, Refused, Stage
+from nova_gpu_passthrough.nova_rules.why_not import Cause, Refused, Stage
 from tests.unit.cloud.report import fleets, strategies
 
 

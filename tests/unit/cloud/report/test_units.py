@@ -45,7 +45,7 @@ def test_more_used_than_there_are_is_no_more_than_all():
 @given(devices())
 def test_no_device_counts_as_none_or_twice(device):
     counts = units.by_state(device)
-    assert counts.total() == max(1, device.resource.total) == units.count(device)
+    assert counts.total() == max(1, device.resource.total) == units.with_unit(device)
     assert min(counts.values()) > 0
 
 

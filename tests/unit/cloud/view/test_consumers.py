@@ -3,8 +3,8 @@
 
 import pytest
 
-from nova_gpu_passthrough.cloud.view import consumers
-from nova_gpu_passthrough.cloud.view.consumers import Migration
+from nova_gpu_passthrough.cloud.view import allocations
+from nova_gpu_passthrough.cloud.view.allocations import Migration
 from nova_gpu_passthrough.cloud.view.model import Server
 
 ALIAS = "pci_passthrough:alias"
@@ -18,14 +18,14 @@ def server(status="ACTIVE", host="gpu1", task=None, alias="a:1"):
 
 @pytest.mark.parametrize("status", ["ACTIVE", "ERROR", "SHUTOFF", "SOFT_DELETED", "SHELVED"])
 def test_a_server_holds_devices_of_its_host(status):
-    assert consumers.wrong("s1", "gpu1", server(status), None) == ""
+    assert allocations.why_wrong("s1", "gpu1", server(status), None) == ""
 
 
 @pytest.mark.parametrize(
     "moving", [server("BUILD", None), server("RESIZE"), server(task="migrating"), server("UNKNOWN")]
 )
 def test_a_server_on_its_way_or_out_of_reach_may_hold_them(moving):
-    assert consumers.wrong("s1", "gpu2", moving, None) == ""
+    assert allocations.why_wrong("s1", "gpu2", moving, None) == ""
 
 
 @pytest.mark.parametrize(
@@ -33,17 +33,17 @@ def test_a_server_on_its_way_or_out_of_reach_may_hold_them(moving):
     [(server(), "on gpu1"), (server("SHELVED_OFFLOADED", None), "on no host")],
 )
 def test_a_server_that_is_elsewhere_may_not(elsewhere, word):
-    assert word in consumers.wrong("s1", "gpu2", elsewhere, None)
+    assert word in allocations.why_wrong("s1", "gpu2", elsewhere, None)
 
 
 @pytest.mark.parametrize("status", ["migrating", "finished", "post-migrating", "confirming"])
 def test_a_move_holds_devices_until_it_ends(status):
-    assert consumers.wrong("m1", "gpu1", None, Migration("m1", "s1", status)) == ""
+    assert allocations.why_wrong("m1", "gpu1", None, Migration("m1", "s1", status)) == ""
 
 
 @pytest.mark.parametrize("status", ["confirmed", "reverted", "error", "done", "cancelled"])
 def test_a_move_that_ended_holds_nothing(status):
-    assert "has ended" in consumers.wrong("m1", "gpu1", None, Migration("m1", "s1", status))
+    assert "has ended" in allocations.why_wrong("m1", "gpu1", None, Migration("m1", "s1", status))
 
 
 @pytest.mark.parametrize(
@@ -51,21 +51,21 @@ def test_a_move_that_ended_holds_nothing(status):
     [("a:1", 1), ("a:4,a-audio:4", 8), ("a:1, b:2", 3), ("", 0), ("a", None), ("a:x", None)],
 )
 def test_devices_that_a_flavor_asks_for(alias, count):
-    assert consumers.devices_wanted({ALIAS: alias}) == count
+    assert allocations.devices_wanted({ALIAS: alias}) == count
 
 
 def test_a_flavor_without_alias_asks_for_none():
-    assert consumers.devices_wanted({}) == 0
+    assert allocations.devices_wanted({}) == 0
 
 
 @pytest.mark.parametrize(
     ("holder", "held"), [(server(), 1), (server(status="RESIZE"), 2), (server(alias="?"), 9)]
 )
 def test_a_fair_share(holder, held):
-    assert consumers.wrong_share(holder, held) == ""
+    assert allocations.wrong_share(holder, held) == ""
 
 
 def test_an_unfair_share():
-    assert "holds 2 devices of this host and its flavor asks for 1" in consumers.wrong_share(
+    assert "holds 2 devices of this host and its flavor asks for 1" in allocations.wrong_share(
         server(), 2
     )

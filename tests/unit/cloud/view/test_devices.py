@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nova_gpu_passthrough.catalog import models
-from nova_gpu_passthrough.cloud.view import devices, tally
+from nova_gpu_passthrough.cloud.view import devices, model
 from nova_gpu_passthrough.cloud.view.devices import Holder
 from nova_gpu_passthrough.cloud.view.model import DeviceState, Resource
 from nova_gpu_passthrough.cloud.view.providers import Provider
-from nova_gpu_passthrough.generate import aliases
+from nova_gpu_passthrough.fleet import aliases
 
 _HEX = "0123456789ABCDEF"
 _ONE = Resource(1)
@@ -109,7 +109,7 @@ def test_a_provider_without_inventory_is_told():
     )
 )
 def test_every_unit_is_counted_once(found):
-    counted = tally.count(found)
+    counted = model.count(found)
     assert counted.total == sum(device.resource.total for device in found)
     assert counted.free == sum(device.resource.free for device in found)
     assert min(counted.__dict__.values()) >= 0
@@ -119,4 +119,4 @@ def test_free_devices_by_node():
     nodes = [None, 1, 0, 1]
     found = [device(traits=[] if node is None else [f"CUSTOM_GPU_NUMA_{node}"]) for node in nodes]
     used = device(Holder("s"), resource=Resource(1, used=1), traits=["CUSTOM_GPU_NUMA_2"])
-    assert list(tally.free_by_node([*found, used]).items()) == [(0, 1), (1, 2), (2, 0), (None, 1)]
+    assert list(model.free_by_node([*found, used]).items()) == [(0, 1), (1, 2), (2, 0), (None, 1)]

@@ -271,10 +271,10 @@ def test_providers_of_a_compute_node_that_is_no_more(cloud, hgx):
 def test_down_and_disabled_hosts(cloud, two):
     clouds.run_computes(cloud, two)
     cloud.nova.services[0] |= {"state": "down"}
-    cloud.nova.services[1] |= {"status": "disabled", "disabled_reason": "being mended"}
+    cloud.nova.services[1] |= {"status": "disabled", "disabled_reason": "being fixed"}
     one, other = read.read(cloud.connection()).hosts
     assert (one.up, one.enabled) == (False, True)
-    assert (other.up, other.enabled, other.disabled_reason) == (True, False, "being mended")
+    assert (other.up, other.enabled, other.disabled_reason) == (True, False, "being fixed")
 
 
 def test_aggregates_and_zones(cloud, two):

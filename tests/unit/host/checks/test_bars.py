@@ -77,7 +77,7 @@ def test_a_wide_host_takes_all_gpus_of_a_board():
     assert "with the host's 52 bits and UEFI all 8 fit" in finding.found
     assert "with QEMU's default of 40 bits and UEFI none fits" in finding.found
     # Without host-passthrough Nova's extra spec is refused by libvirt.
-    assert "cpu_mode = host-passthrough" in finding.mend
+    assert "cpu_mode = host-passthrough" in finding.fix
 
 
 def test_a_narrow_host_does_not():

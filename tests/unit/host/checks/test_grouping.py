@@ -98,5 +98,5 @@ def test_a_companion_in_a_group_of_its_own_is_told():
 def test_the_port_that_joins_the_group_is_named(full_config):
     inventory = audit_machine(defects.no_acs(HGX, "0000:18:00.0"), full_config)
     finding = _findings(inventory, "0000:18:00.0")["group.foreign"]
-    assert "they meet below 0000:16:00.0 PEX890xx PCIe Gen 5 Switch" in finding.mend
+    assert "they meet below 0000:16:00.0 PEX890xx PCIe Gen 5 Switch" in finding.fix
     assert "0000:19:00.0 (nic, mlx5_core)" in finding.found

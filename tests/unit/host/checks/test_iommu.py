@@ -40,7 +40,7 @@ def test_an_iommu_that_runs():
 def test_an_option_that_switches_it_off_is_named(option):
     finding = only(check(_host(Iommu(None, "DMAR"), f"quiet {option} ro")), "iommu.off")
     assert option in finding.found
-    assert option in finding.mend
+    assert option in finding.fix
     assert finding.remedy is Remedy.CONFIGURATION
 
 
@@ -55,7 +55,7 @@ def test_other_options_are_not_blamed(option):
 )
 def test_firmware_that_offers_none_is_named_by_vendor(vendor, word):
     finding = only(check(_host(Iommu(), vendor=vendor)), "iommu.no_firmware")
-    assert word in finding.mend
+    assert word in finding.fix
     assert finding.remedy is Remedy.FIRMWARE
 
 
@@ -68,7 +68,7 @@ def test_an_unknown_vendor_gets_no_wrong_advice_about_firmware():
 @pytest.mark.parametrize("vendor", ["intel", "amd", "arm"])
 def test_the_options_are_those_of_the_processor(vendor):
     finding = only(check(_host(Iommu(None, "DMAR"), vendor=vendor)), "iommu.off")
-    assert ("intel_iommu=on" in finding.mend) == (vendor == "intel")
+    assert ("intel_iommu=on" in finding.fix) == (vendor == "intel")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_without_an_iommu_interrupts_are_not_spoken_of():
 def test_an_acs_override_is_dangerous():
     inventory = _host(ON, "pcie_acs_override=downstream,multifunction")
     finding = only(check(inventory), "acs.overridden")
-    assert "pcie_acs_override=downstream,multifunction" in finding.mend
+    assert "pcie_acs_override=downstream,multifunction" in finding.fix
 
 
 def test_a_recording_that_knows_no_iommu_is_not_judged():
@@ -120,7 +120,7 @@ def test_an_iommu_that_reaches_less_than_guests_use(bits, host_bits, narrow):
     )
     found = [finding for finding in check(inventory) if finding.id == "iommu.narrow"]
     assert bool(found) is narrow
-    assert all(f"hw:maxphysaddr_bits={bits}" in finding.mend for finding in found)
+    assert all(f"hw:maxphysaddr_bits={bits}" in finding.fix for finding in found)
 
 
 @pytest.mark.parametrize(("bits", "host_bits"), [(None, 46), (39, None)])

@@ -25,22 +25,22 @@ def test_a_degraded_link_asks_for_a_look_at_the_card():
     findings = _findings(32.0, 8, 32.0, 16, 32.0, 16)
     assert set(findings) == {"link.narrow"}
     assert findings["link.narrow"].found == "runs at 32 GT/s x8, the card can do x16, the slot x16"
-    assert "Reseat" in findings["link.narrow"].mend
+    assert "Reseat" in findings["link.narrow"].fix
 
 
 def test_a_narrow_slot_asks_for_another():
-    assert "wider slot" in _findings(32.0, 8, 32.0, 16, 32.0, 8)["link.narrow"].mend
+    assert "wider slot" in _findings(32.0, 8, 32.0, 16, 32.0, 8)["link.narrow"].fix
 
 
 def test_an_idle_gpu_may_be_slow():
     findings = _findings(2.5, 16, 32.0, 16, 32.0, 16)
     assert set(findings) == {"link.slow"}
-    assert "under load" in findings["link.slow"].mend
+    assert "under load" in findings["link.slow"].fix
 
 
 def test_an_old_slot_is_slow_for_good():
     finding = _findings(16.0, 16, 32.0, 16, 16.0, 16)["link.slow"]
-    assert "generation" in finding.mend
+    assert "generation" in finding.fix
     assert "the slot 16 GT/s" in finding.found
 
 

@@ -370,7 +370,7 @@ def test_no_finding_keeps_a_gpu_from_being_passed_through():
             assert finding.source
             if finding.severity is Severity.WARNING:
                 assert finding.why
-                assert finding.mend
+                assert finding.fix
 
 
 @given(st.permutations(range(8)), st.randoms(use_true_random=False))

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.host.links import text as text_module
 from nova_gpu_passthrough.host.links import texts
+from nova_gpu_passthrough.host.links import tool_output as text_module
 from tests.unit.host.links import hosts, test_amd_smi, test_fabric_manager
 
 

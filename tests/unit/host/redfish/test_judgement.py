@@ -79,7 +79,7 @@ def test_temperatures_are_judged_by_threshold_and_health(change, outcome, words)
     assert words in finding.found
     severities = {"critical": Severity.FAILURE, "caution": Severity.WARNING}
     assert finding.severity is severities.get(outcome, Severity.OK)
-    assert bool(finding.why and finding.mend) is (outcome != "fine")
+    assert bool(finding.why and finding.fix) is (outcome != "fine")
 
 
 def test_hot_sensors_of_one_chassis_are_one_finding():

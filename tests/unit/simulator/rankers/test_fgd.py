@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nova_gpu_passthrough.packing.allocate import placements
 from nova_gpu_passthrough.simulator.hosts import Hosts
 from nova_gpu_passthrough.simulator.rankers.fgd import Fgd
-from nova_gpu_passthrough.topology.taking import placements
+from tests.unit.packing.host_states import classes
 from tests.unit.simulator.fleets import CPU, EIGHT, ONE, begun, canonical_states, fleet, plain
-from tests.unit.topology.host_states import classes
 
 
 def fragmented(state, mix):

@@ -6,13 +6,13 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nova_gpu_passthrough.packing.host_state import canonical
 from nova_gpu_passthrough.policies import fragmentation as policies
 from nova_gpu_passthrough.policies.mix import Mix
 from nova_gpu_passthrough.simulator.hosts import Hosts
 from nova_gpu_passthrough.simulator.rankers.fragmentation import Fragmentation
-from nova_gpu_passthrough.topology.host_state import canonical
+from tests.unit.packing.host_states import cell, host, wanted
 from tests.unit.simulator.fleets import CPU, EIGHT, ONE, begun, chosen, fleet, plain
-from tests.unit.topology.host_states import cell, host, wanted
 
 TWO = wanted(2, vcpus=2, ram_mib=10)
 LINKED = wanted(2, vcpus=2, ram_mib=10, linked=True)

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from nova_gpu_passthrough.cloud.apply.aggregates import placement
+from nova_gpu_passthrough.cloud.apply.aggregates import model
 from nova_gpu_passthrough.cloud.apply.api import Api, Refused
 from nova_gpu_passthrough.fleet.desired import Desired
 from tests.unit.cloud.apply.builders import aggregate
@@ -59,23 +59,23 @@ def test_hosts_of_others_are_their_own_business(direct, apply):
 def test_the_real_placement_is_asked_and_told(cloud, api):
     here, there = (cloud.placement.add_host(name) for name in ("gpu01", "gpu02"))
     hosts = ["gpu01", "gpu02", "not-yet-there"]
-    assert placement.missing(api, NUMBER, hosts) == {"gpu01": here, "gpu02": there}
-    placement.add(api, NUMBER, here)
-    assert placement.missing(api, NUMBER, hosts) == {"gpu02": there}
+    assert model.missing(api, NUMBER, hosts) == {"gpu01": here, "gpu02": there}
+    model.add(api, NUMBER, here)
+    assert model.missing(api, NUMBER, hosts) == {"gpu02": there}
     other = str(uuid.UUID(int=8))
-    placement.add(api, other, here)
-    assert placement.missing(api, NUMBER, hosts) == {"gpu02": there}
+    model.add(api, other, here)
+    assert model.missing(api, NUMBER, hosts) == {"gpu02": there}
     before = len(cloud.asked("PUT"))
-    placement.add(api, NUMBER, here)
+    model.add(api, NUMBER, here)
     assert len(cloud.asked("PUT")) == before
 
 
 def test_a_node_may_have_another_name_than_its_host(cloud, api):
     provider = cloud.placement.add_host("gpu01.example.org")
     cloud.nova.add_compute("gpu01", provider, "gpu01.example.org")
-    assert placement.missing(api, NUMBER, ["gpu01"]) == {"gpu01": provider}
-    placement.add(api, NUMBER, provider)
-    assert placement.missing(api, NUMBER, ["gpu01"]) == {}
+    assert model.missing(api, NUMBER, ["gpu01"]) == {"gpu01": provider}
+    model.add(api, NUMBER, provider)
+    assert model.missing(api, NUMBER, ["gpu01"]) == {}
 
 
 @pytest.mark.parametrize(("times", "told"), [(2, True), (None, False)])
@@ -83,14 +83,14 @@ def test_nova_compute_may_write_at_the_same_time(cloud, api, times, told):
     provider = cloud.placement.add_host("gpu01")
     cloud.fail("PUT .*/aggregates", 409, times=times)
     if told:
-        placement.add(api, NUMBER, provider)
+        model.add(api, NUMBER, provider)
     else:
         with pytest.raises(Refused):
-            placement.add(api, NUMBER, provider)
-    assert (placement.missing(api, NUMBER, ["gpu01"]) == {}) == told
+            model.add(api, NUMBER, provider)
+    assert (model.missing(api, NUMBER, ["gpu01"]) == {}) == told
 
 
 def test_a_host_is_found_by_its_node_that_has_a_domain(cloud, api):
     node = cloud.placement.add_host("gpu01.example.org")
     cloud.nova.add_compute("gpu01", node, node="gpu01.example.org")
-    assert placement.missing(api, NUMBER, ["gpu01", "gpu02"]) == {"gpu01": node}
+    assert model.missing(api, NUMBER, ["gpu01", "gpu02"]) == {"gpu01": node}

@@ -4,7 +4,7 @@
 import pytest
 
 from nova_gpu_passthrough.cloud.apply.api import Api
-from nova_gpu_passthrough.cloud.apply.limits.unified_model import Place, place
+from nova_gpu_passthrough.cloud.apply.limits.unified import Place, place
 from nova_gpu_passthrough.errors import UserError
 
 

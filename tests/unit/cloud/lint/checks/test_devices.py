@@ -13,7 +13,7 @@ def test_a_device_that_is_held_back_by_hand_is_told(site, only):
     )
     finding = only(site)
     assert (finding.id, finding.severity) == ("device.reserved", "warning")
-    assert f"CUSTOM_GPU_H100_SXM:reserved=0 uuid-hgx1-{GPU}" in finding.mend
+    assert f"CUSTOM_GPU_H100_SXM:reserved=0 uuid-hgx1-{GPU}" in finding.fix
 
 
 def test_a_one_time_use_device_that_nobody_cleaned_is_told(tmp_path, only):
@@ -21,7 +21,7 @@ def test_a_one_time_use_device_that_nobody_cleaned_is_told(tmp_path, only):
     site.cloud = with_device(clean(site), "hgx1", GPU, state=DeviceState.RESERVED)
     finding = only(site)
     assert finding.id == "device.uncleaned"
-    assert finding.mend.startswith("Clean the device")
+    assert finding.fix.startswith("Clean the device")
 
 
 def test_a_stuck_device_is_found_with_who_holds_it(site, only):

@@ -9,7 +9,7 @@ from tests.unit.generate.builders import l40s
 def told(identity, severity, *subjects):
     """A host of whose GPUs the audit said something."""
     findings = tuple(
-        Finding(identity, severity, subject, "held by nouveau", "/sys", "why", "mend it.")
+        Finding(identity, severity, subject, "held by nouveau", "/sys", "why", "fix it.")
         for subject in subjects
     )
     return dataclasses.replace(l40s("l40s1"), findings=findings)
@@ -21,7 +21,7 @@ def test_what_the_audit_said_of_gpus_for_servers_is_repeated_once(tmp_path, only
     assert (finding.id, finding.severity) == ("inventory.told", "warning")
     assert finding.subject == "host l40s1"
     assert "driver.taken of 0000:41:00.0, 0000:42:00.0: held by nouveau" in finding.found
-    assert "audit the host anew" in finding.mend
+    assert "audit the host anew" in finding.fix
 
 
 def test_failures_of_the_host_and_sleeping_gpus_are_told_too(tmp_path, only):

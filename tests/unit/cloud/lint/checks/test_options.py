@@ -42,4 +42,4 @@ def test_a_misspelt_option_of_ours_is_found(site, only):
     site.replace("control", SCHEDULER, "policy = pack", "policy = pack\nonly_gpu_server = true")
     finding = only(site)
     assert (finding.id, finding.severity) == ("option.unknown", "warning")
-    assert "only_gpu_servers" in finding.mend
+    assert "only_gpu_servers" in finding.fix

@@ -3,8 +3,7 @@ import dataclasses
 
 import pytest
 
-from nova_gpu_passthrough.cloud.apply.change import Action, Change, Kind
-from nova_gpu_passthrough.cloud.apply.model import Held, Plan
+from nova_gpu_passthrough.cloud.apply.change import Action, Change, Held, Kind, Plan
 from tests.unit.cloud.lint.clouds import clean
 
 
@@ -21,7 +20,7 @@ def test_every_change_that_apply_would_make_is_found(site, only, kind):
     assert finding.id.startswith("cloud.")
     assert (finding.subject, finding.severity) == (f"{kind} thing", "failure")
     assert "update ram_mib: 1 -> 2" in finding.found
-    assert "nova-gpu apply --fleet" in finding.mend
+    assert "nova-gpu apply --fleet" in finding.fix
 
 
 @pytest.mark.parametrize(

@@ -48,4 +48,4 @@ def test_hosts_with_few_gpus_can_do_without_the_option_for_wide_trees(tmp_path, 
 def test_the_fix_tells_which_placement_has_the_option(tmp_path, only, release, words):
     site = Site(tmp_path, settings={"release": release})
     site.replace("control", PLACEMENT, LINES["placement.wide_trees"], "")
-    assert words in only(site).mend
+    assert words in only(site).fix

@@ -4,8 +4,8 @@ import pytest
 from nova_gpu_passthrough.cloud.lint.configuration import layout, started
 from nova_gpu_passthrough.cloud.lint.configuration.services import CONTROL, Role
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.generate import tree
-from nova_gpu_passthrough.generate.settings import Settings, Target
+from nova_gpu_passthrough.fleet.settings import Settings, Target
+from nova_gpu_passthrough.generate import render
 from tests.unit.generate.builders import hgx
 
 
@@ -90,7 +90,7 @@ def test_placements_files_are_found(tmp_path):
 
 @pytest.mark.parametrize("target", [Target.PLAIN, Target.KOLLA])
 def test_what_is_generated_is_found_for_every_service(tmp_path, target):
-    generated = tree.generate([hgx("a"), hgx("b")], Settings(target=target))
+    generated = render.generate([hgx("a"), hgx("b")], Settings(target=target))
     for file in generated.files:
         path = file.below(tmp_path)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+
+from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.fleet.releases import NEWEST, parse
+
+
+@pytest.mark.parametrize("text", ["34", "2026.2"])
+def test_a_release_is_known_by_number_and_by_series(text):
+    assert parse(text) is NEWEST
+
+
+@pytest.mark.parametrize("text", ["30", "35", "2024.2", "bobcat", ""])
+def test_an_unknown_release_is_an_error_that_names_the_known_ones(text):
+    with pytest.raises(UserError, match=r"expected one of 31 \(2025.1\), 32 .*, 34 \(2026.2\)"):
+        parse(text)
+
+
+def test_one_time_use_came_with_32():
+    assert [parse(number).one_time_use for number in ("31", "32", "33", "34")] == [
+        False,
+        True,
+        True,
+        True,
+    ]
