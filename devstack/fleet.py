@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write the fleet file of a DevStack, with its inventories beside it.
 
-The fleet is one that somebody wrote, or made here from inventories. ``plugin.sh`` runs this by the
-Python that Nova is installed for. The directory then has:
+The source is a fleet file, or inventories from which a fleet file is generated. ``plugin.sh`` runs
+this with the Python interpreter that Nova is installed for. The directory then has:
 
-``fleet.yaml``, ``inventories/``  as ``nova-gpu --fleet`` takes them
-``hosts``                         names of this machine's hosts, a line each
+``fleet.yaml``, ``inventories/``  the input of ``nova-gpu --fleet``
+``hosts``                         the names of this machine's hosts, one per line
 """
 
 from __future__ import annotations
@@ -23,64 +23,69 @@ from pathlib import Path
 from typing import Any
 
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.files import cpu_list, documents, writing
+from nova_gpu_passthrough.files import cpu_list, documents, generated_files
 from nova_gpu_passthrough.fleet import aliases, releases
 from nova_gpu_passthrough.fleet import resolve as resolving
+from nova_gpu_passthrough.fleet import settings as fleet_settings
 from nova_gpu_passthrough.fleet import store as fleets
-from nova_gpu_passthrough.fleet.offers import Kind
-from nova_gpu_passthrough.fleet.resolve import Resolved
-from nova_gpu_passthrough.fleet.settings import ENABLED_FILTERS
+from nova_gpu_passthrough.fleet.offers import DeviceKind
+from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
 from nova_gpu_passthrough.inventory import store as inventories
 from nova_gpu_passthrough.inventory.model import Inventory
 
 _COMMAND = "the DevStack plug-in nova_gpu_passthrough"
-#: Of flavors for a stand-in: a few of them fit into any virtual machine.
-_SMALL = {"cpu_policy": "shared", "vcpus_per_gpu": 1, "ram_mib_per_gpu": 512, "disk_gib": 1}
-#: Of the project that may use them.
+#: The flavors of a stand-in: small enough that several fit into any virtual machine.
+_STAND_IN_FLAVOR = {
+    "cpu_policy": "shared",
+    "vcpus_per_gpu": 1,
+    "ram_mib_per_gpu": 512,
+    "disk_gib": 1,
+}
+#: The quota of servers of the project that may use the GPU flavors.
 _SERVERS = 100
-#: Of a flavor: a DevStack's disk is small, and its unified limits give a project 20 GiB.
+#: Disk of a generated flavor: DevStack's unified limits give a project only 20 GiB.
 _DISK_GIB = 5
-#: Nova's own (nova/conf/quota.py), which DevStack's unified limits repeat (lib/nova).
-_DEFAULTS = {"servers": 10, "vcpus": 20, "ram_mib": 51200}
+#: Nova's default quotas (nova/conf/quota.py), which DevStack's unified limits repeat (lib/nova).
+_DEFAULT_QUOTAS = {"servers": 10, "vcpus": 20, "ram_mib": 51200}
 
 
-def make(options: argparse.Namespace) -> None:
-    """Write the files.
+def write_fleet(options: argparse.Namespace) -> None:
+    """Write the fleet file, its inventories and the list of this machine's hosts.
 
-    :raises UserError: if a file cannot be read or makes no sense
+    :raises UserError: if a file cannot be read or is invalid
     """
-    document = _given(options.fleet) if options.fleet else _made(options)
-    found = [list(map(inventories.load, files)) for files in _files(options, document)]
-    here = [one.host for group in found for one in group if one.host == options.host]
-    renamed: dict[str, str] = {}
+    document = _load_document(options.fleet) if options.fleet else _new_document(options)
+    groups = [list(map(inventories.load, paths)) for paths in _inventory_paths(options, document)]
+    local_hosts = [one.host for group in groups for one in group if one.host == options.host]
+    new_names: dict[str, str] = {}
     if options.computes:
-        here = _computes(options, found)
-        found, renamed = _stand_ins(found, "" if here else options.computes)
-        here = here or [one.host for group in found for one in group]
-    known = {one.host: one for group in found for one in group}
-    for group, members in zip(document["groups"], found, strict=True):
+        local_hosts = _local_computes(options, groups)
+        groups, new_names = _stand_ins(groups, "" if local_hosts else options.computes)
+        local_hosts = local_hosts or [one.host for group in groups for one in group]
+    by_host = {one.host: one for group in groups for one in group}
+    for group, members in zip(document["groups"], groups, strict=True):
         group["inventories"] = [f"inventories/{one.host}.yaml" for one in members]
-    _settle(document.setdefault("settings", {}), options, renamed)
-    _write(options.directory, document, known)
+    _add_settings(document.setdefault("settings", {}), options, new_names)
+    _write(options.directory, document, by_host)
     resolved = resolving.resolve(fleets.load(options.directory / "fleet.yaml"))
     if not options.fleet and "flavors" not in document:
-        models = {model for kind, model, _ in resolved.aliases if kind is Kind.GPU}
+        models = {model for kind, model, _ in resolved.aliases if kind is DeviceKind.GPU}
         document["flavors"] = [{"model": m, "disk_gib": _DISK_GIB} for m in sorted(models)]
     if options.project and "projects" not in document:
-        _give(document, options, resolved)
-    _write(options.directory, document, known)
-    (options.directory / "hosts").write_text("".join(f"{host}\n" for host in here))
+        _add_project(document, options, resolved)
+    _write(options.directory, document, by_host)
+    (options.directory / "hosts").write_text("".join(f"{host}\n" for host in local_hosts))
 
 
-def _given(path: Path) -> dict[str, Any]:
-    """Somebody's fleet file as it is written."""
+def _load_document(path: Path) -> dict[str, Any]:
+    """Check a fleet file and return its document."""
     fleets.load(path)
     rules = documents.schema(fleets.__package__ or "", f"schema-v{fleets.VERSION}.json")
     return dict(documents.load(path, "a fleet file", rules))
 
 
-def _made(options: argparse.Namespace) -> dict[str, Any]:
-    """A fleet of one group for each inventory, since the hosts need not be alike."""
+def _new_document(options: argparse.Namespace) -> dict[str, Any]:
+    """Return a fleet with one group for each inventory, because the hosts may differ."""
     stems = [path.stem for path in options.inventory]
     names = [
         f"{stem}-{number}" if stems.count(stem) > 1 else stem
@@ -97,17 +102,19 @@ def _made(options: argparse.Namespace) -> dict[str, Any]:
         models = {gpu.model for gpu in gpus if gpu.address == options.only}
         others = [gpu.address for gpu in gpus if gpu.address != options.only]
         document["settings"] = {"exclude": others}
-        document["flavors"] = [{"model": model, "counts": [1], **_SMALL} for model in models]
+        document["flavors"] = [
+            {"model": model, "counts": [1], **_STAND_IN_FLAVOR} for model in models
+        ]
     return document
 
 
-def _files(options: argparse.Namespace, document: dict[str, Any]) -> Iterator[list[Path]]:
-    """The inventories of each group."""
+def _inventory_paths(options: argparse.Namespace, document: dict[str, Any]) -> Iterator[list[Path]]:
+    """Yield the paths of each group's inventories."""
     if not options.fleet:
         yield from ([path] for path in options.inventory)
         return
     for group in document["groups"]:
-        found: list[Path] = []
+        paths: list[Path] = []
         for pattern in group["inventories"]:
             below = Path(glob.escape(str(options.fleet.parent)))
             matches = [Path(p) for p in sorted(glob.glob(str(below / pattern), recursive=True))]
@@ -115,44 +122,50 @@ def _files(options: argparse.Namespace, document: dict[str, Any]) -> Iterator[li
                 raise UserError(
                     f"{options.fleet}: no inventory matches {pattern} of group {group['name']}"
                 )
-            found += [path for path in matches if path not in found]
-        yield found
+            paths += [path for path in matches if path not in paths]
+        yield paths
 
 
-def _computes(options: argparse.Namespace, found: Sequence[Sequence[Inventory]]) -> list[str]:
-    """Hosts of a fleet of several machines that are this machine's computes.
+def _local_computes(
+    options: argparse.Namespace, groups: Sequence[Sequence[Inventory]]
+) -> list[str]:
+    """Return the hosts of a fleet of several machines that are computes of this machine.
 
-    Empty: the fleet knows nothing of machines, and all hosts are to be this one's.
+    An empty list: the fleet does not name computes of machines, and this machine runs all hosts.
     """
-    names = {one.host for group in found for one in group}
+    names = {one.host for group in groups for one in group}
     numbered = (f"{options.computes}{number}" for number in itertools.count(1))
-    here = list(itertools.takewhile(names.__contains__, numbered))
-    if not here and not options.rename:
+    local_hosts = list(itertools.takewhile(names.__contains__, numbered))
+    if not local_hosts and not options.rename:
         raise UserError(
-            f"{options.fleet}: no inventory is of host {options.computes}1, as DevStack calls the "
-            f"first compute of this machine; the fleet's hosts are {', '.join(sorted(names))}"
+            f"{options.fleet}: there is no inventory of host {options.computes}1, which is "
+            "DevStack's name for the first compute of this machine; the fleet's hosts are "
+            f"{', '.join(sorted(names))}"
         )
-    return here
+    return local_hosts
 
 
 def _stand_ins(
-    found: Sequence[Sequence[Inventory]], prefix: str
+    groups: Sequence[Sequence[Inventory]], prefix: str
 ) -> tuple[list[list[Inventory]], dict[str, str]]:
-    """Hosts for Nova's fake libvirt, renamed if there is a prefix, and their new names by old."""
-    made: list[list[Inventory]] = []
-    renamed: dict[str, str] = {}
+    """Return the hosts for Nova's fake libvirt, and their new names by the old ones.
+
+    :param prefix: name the hosts prefix1, prefix2, ...; empty: keep their names
+    """
+    stand_ins: list[list[Inventory]] = []
+    new_names: dict[str, str] = {}
     numbers = itertools.count(1)
-    for group in found:
-        made.append([])
+    for group in groups:
+        stand_ins.append([])
         for inventory in group:
             host = f"{prefix}{next(numbers)}" if prefix else inventory.host
-            renamed[inventory.host] = host
-            made[-1].append(_stand_in(inventory, host))
-    return made, renamed
+            new_names[inventory.host] = host
+            stand_ins[-1].append(_stand_in(inventory, host))
+    return stand_ins, new_names
 
 
 def _stand_in(inventory: Inventory, host: str) -> Inventory:
-    """The host as Nova's fake libvirt can show it, which numbers CPUs core by core."""
+    """Return the host with CPUs numbered core by core, as Nova's fake libvirt numbers them."""
     nodes, first = [], 0
     for node in inventory.numa_nodes:
         cores = []
@@ -164,31 +177,31 @@ def _stand_in(inventory: Inventory, host: str) -> Inventory:
     return dataclasses.replace(inventory, host=host, numa_nodes=tuple(nodes))
 
 
-def _settle(settings: dict[str, Any], options: argparse.Namespace, renamed: dict[str, str]) -> None:
-    """What DevStack's variables say, where the fleet file does not."""
+def _add_settings(
+    settings: dict[str, Any], options: argparse.Namespace, new_names: dict[str, str]
+) -> None:
+    """Add the values of DevStack's variables to settings that the fleet file does not have."""
     for name in ("exclude", "nics"):
         if name in settings:
-            settings[name] = [_renamed(word, renamed) for word in settings[name]]
+            settings[name] = [_renamed(address, new_names) for address in settings[name]]
     settings.setdefault("release", _release())
-    # The same list as DevStack's, as far as nothing else is wanted: tempest counts on its filters.
-    settings.setdefault("enabled_filters", options.enabled_filters or list(ENABLED_FILTERS))
+    # By default the list of DevStack, because Tempest's tests need its filters.
+    settings.setdefault(
+        "enabled_filters", options.enabled_filters or list(fleet_settings.ENABLED_FILTERS)
+    )
     if options.exclude:
         settings["exclude"] = [*settings.get("exclude", ()), *options.exclude]
-    if options.include_unfit:
-        settings.setdefault("include_unfit", True)
-    if options.policy:
-        settings.setdefault("policy", options.policy)
-    if options.reserved_host_memory_mb is not None:
-        settings.setdefault("reserved_host_memory_mb", options.reserved_host_memory_mb)
+    for name, value in fleet_settings.given_values(vars(options)).items():
+        settings.setdefault(name, value)
 
 
-def _renamed(word: str, renamed: dict[str, str]) -> str:
-    host, slash, address = word.rpartition("/")
-    return f"{renamed.get(host, host)}{slash}{address}"
+def _renamed(host_and_address: str, new_names: dict[str, str]) -> str:
+    host, slash, address = host_and_address.rpartition("/")
+    return f"{new_names.get(host, host)}{slash}{address}"
 
 
 def _release() -> int:
-    """Nova's that is installed; one that is newer than all we know counts as the newest."""
+    """Return the release of the installed Nova, or the newest known one if that is newer."""
     newest = int(releases.NEWEST.nova)
     try:
         installed = int(metadata.version("nova").partition(".")[0])
@@ -197,8 +210,10 @@ def _release() -> int:
     return min(installed, newest)
 
 
-def _give(document: dict[str, Any], options: argparse.Namespace, resolved: Resolved) -> None:
-    """Let a project use all flavors and all GPUs."""
+def _add_project(
+    document: dict[str, Any], options: argparse.Namespace, resolved: ResolvedFleet
+) -> None:
+    """Add a project that may use all flavors and all GPUs."""
     hosts = resolved.inventories.values()
     nodes = [node for inventory in hosts for node in inventory.numa_nodes]
     quotas = {
@@ -208,21 +223,24 @@ def _give(document: dict[str, Any], options: argparse.Namespace, resolved: Resol
     }
     if options.unified_limits:
         counts = Counter(
-            aliases.key_of(device) for offer in resolved.offers for device in offer.devices
+            aliases.alias_key(device) for offer in resolved.offers for device in offer.devices
         )
         quotas |= {alias.name: counts[key] for key, alias in resolved.aliases.items()}
     driver = "unified-limits" if options.unified_limits else "nova"
-    document["quotas"] = {"driver": driver, "default": dict(_DEFAULTS)}
+    document["quotas"] = {"driver": driver, "default": dict(_DEFAULT_QUOTAS)}
     document["projects"] = [{"name": options.project, "flavors": ["*"], "quotas": quotas}]
 
 
-def _write(directory: Path, document: dict[str, Any], known: dict[str, Inventory]) -> None:
+def _write(directory: Path, document: dict[str, Any], by_host: dict[str, Inventory]) -> None:
     folder = directory / "inventories"
-    texts = {folder / f"{host}.yaml": inventories.dump(known[host], _COMMAND) for host in known}
-    texts[directory / "fleet.yaml"] = writing.seal(
+    texts = {
+        folder / f"{host}.yaml": inventories.dump(inventory, _COMMAND)
+        for host, inventory in by_host.items()
+    }
+    texts[directory / "fleet.yaml"] = generated_files.seal(
         documents.dump(copy.deepcopy(document)), _COMMAND
     )
-    writing.write_all(texts, force=True)
+    generated_files.write_all(texts, force=True)
 
 
 def _names(text: str) -> list[str]:
@@ -230,37 +248,45 @@ def _names(text: str) -> list[str]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Options of the command."""
-    found = argparse.ArgumentParser(prog="fleet.py", description=__doc__)
-    found.add_argument("directory", metavar="DIR", type=Path)
-    source = found.add_mutually_exclusive_group(required=True)
+    """Return the parser of the command's options."""
+    result = argparse.ArgumentParser(prog="fleet.py", description=__doc__)
+    result.add_argument("directory", metavar="DIR", type=Path)
+    source = result.add_mutually_exclusive_group(required=True)
     source.add_argument("--fleet", metavar="FILE", type=Path)
     source.add_argument("--inventory", metavar="FILE", type=Path, action="append", default=[])
-    where = found.add_mutually_exclusive_group()
-    where.add_argument("--host", metavar="NAME", help="this machine's name in Nova")
-    where.add_argument(
+    machine = result.add_mutually_exclusive_group()
+    machine.add_argument("--host", metavar="NAME", help="this machine's name in Nova")
+    machine.add_argument(
         "--computes",
         metavar="PREFIX",
-        help="this machine's hosts are PREFIX1, PREFIX2, ... on Nova's fake libvirt",
+        help="this machine runs the hosts PREFIX1, PREFIX2, ... on Nova's fake libvirt",
     )
-    found.add_argument("--rename", action="store_true", help="if there are none, call all so")
-    found.add_argument("--enabled-filters", metavar="NAME,...", type=_names, default=[])
-    found.add_argument("--exclude", metavar="ADDRESS ...", type=_names, default=[])
-    found.add_argument("--include-unfit", action="store_true")
-    found.add_argument("--policy", metavar="NAME")
-    found.add_argument("--reserved-host-memory-mb", metavar="MIB", type=int)
-    found.add_argument("--project", metavar="NAME", help="which may use all flavors and GPUs")
-    found.add_argument("--unified-limits", action="store_true")
-    found.add_argument(
-        "--only", metavar="ADDRESS", help="the only GPU, with a flavor of one vCPU and 512 MiB"
+    result.add_argument(
+        "--rename",
+        action="store_true",
+        help="if the fleet has no such hosts, give all hosts these names",
     )
-    return found
+    result.add_argument("--enabled-filters", metavar="NAME,...", type=_names, default=[])
+    result.add_argument("--exclude", metavar="ADDRESS ...", type=_names, default=[])
+    result.add_argument("--include-unfit", action="store_true")
+    result.add_argument("--policy", metavar="NAME")
+    result.add_argument("--reserved-host-memory-mb", metavar="MIB", type=int)
+    result.add_argument(
+        "--project", metavar="NAME", help="the project that may use all flavors and GPUs"
+    )
+    result.add_argument("--unified-limits", action="store_true")
+    result.add_argument(
+        "--only",
+        metavar="ADDRESS",
+        help="pass only this GPU through, with a flavor of one vCPU and 512 MiB",
+    )
+    return result
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     try:
-        make(parser().parse_args(arguments))
+        write_fleet(parser().parse_args(arguments))
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-# plugin.sh - phases of DevStack: source plugin.sh MODE [PHASE]
+# plugin.sh - dispatch the phases of DevStack: source plugin.sh MODE [PHASE]
 # shellcheck shell=bash
 
 _GPU_PASSTHROUGH_XTRACE=$(set +o | grep xtrace)
@@ -23,7 +23,7 @@ if is_service_enabled nova; then
             configure_gpu_passthrough
             ;;
         "stack extra")
-            echo_summary "Making GPU flavors, aggregates, traits and quotas"
+            echo_summary "Creating GPU flavors, aggregates, traits and quotas"
             init_gpu_passthrough
             ;;
         "stack test-config")

@@ -2,9 +2,9 @@
 """The smoke test of a DevStack with GPUs: a tenant boots a server with each kind of GPU flavor.
 
 ``python smoke.py [CONFIGURATION] [--flavor NAME] [--networks auto|none]``. The plug-in writes the
-configuration in its phase test-config. Of each server is checked that it is ACTIVE, that the
-devices of its domain are those that Placement allocated, that they are on the domain's NUMA nodes,
-and that nothing is left of it afterwards.
+configuration in its phase test-config. For each server the test checks that it is ACTIVE, that its
+domain has the devices that Placement allocated, that they are on the domain's NUMA nodes, and that
+nothing is left of the server after its deletion.
 """
 
 from __future__ import annotations
@@ -29,53 +29,54 @@ import yaml
 from nova_gpu_passthrough.files import cpu_list
 from nova_gpu_passthrough.fleet import resolve as resolving
 from nova_gpu_passthrough.fleet import store as fleets
-from nova_gpu_passthrough.fleet.resolve import Resolved
+from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
+from nova_gpu_passthrough.nova_rules import alias_string
+from nova_gpu_passthrough.nova_rules.alias_string import EXTRA_SPEC
 
 CONFIGURATION = Path("/opt/stack/data/nova_gpu_passthrough/smoke.yaml")
-#: Seconds for a server to become ACTIVE, and to be gone.
-PATIENCE = 300
-#: Seconds for what a server that is gone still holds.
-_AFTERWARDS = 60
-_ALIAS = "pci_passthrough:alias"
+#: Timeout in seconds for a server to become ACTIVE, and to be deleted.
+TIMEOUT = 300
+#: Timeout in seconds for the allocations of a deleted server.
+_ALLOCATIONS_TIMEOUT = 60
 _PROVIDER = re.compile(r"_([0-9A-Fa-f]{4}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-7])$")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the plug-in knows of the DevStack."""
+    """The configuration that the plug-in writes, and the command's options."""
 
-    #: Names in clouds.yaml.
+    #: Names of clouds in clouds.yaml.
     admin: str
     tenant: str
     region: str
     fleet: Path
-    #: ``virsh``, or the directory in which the stand-ins of hosts keep their domains.
+    #: ``virsh``, or the directory in which stand-ins of hosts store their domains.
     domains: str
-    #: Those whose domains can be looked at from this machine.
+    #: Hosts whose domains can be read from this machine.
     hosts: tuple[str, ...]
-    #: Name; None: any.
+    #: Name of the image; None: any image.
     image: str | None = None
-    #: Names; empty: those with the fewest and with the most GPUs of each alias.
+    #: Names of flavors; empty: for each alias those with the fewest and with the most GPUs.
     flavors: tuple[str, ...] = ()
-    #: Of a server; ``auto`` needs a network and its agents on the compute.
+    #: Networks of a server; ``auto`` needs a network and its agents on the compute.
     networks: str = "none"
 
 
-def devices(domain: str) -> set[str]:
-    """Addresses of the PCI functions that a domain has, from its XML."""
-    found = set()
+def domain_devices(domain: str) -> set[str]:
+    """Return the host addresses of a domain's PCI functions, from its XML."""
+    addresses = set()
     for source in ElementTree.fromstring(domain).iterfind("./devices/hostdev[@type='pci']/source"):
         address = source.find("address")
         if address is not None:
             domain_, bus, slot, function = (
                 int(address.get(name, "0"), 16) for name in ("domain", "bus", "slot", "function")
             )
-            found.add(f"{domain_:04x}:{bus:02x}:{slot:02x}.{function:x}")
-    return found
+            addresses.add(f"{domain_:04x}:{bus:02x}:{slot:02x}.{function:x}")
+    return addresses
 
 
-def nodes(domain: str) -> set[int]:
-    """The host's NUMA nodes that a domain's memory is on; empty if it may be on all."""
+def domain_nodes(domain: str) -> set[int]:
+    """Return the host's NUMA nodes of a domain's memory; empty if it may be on any node."""
     tune = ElementTree.fromstring(domain).find("numatune")
     if tune is None:
         return set()
@@ -83,35 +84,34 @@ def nodes(domain: str) -> set[int]:
     return {node for text in sets for node in cpu_list.parse(text)}
 
 
-def allocated(providers: Iterable[str]) -> set[str]:
-    """Addresses of PCI functions among names of resource providers, such as host_0000:18:00.0."""
-    return {found[1].lower() for name in providers if (found := _PROVIDER.search(name))}
+def provider_addresses(names: Iterable[str]) -> set[str]:
+    """Return the PCI addresses in names of resource providers, such as host_0000:18:00.0."""
+    return {match[1].lower() for name in names if (match := _PROVIDER.search(name))}
 
 
-def asked(alias: str) -> dict[str, int]:
-    """How many of what an extra spec such as ``h100:2,l40s:1`` asks for."""
-    counts = (part.strip().rpartition(":") for part in alias.split(","))
-    return {name: int(count) for name, _, count in counts}
-
-
-def chosen(flavors: Iterable[Any]) -> list[Any]:
-    """Of the flavors of each alias, the one with the fewest GPUs and the one with the most."""
-    found: dict[str, list[Any]] = {}
+def smallest_and_largest(flavors: Iterable[Any]) -> list[Any]:
+    """Return for each alias the flavors with the fewest and with the most GPUs."""
+    by_alias: dict[str, list[Any]] = {}
     for flavor in flavors:
-        if alias := flavor.extra_specs.get(_ALIAS):
-            found.setdefault(",".join(sorted(asked(alias))), []).append(flavor)
+        if requests := alias_string.read(flavor.extra_specs):
+            names = sorted({request.name for request in requests})
+            by_alias.setdefault(",".join(names), []).append(flavor)
     result = []
-    for alike in found.values():
-        alike.sort(key=lambda flavor: (sum(asked(flavor.extra_specs[_ALIAS]).values()), flavor.ram))
-        result += [alike[0], *([alike[-1]] if len(alike) > 1 else [])]
+    for group in by_alias.values():
+        group.sort(key=lambda flavor: (_device_count(flavor), flavor.ram))
+        result += [group[0], *([group[-1]] if len(group) > 1 else [])]
     return result
 
 
+def _device_count(flavor: Any) -> int:
+    return sum(request.devices for request in alias_string.read(flavor.extra_specs))
+
+
 class GpuServers(unittest.TestCase):
-    """Servers of a tenant."""
+    """GPU servers of a tenant."""
 
     settings: ClassVar[Settings]
-    fleet: ClassVar[Resolved]
+    fleet: ClassVar[ResolvedFleet]
     admin: ClassVar[Any]
     tenant: ClassVar[Any]
 
@@ -126,10 +126,10 @@ class GpuServers(unittest.TestCase):
 
     def test_a_tenant_boots_gpu_servers(self) -> None:
         flavors = list(self.tenant.compute.flavors(get_extra_specs=True))
-        if wanted := self.settings.flavors:
-            flavors = [flavor for flavor in flavors if flavor.name in wanted]
+        if names := self.settings.flavors:
+            flavors = [flavor for flavor in flavors if flavor.name in names]
         else:
-            flavors = chosen(flavors)
+            flavors = smallest_and_largest(flavors)
         self.assertTrue(flavors, "the tenant sees no GPU flavor")
         for flavor in flavors:
             with self.subTest(flavor=flavor.name):
@@ -137,17 +137,19 @@ class GpuServers(unittest.TestCase):
 
     def test_a_tenant_gets_no_more_gpus_than_there_are(self) -> None:
         flavors = list(self.tenant.compute.flavors(get_extra_specs=True))
-        if not chosen(flavors):
+        if not smallest_and_largest(flavors):
             self.skipTest("the tenant sees no GPU flavor")
-        name, number = f"smoke-{uuid.uuid4().hex[:8]}", len(self._gpus()) + 1
+        name, count = f"smoke-{uuid.uuid4().hex[:8]}", len(self._gpus()) + 1
         flavor = self.admin.compute.create_flavor(name=name, vcpus=1, ram=512, disk=1)
         self.addCleanup(self.admin.compute.delete_flavor, flavor)
-        (alias, _) = next(iter(asked(chosen(flavors)[0].extra_specs[_ALIAS]).items()))
-        self.admin.compute.create_flavor_extra_specs(flavor, {_ALIAS: f"{alias}:{number}"})
+        alias = alias_string.read(smallest_and_largest(flavors)[0].extra_specs)[0].name
+        self.admin.compute.create_flavor_extra_specs(
+            flavor, {EXTRA_SPEC: alias_string.to_text([(alias, count)])}
+        )
         try:
             server = self._server(flavor)
         except openstack.exceptions.ForbiddenException as refusal:
-            # Unified limits count GPUs, and come first.
+            # Unified limits count GPUs, and nova-api checks them first.
             self.assertIn("over a limit", str(refusal))
             return
         self.assertEqual("ERROR", server.status)
@@ -161,38 +163,42 @@ class GpuServers(unittest.TestCase):
         try:
             host = self._check(server, flavor)
         finally:
-            # Its GPUs are the next one's.
+            # The next server needs its GPUs.
             self._delete(server)
-        # Nova gives the allocations back after the server is gone from its API.
-        end = time.monotonic() + _AFTERWARDS
+        # Nova deletes the allocations after the server has disappeared from its API.
+        end = time.monotonic() + _ALLOCATIONS_TIMEOUT
         while self._providers(server.id) and time.monotonic() < end:
             time.sleep(1)
-        self.assertEqual([], self._providers(server.id), "allocations of a server that is gone")
+        self.assertEqual([], self._providers(server.id), "allocations of a deleted server")
         if host in self.settings.hosts:
-            self.assertEqual(
-                "", self._domain(server.id, host), "the domain of a server that is gone"
-            )
+            self.assertEqual("", self._domain(server.id, host), "the domain of a deleted server")
 
     def _check(self, server: Any, flavor: Any) -> str:
-        """Devices and NUMA nodes of a server; returns its host."""
+        """Check the devices and NUMA nodes of a server; return its host."""
         self.assertEqual("ACTIVE", server.status, server.fault)
         host = str(self.admin.compute.get_server(server).compute_host)
-        held = allocated(self._providers(server.id))
-        self.assertEqual(sum(asked(flavor.extra_specs[_ALIAS]).values()), len(held))
+        allocated = provider_addresses(self._providers(server.id))
+        self.assertEqual(_device_count(flavor), len(allocated))
         if host not in self.settings.hosts:
-            print(f"{flavor.name}: {host}, {', '.join(sorted(held))}; domain not seen from here")
+            print(
+                f"{flavor.name}: {host}, {', '.join(sorted(allocated))}; its domain cannot be read "
+                "from this machine"
+            )
             return host
         domain = self._domain(server.id, host)
-        self.assertEqual(held, devices(domain), "devices of Placement and of the domain")
+        self.assertEqual(
+            allocated, domain_devices(domain), "devices of Placement and of the domain"
+        )
         inventory = self.fleet.inventories[host]
-        where = {inventory.by_address[address].numa_node for address in held} - {None}
-        if where and nodes(domain):
-            self.assertLessEqual(where, nodes(domain), "NUMA nodes of the GPUs and of the domain")
-        print(f"{flavor.name}: {host}, {', '.join(sorted(held))}, NUMA {sorted(nodes(domain))}")
+        gpu_nodes = {inventory.by_address[address].numa_node for address in allocated} - {None}
+        nodes = domain_nodes(domain)
+        if gpu_nodes and nodes:
+            self.assertLessEqual(gpu_nodes, nodes, "NUMA nodes of the GPUs and of the domain")
+        print(f"{flavor.name}: {host}, {', '.join(sorted(allocated))}, NUMA {sorted(nodes)}")
         return host
 
     def _server(self, flavor: Any) -> Any:
-        """A server of the tenant, ACTIVE or failed; it is deleted at the end."""
+        """Create a server of the tenant and wait until it is ACTIVE or in ERROR."""
         images = list(self.tenant.image.images(name=self.settings.image or None))
         self.assertTrue(images, f"there is no image {self.settings.image or ''}")
         server = self.tenant.compute.create_server(
@@ -202,33 +208,34 @@ class GpuServers(unittest.TestCase):
             networks=self.settings.networks,
         )
         self.addCleanup(self._delete, server)
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT
         while time.monotonic() < end:
-            found = self.tenant.compute.get_server(server)
-            if found.status in ("ACTIVE", "ERROR"):
-                return found
+            server = self.tenant.compute.get_server(server)
+            if server.status in ("ACTIVE", "ERROR"):
+                return server
             time.sleep(1)
-        self.fail(f"server {server.id} is {found.status} after {PATIENCE} s")
+        self.fail(f"server {server.id} is {server.status} after {TIMEOUT} s")
 
     def _delete(self, server: Any) -> None:
         self.tenant.compute.delete_server(server, ignore_missing=True)
-        self.tenant.compute.wait_for_delete(server, interval=1, wait=PATIENCE)
+        self.tenant.compute.wait_for_delete(server, interval=1, wait=TIMEOUT)
 
     def _providers(self, server: str) -> list[str]:
-        """Names of the resource providers that a server has something of."""
-        found = self.admin.placement.get(f"/allocations/{server}").json()["allocations"]
+        """Return the names of the resource providers in a server's allocations."""
+        allocations = self.admin.placement.get(f"/allocations/{server}").json()["allocations"]
         return [
-            self.admin.placement.get(f"/resource_providers/{one}").json()["name"] for one in found
+            self.admin.placement.get(f"/resource_providers/{provider}").json()["name"]
+            for provider in allocations
         ]
 
     def _domain(self, server: str, host: str) -> str:
-        """XML of a server's domain; an empty text if there is none."""
+        """Return the XML of a server's domain; an empty text if there is none."""
         if self.settings.domains == "virsh":
             command = ["sudo", "virsh", "--connect", "qemu:///system", "dumpxml", server]
             return subprocess.run(command, capture_output=True, text=True, check=False).stdout
         file = Path(self.settings.domains) / host / "domains.json"
-        found = [xml for xml, running in json.loads(file.read_text()) if running]
-        return next((xml for xml in found if f"<uuid>{server}</uuid>" in xml), "")
+        domains = [xml for xml, running in json.loads(file.read_text()) if running]
+        return next((xml for xml in domains if f"<uuid>{server}</uuid>" in xml), "")
 
 
 def load(path: Path, options: argparse.Namespace) -> Settings:
@@ -248,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not options.configuration.exists():
         print(
-            f"{options.configuration} is not there; stack.sh with the plug-in writes it, and its "
+            f"{options.configuration} does not exist; stack.sh with the plug-in writes it, and its "
             "path is the first argument",
             file=sys.stderr,
         )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Extra specs of the ``gpu:`` namespace, checked by nova-api from microversion 2.86 on.
+"""Extra specs of the ``gpu:`` namespace, validated by nova-api from microversion 2.86.
 
-Loaded through the entry point namespace ``nova.api.extra_spec_validators``, which takes a module
-with `register`. The scheduler reads the same values in `parse`.
+Nova loads this module through the entry point namespace ``nova.api.extra_spec_validators`` and
+calls `register`. The scheduler reads the same extra specs by `parse`.
 """
 
 from collections.abc import Mapping
@@ -38,8 +38,8 @@ _PREFERENCES = {
         _NUMA_LEVELS,
         (
             "``required`` keeps the GPUs of the server on as many host NUMA nodes as the server "
-            "has NUMA cells: one, if the flavor sets no ``hw:numa_nodes``. ``preferred``, the "
-            "default, takes as few as possible."
+            "has NUMA cells (one if the flavor does not set ``hw:numa_nodes``). ``preferred``, "
+            "the default, uses as few nodes as possible."
         ),
     ),
 }
@@ -47,7 +47,7 @@ _COMPANIONS = "gpu:companions"
 
 
 class InvalidExtraSpecError(ValueError):
-    """A ``gpu:`` extra spec has an unknown key or value."""
+    """A ``gpu:`` extra spec has an unknown key or an invalid value."""
 
 
 class GpuExtraSpecs(NamedTuple):
@@ -60,11 +60,11 @@ class GpuExtraSpecs(NamedTuple):
 
 
 def parse(extra_specs: Mapping[str, str]) -> GpuExtraSpecs:
-    """Read the ``gpu:`` extra specs, which nova-api did not check below microversion 2.86.
+    """Read the ``gpu:`` extra specs, which nova-api does not validate before microversion 2.86.
 
-    :raises InvalidExtraSpecError: for an unknown key or value
+    :raises InvalidExtraSpecError: for an unknown key or an invalid value
     """
-    found: dict[str, Preference | bool] = {}
+    values: dict[str, Preference | bool] = {}
     for key, value in extra_specs.items():
         namespace, _, name = key.partition(":")
         if namespace != NAMESPACE or not name:
@@ -75,10 +75,10 @@ def parse(extra_specs: Mapping[str, str]) -> GpuExtraSpecs:
                 raise InvalidExtraSpecError(
                     f"extra spec {key} is {value!r}, expected one of: {', '.join(levels)}"
                 )
-            found[name] = levels[value]
+            values[name] = levels[value]
         elif key == _COMPANIONS:
             try:
-                found[name] = strutils.bool_from_string(value, strict=True)
+                values[name] = strutils.bool_from_string(value, strict=True)
             except ValueError:
                 raise InvalidExtraSpecError(
                     f"extra spec {key} is {value!r}, expected true or false"
@@ -86,11 +86,11 @@ def parse(extra_specs: Mapping[str, str]) -> GpuExtraSpecs:
         else:
             known = ", ".join([*_PREFERENCES, _COMPANIONS])
             raise InvalidExtraSpecError(f"extra spec {key} is unknown, expected one of: {known}")
-    return GpuExtraSpecs(**found)  # type: ignore[arg-type]
+    return GpuExtraSpecs(**values)  # type: ignore[arg-type]
 
 
 def register() -> "list[base.ExtraSpecValidator]":
-    """What nova-api asks for at its start."""
+    """Return the validators, which nova-api requests when it starts."""
     from nova.api.validation.extra_specs import base
 
     validators = [
@@ -103,8 +103,8 @@ def register() -> "list[base.ExtraSpecValidator]":
         base.ExtraSpecValidator(
             name=_COMPANIONS,
             description=(
-                "Whether companion functions (audio, USB) that the flavor asks for by an alias "
-                "of their own must come from the cards of the server's GPUs. Default: true."
+                "Whether companion functions (audio, USB) that the flavor requests by a separate "
+                "alias must come from the cards of the server's GPUs. Default: true."
             ),
             value={"type": bool},
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What takes long to build is kept under .cache/, by a hash of what it was made from."""
+"""Cache slow builds under .cache/, by a hash of their inputs."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-#: How many builds of a kind are kept: another run may still use the one before.
+#: The number of builds of a kind to keep: another run may still use the previous one.
 KEPT = 2
 
 
-def key(parts: Iterable[str | bytes | Path]) -> str:
-    """Return a short hash of texts and of files; a folder counts with all files in it."""
+def key(inputs: Iterable[str | bytes | Path]) -> str:
+    """Return a short hash of texts and files, and of all files in folders."""
     digest = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, Path):
-            for path in sorted(_files(part)):
+    for item in inputs:
+        if isinstance(item, Path):
+            for path in sorted(_files(item)):
                 digest.update(f"{path.relative_to(ROOT)} {path.stat().st_mode:o} ".encode())
                 digest.update(path.read_bytes())
         else:
-            digest.update(part if isinstance(part, bytes) else part.encode())
+            digest.update(item if isinstance(item, bytes) else item.encode())
         digest.update(b"\0")
     return digest.hexdigest()[:16]
 
 
-def built(cache: Path, kind: str, wanted: str, build: Callable[[Path], None]) -> Path:
-    """Return the folder that ``build`` fills, built once for each key ``wanted``.
+def built(cache: Path, kind: str, build_key: str, build: Callable[[Path], None]) -> Path:
+    """Return the folder that ``build`` fills, built once for each key.
 
-    The mark comes last: what was interrupted has none and is built anew. One build at a time;
-    who comes second waits and finds it done.
+    A mark is written last, so an interrupted build has none and is repeated. Only one process
+    builds at a time; others wait and use the result.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    folder = cache / f"{kind}-{wanted}"
+    folder = cache / f"{kind}-{build_key}"
     mark = folder / "complete"
     with (cache / f"{kind}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -56,7 +56,7 @@ def _forget(cache: Path, kind: str) -> None:
 
 
 def _remove(folder: Path) -> None:
-    # The mark goes first: what is half removed must not pass for complete.
+    # Remove the mark first: a partly removed folder must not count as complete.
     (folder / "complete").unlink(missing_ok=True)
     if folder.exists():
         shutil.rmtree(folder)
@@ -65,6 +65,4 @@ def _remove(folder: Path) -> None:
 def _files(path: Path) -> Iterable[Path]:
     if path.is_file():
         return [path]
-    return (
-        found for found in path.rglob("*") if found.is_file() and "__pycache__" not in found.parts
-    )
+    return (file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)

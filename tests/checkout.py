@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of the project, and copies of them in which builds may leave theirs behind."""
+"""List the project's files, and copy them for builds that leave files behind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def files() -> list[str]:
-    """Names of all files, new ones included; none outside a checkout of git."""
+    """Return the names of all files, including untracked ones; empty outside a git checkout."""
     if not shutil.which("git") or not (ROOT / ".git").exists():
         return []
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -21,7 +21,7 @@ def files() -> list[str]:
 
 
 def copy(folder: Path) -> None:
-    """Copy them into a checkout of its own."""
+    """Copy the project's files into a new git checkout."""
     for name in files():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)

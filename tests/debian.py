@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian packages that tests need: installed, or only unpacked into a folder."""
+"""Install Debian packages that tests need, or unpack them into a folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 class Unavailable(Exception):
-    """This machine cannot run the tests; the message says why in one sentence."""
+    """This machine cannot run the tests; the message gives the reason in one sentence."""
 
 
 def codename() -> str:
@@ -25,9 +25,9 @@ def codename() -> str:
 
 
 def install(packages: Sequence[str]) -> None:
-    """Install packages; takes root.
+    """Install packages; needs root.
 
-    :raises Unavailable: if they cannot be had
+    :raises Unavailable: if they cannot be installed
     """
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for arguments in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
@@ -42,12 +42,12 @@ def install(packages: Sequence[str]) -> None:
 
 
 def unpack(packages: Sequence[str], folder: Path) -> None:
-    """Unpack packages, and what they depend on and the machine lacks, below a folder.
+    """Unpack packages and their missing dependencies below a folder.
 
-    Nothing is installed: no user is made, no service started, no root needed (but where the lists
-    of packages are out of date, only root can fetch them anew).
+    Nothing is installed: no user is created, no service started, and root is not needed (except to
+    update the lists of packages if they are out of date).
 
-    :raises Unavailable: if they cannot be had
+    :raises Unavailable: if they cannot be downloaded
     """
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         raise Unavailable(f"apt-get and dpkg-deb are needed for {' '.join(packages)}.")
@@ -69,7 +69,7 @@ def unpack(packages: Sequence[str], folder: Path) -> None:
 
 def _download(packages: Sequence[str], folder: Path) -> None:
     def apt_get(*arguments: str) -> str:
-        # root's downloads would otherwise be made by a user who may not write here
+        # Otherwise apt downloads as a user who may not write to this folder.
         return subprocess.run(
             ["apt-get", "-o", "APT::Sandbox::User=root", *arguments],
             check=True,
@@ -80,5 +80,5 @@ def _download(packages: Sequence[str], folder: Path) -> None:
 
     plan = apt_get("install", "--simulate", "--no-install-recommends", *packages)
     missing = {line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")}
-    # Those named are unpacked in any case: what is installed may have other paths.
+    # The given packages are always unpacked: an installed one may use other paths.
     apt_get("download", *sorted(missing | set(packages)))

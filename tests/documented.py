@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands and files that a page shows, and a shell that runs them as a reader would.
+"""Extract the commands and files of a documentation page, and run them in a shell.
 
-A literal block (``::``, ``code-block:: console``) holds commands; a ``code-block`` of another
-language with ``:caption: NAME`` holds a file to save. What a test cannot do has a comment before it
-that says why: ``.. Shown only: it restarts services.``
+A literal block (``::``, ``code-block:: console``) has commands; a ``code-block`` of another
+language with ``:caption: NAME`` has a file to save. A comment before a block that no test can run
+has the reason: ``.. Not run: it restarts services.``
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _COMMANDS = ("", "console")
-_SHOWN_ONLY = ".. Shown only: "
+_NOT_RUN = ".. Not run: "
 _DIRECTIVE = re.compile(r"\.\. code-block:: *(\w*)")
 _OPTION = re.compile(r":(\w+): *(.+)")
 
 
 @dataclass(frozen=True)
 class Block:
-    """One block of a page.
+    """A block of a page.
 
-    ``language`` is "" or "console" for commands; ``caption`` a file's name; ``reason`` why no test
-    runs it, or "".
+    :param language: "" or "console" for commands
+    :param caption: the name of a file
+    :param reason: why no test runs the block, or ""
     """
 
     line: int
@@ -36,11 +37,11 @@ class Block:
 
     @property
     def is_commands(self) -> bool:
-        """Whether it is for a shell."""
+        """Whether the block has shell commands."""
         return self.language in _COMMANDS
 
     def commands(self) -> list[str]:
-        """Its commands: lines that go on after a backslash are one, console output is none."""
+        """Return the commands: continuation lines are joined, console output is omitted."""
         lines = self.text.splitlines()
         if self.language == "console":
             lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
@@ -50,7 +51,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one command did."""
+    """The exit status and output of a command."""
 
     command: str
     status: int
@@ -58,7 +59,7 @@ class Outcome:
 
 
 def blocks(path: Path) -> list[Block]:
-    """Every block of a page, in its order."""
+    """Return all blocks of a page, in order."""
     return list(_blocks(path.read_text(encoding="utf-8").splitlines()))
 
 
@@ -67,8 +68,8 @@ def _blocks(lines: Sequence[str]) -> Iterator[Block]:
     while number < len(lines):
         line = lines[number]
         number += 1
-        if line.startswith(_SHOWN_ONLY):
-            reason = line.removeprefix(_SHOWN_ONLY)
+        if line.startswith(_NOT_RUN):
+            reason = line.removeprefix(_NOT_RUN)
         directive = _DIRECTIVE.match(line)
         if not directive and (line.startswith("..") or not line.endswith("::")):
             continue
@@ -88,11 +89,12 @@ def _blocks(lines: Sequence[str]) -> Iterator[Block]:
 
 
 def to_run(path: Path, sections: Sequence[str] = ()) -> list[Block]:
-    """The blocks that a test has to run: of these sections (by title), or of the whole page."""
-    found = [block for block in blocks(path) if not block.reason]
-    found = [block for block in found if block.is_commands or block.caption]
+    """Return the blocks that a test must run, of all sections or of those with these titles."""
+    runnable = [
+        block for block in blocks(path) if not block.reason and (block.is_commands or block.caption)
+    ]
     if not sections:
-        return found
+        return runnable
     lines = path.read_text(encoding="utf-8").splitlines()
     titles = {
         number: line
@@ -105,11 +107,11 @@ def to_run(path: Path, sections: Sequence[str] = ()) -> list[Block]:
     def section(block: Block) -> str:
         return titles[max((number for number in titles if number < block.line), default=0)]
 
-    return [block for block in found if section(block) in sections]
+    return [block for block in runnable if section(block) in sections]
 
 
 def run(
-    found: Sequence[Block],
+    blocks_to_run: Sequence[Block],
     folder: Path,
     environment: Mapping[str, str],
     words: Mapping[str, str] | None = None,
@@ -117,16 +119,16 @@ def run(
 ) -> list[Outcome]:
     """Run blocks one after the other in one shell, as a reader with one terminal would.
 
-    ``words`` replaces placeholders, such as the name of a server.
+    :param words: replacements of placeholders, such as the name of a server
     """
     script, commands = [], []
-    for block in found:
+    for block in blocks_to_run:
         if not block.is_commands:
             script.append(f"cat > {block.caption} <<'END OF FILE'\n{block.text}END OF FILE")
             continue
         for command in block.commands():
-            for word, instead in (words or {}).items():
-                command = re.sub(rf"\b{word}\b", instead, command)
+            for word, replacement in (words or {}).items():
+                command = re.sub(rf"\b{word}\b", replacement, command)
             script.append(f"printf '\\n@@@\\n'\n{command}\nprintf '\\n@@ %d' $?")
             commands.append(command)
     done = subprocess.run(
@@ -139,20 +141,24 @@ def run(
         text=True,
         timeout=timeout,
     )
-    parts = done.stdout.split("\n@@@\n")[1:]
-    assert len(parts) == len(commands), done.stdout
+    outputs = done.stdout.split("\n@@@\n")[1:]
+    assert len(outputs) == len(commands), done.stdout
     outcomes = []
-    for command, part in zip(commands, parts, strict=True):
-        output, _, status = part.rpartition("\n@@ ")
+    for command, text in zip(commands, outputs, strict=True):
+        output, _, status = text.rpartition("\n@@ ")
         outcomes.append(Outcome(command, int(status), output))
     return outcomes
 
 
 def unexpected(outcomes: Sequence[Outcome], allowed: Mapping[str, int]) -> list[Outcome]:
-    """What did not end with 0, or with another status that is allowed for commands that match."""
+    """Return the commands that failed.
+
+    :param allowed: expected statuses other than 0, by a pattern of the commands
+    """
     return [
-        one
-        for one in outcomes
-        if "Traceback" in one.output
-        or one.status != next((s for text, s in allowed.items() if re.search(text, one.command)), 0)
+        outcome
+        for outcome in outcomes
+        if "Traceback" in outcome.output
+        or outcome.status
+        != next((s for pattern, s in allowed.items() if re.search(pattern, outcome.command)), 0)
     ]

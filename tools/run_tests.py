@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the tiers of the test suite, one more at a time than there are processors.
+"""Run the tiers of the test suite in parallel, one more than there are processors.
 
-Each tier writes to a log of its own, so that tiers that run at the same time do not mix; what
-is shown is one line for each, the whole of the failures, and a summary.
+Each tier writes to its own log. The output has one line for each tier, all failures, and a summary.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "test-results"
-# In seconds. Together they bound the default run, the building of environments included.
+# Time limits in seconds. Their sum limits the default run, including the build of environments.
 LIMITS = {"lint": 600, "unit": 1500, "functional": 2100, "gpu_host": 1200, "cloud": 2400}
 PROCESSORS = os.cpu_count() or 1
-#: A tier does not use all of a processor: it waits for services and messages.
+#: A tier does not use a whole processor, because it waits for services and messages.
 AT_A_TIME = PROCESSORS + 1
-#: Kinds, and whether with the newest release or with each of the others. With the long ones first,
-#: all processors are busy until the end.
+#: Kinds of tiers, and whether they run with the newest release or with each of the others. Long
+#: tiers run first, so that all processors are busy until the end.
 LONGEST_FIRST = (
     ("lint", True),
     ("cloud", True),
@@ -39,30 +38,31 @@ LONGEST_FIRST = (
     ("gpu_host", True),
     ("unit", False),
 )
-#: Run once, whatever the releases.
+#: Kinds that run once, independent of the releases.
 ONCE = ("gpu_host", "cloud")
-_WITHOUT = "test_services_of_nova_need_none_of_the_added_packages"
-#: Unit tests in which Nova has a part; the others run with the newest of the releases only.
+_WITHOUT_ADDED_PACKAGES = "test_nova_services_need_none_of_the_added_packages"
+#: Unit tests that use Nova; the others run only with the newest release.
 OF_NOVA = (
     "tests/unit/cloud/lint/test_agreement_with_nova.py",
     "tests/unit/doc/test_commands.py::test_options_in_the_readme_exist",
     "tests/unit/fleet/flavors/test_any_fleet.py",
-    "tests/unit/fleet/flavors/test_groups.py",
+    "tests/unit/fleet/flavors/test_group_traits.py",
     "tests/unit/fleet/test_aliases.py",
     "tests/unit/generate/test_any_host.py",
     "tests/unit/fleet/test_limits.py",
     "tests/unit/fleet/test_demand.py",
-    "tests/unit/packaging/test_beside_nova.py::" + _WITHOUT,
+    "tests/unit/nova_rules",
+    "tests/unit/packaging/test_beside_nova.py::" + _WITHOUT_ADDED_PACKAGES,
     "tests/unit/scheduler",
     "tests/unit/simulator/nova",
     "tests/unit/test_conf.py",
     "tests/unit/test_extra_specs.py",
     "tests/unit/test_packaging.py",
 )
-#: Tiers with an environment of their own, whatever the releases.
+#: Kinds with their own environment, independent of the releases.
 ENVIRONMENTS = {"cloud": "cloud-34"}
-#: Functional tests whose subject is not Nova: the demo, the simulator, and the tests' own cloud, of
-#: which those remain that see how Nova keeps devices.
+#: Functional tests that do not depend on the release: the demo, the simulator, and those of the
+#: embedded cloud that do not check how Nova stores devices.
 SAME_WITH_EVERY_NOVA = (
     "tests/functional/test_demo.py",
     "tests/functional/test_embedded.py::Capacity",
@@ -77,7 +77,7 @@ interrupted = threading.Event()
 
 @dataclass
 class Tier:
-    """One command with its own log and time limit, and the environment that it needs."""
+    """A command with its environment, log and time limit."""
 
     name: str
     environment: str
@@ -95,11 +95,11 @@ class Tier:
         if interrupted.is_set():
             return
         started = time.monotonic()
-        # Built here, not before all tiers: the first of them run while others' are built.
+        # Environments are built here, so that the first tiers run while others are being built.
         build = [sys.executable, str(ROOT / "tools" / "venv.py"), self.environment]
         with self.log.open("wb") as log:
             for command in (build, self.command):
-                # A session of its own: a tier that is stopped takes its children along.
+                # In a new session, so that stopping a tier also stops its children.
                 self.process = subprocess.Popen(
                     command,
                     cwd=ROOT,
@@ -139,7 +139,7 @@ class Tier:
             self.process.wait()
 
     def closing(self) -> str:
-        """Return pytest's closing line, if there is one."""
+        """Return the last line of pytest's output, if there is one."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return "".join(re.findall(r"^=+ .* in [\d.]+s.* =+$", text, re.MULTILINE)[-1:])
 
@@ -150,23 +150,23 @@ class Tier:
         return f"{self.name:14} {self.state}  {self.seconds:4.0f} s  {self.closing()}".rstrip()
 
     def failures(self) -> str:
-        """Return pytest's report of what failed, or the whole log where there is none."""
+        """Return pytest's report of the failures, or the whole log if there is none."""
         text = self.log.read_text(errors="replace")
         report = re.search(r"^=+ (ERRORS|FAILURES) =+$", text, re.MULTILINE)
         return text[report.start() :] if report else text
 
 
 def variables() -> dict[str, str]:
-    """Return the tiers' environment variables.
+    """Return the environment variables of the tiers.
 
-    They start hundreds of programs: without what Python keeps of the modules that it has compiled,
-    as container images like to have it, half of their time is compiling.
+    Container images often set PYTHONDONTWRITEBYTECODE. Tiers start hundreds of programs, which
+    would then spend half of their time compiling modules.
     """
     return {name: v for name, v in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def say(text: str) -> None:
-    # One write, since several tiers report from threads of their own.
+    # A single write, because several threads print.
     sys.stdout.write(text.rstrip() + "\n")
     sys.stdout.flush()
 
@@ -174,7 +174,7 @@ def say(text: str) -> None:
 def pytest(kind: str, nova: str, paths: Sequence[str] = (), workers: int = 1) -> Tier:
     environment = ENVIRONMENTS.get(kind, f"nova-{nova}")
     python = ROOT / ".venv" / environment / "bin" / "python"
-    # Two releases at a time share the checkout: no cache that both would write.
+    # Two releases share the checkout at the same time, so both would write the same cache.
     command = [str(python), "-m", "pytest", *(paths or [f"tests/{kind}"])]
     command += ["-p", "no:cacheprovider"]
     command += ["-n", str(workers), "--dist", "loadfile"] if workers > 1 else []
@@ -183,16 +183,16 @@ def pytest(kind: str, nova: str, paths: Sequence[str] = (), workers: int = 1) ->
 
 
 def tiers_of(kinds: Collection[str], releases: Sequence[str]) -> list[Tier]:
-    """Return what may run side by side, in the order of `LONGEST_FIRST`."""
-    wanted = [
+    """Return the tiers in the order of `LONGEST_FIRST`."""
+    selected = [
         (kind, nova)
         for kind, newest in LONGEST_FIRST
         if kind in kinds
         for nova in ([releases[-1]] if newest else releases[:-1])
     ]
-    workers = max(1, PROCESSORS // max(1, len(wanted)))
+    workers = max(1, PROCESSORS // max(1, len(selected)))
     tiers = []
-    for kind, nova in wanted:
+    for kind, nova in selected:
         if kind == "lint":
             tiers.append(Tier(kind, f"nova-{nova}", ["make", "lint"], LIMITS[kind]))
             continue
@@ -205,13 +205,13 @@ def tiers_of(kinds: Collection[str], releases: Sequence[str]) -> list[Tier]:
 
 
 def run_all(tiers: list[Tier]) -> None:
-    """Run the tiers, some at a time, in their order."""
-    left = collections.deque(tiers)
+    """Run the tiers in order, `AT_A_TIME` of them in parallel."""
+    queue = collections.deque(tiers)
 
     def work() -> None:
         with contextlib.suppress(IndexError):
             while True:
-                left.popleft().run()
+                queue.popleft().run()
 
     threads = [threading.Thread(target=work) for _ in range(AT_A_TIME)]
     for thread in threads:
@@ -222,11 +222,11 @@ def run_all(tiers: list[Tier]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run the tiers of the test suite.")
-    parser.add_argument("kinds", nargs="+", choices=LIMITS, help="what to run")
+    parser.add_argument("kinds", nargs="+", choices=LIMITS, help="kinds of tests to run")
     parser.add_argument("--nova", nargs="+", default=["31", "34"], help="Nova releases")
     arguments = parser.parse_args()
     started = time.monotonic()
-    # A signal to this process does not reach the tiers, which have sessions of their own.
+    # A signal to this process does not reach the tiers, which run in their own sessions.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     LOGS.mkdir(exist_ok=True)

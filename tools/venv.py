@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build the virtual environments that the Makefile uses, once, under .venv/.
+"""Build the virtual environments that the Makefile uses under .venv/, if they are not up to date.
 
-tools/venv.py nova-34     the project with what constraints/nova-34.txt pins
+tools/venv.py nova-34     the project with the versions of constraints/nova-34.txt
 tools/venv.py cloud-34    the same with all services of a control plane (constraints/cloud-34.txt)
 tools/venv.py uv          only the installer, for `make constraints`
 tools/venv.py link PATH   Nova's api-paste.ini for an environment built by tox
@@ -28,8 +28,8 @@ VENVS = ROOT / ".venv"
 UV = VENVS / "uv"
 UV_PIN = ROOT / "constraints" / "uv.txt"
 OLDEST = (3, 11)
-# What an environment is made of; a change of any of them makes a new one. The entry points in
-# setup.cfg are among them because an editable installation copies them into its metadata.
+# The inputs of an environment; it is rebuilt after a change. setup.cfg is one of them because an
+# editable installation copies its entry points into metadata.
 INPUTS = ("requirements.txt", "setup.cfg", "setup.py", "tools/venv.py")
 
 
@@ -43,10 +43,10 @@ def run(*command: str | Path, **env: str) -> None:
 
 
 def check_ensurepip() -> None:
-    """Make sure that this Python can make virtual environments."""
+    """Make sure that this Python can create virtual environments."""
     if importlib.util.find_spec("ensurepip"):
         return
-    # Debian and Ubuntu keep ensurepip in a package of its own.
+    # Debian and Ubuntu have a separate package with ensurepip.
     package = "python{}.{}-venv".format(*sys.version_info)
     if os.geteuid() == 0 and shutil.which("apt-get"):
         with contextlib.suppress(subprocess.CalledProcessError):
@@ -54,11 +54,11 @@ def check_ensurepip() -> None:
             run("apt-get", "install", "-qq", "-y", package, DEBIAN_FRONTEND="noninteractive")
         importlib.invalidate_caches()
     if not importlib.util.find_spec("ensurepip"):
-        give_up(f"{sys.executable} cannot make virtual environments: install {package}.")
+        give_up(f"{sys.executable} cannot create virtual environments: install {package}.")
 
 
 def key(*inputs: Path) -> str:
-    """Return what an environment depends on, as one hash."""
+    """Return a hash of the inputs of an environment."""
     digest = hashlib.sha256(f"{sys.version} {sys.base_prefix} {ROOT}".encode())
     for path in inputs:
         digest.update(path.read_bytes())
@@ -67,7 +67,7 @@ def key(*inputs: Path) -> str:
 
 @contextlib.contextmanager
 def locked(what: str) -> Iterator[None]:
-    """Wait until nobody else does the same; different environments are built side by side."""
+    """Wait until no other process builds the same; different environments build in parallel."""
     VENVS.mkdir(exist_ok=True)
     with (VENVS / f"{what}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -75,13 +75,13 @@ def locked(what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def rebuilding(venv: Path, wanted: str) -> Iterator[bool]:
-    """Tell whether the environment is to be built, and mark it as complete once that is done.
+def rebuilding(venv: Path, inputs_key: str) -> Iterator[bool]:
+    """Yield whether the environment must be built, and mark it as complete afterwards.
 
-    The mark goes first and comes last: what was interrupted has none and is built anew.
+    The mark is removed first and written last, so an interrupted build has none and is repeated.
     """
     mark = venv / "complete"
-    if mark.is_file() and mark.read_text() == wanted:
+    if mark.is_file() and mark.read_text() == inputs_key:
         yield False
         return
     if venv.exists():
@@ -90,7 +90,7 @@ def rebuilding(venv: Path, wanted: str) -> Iterator[bool]:
     with locked("ensurepip"):
         check_ensurepip()
     yield True
-    mark.write_text(wanted)
+    mark.write_text(inputs_key)
 
 
 def build_uv() -> Path:
@@ -106,8 +106,8 @@ def build_project(name: str) -> None:
     pins = ROOT / "constraints" / f"{name}.txt"
     if not pins.is_file():
         give_up(f"There is no environment {name}: {pins.relative_to(ROOT)} does not exist.")
-    wanted = key(pins, *(ROOT / path for path in INPUTS))
-    with locked(name), rebuilding(venv, wanted) as build:
+    inputs_key = key(pins, *(ROOT / path for path in INPUTS))
+    with locked(name), rebuilding(venv, inputs_key) as build:
         if not build:
             return
         print(f"Building .venv/{name} with Python {sys.version.split()[0]}.", flush=True)
@@ -117,7 +117,7 @@ def build_project(name: str) -> None:
             run(uv, "venv", "--quiet", "--python", sys.executable, venv)
             install([uv, "pip", "install", "--quiet", "--python", python], pins)
         except subprocess.CalledProcessError:
-            # pip takes minutes where uv takes seconds, but it knows the machine's own settings.
+            # pip is much slower than uv, but it reads the machine's pip configuration.
             print("uv failed; trying pip.", file=sys.stderr, flush=True)
             run(sys.executable, "-m", "venv", "--clear", venv)
             install([python, "-m", "pip", "install", "--quiet"], pins)
@@ -125,22 +125,22 @@ def build_project(name: str) -> None:
 
 
 def install(installer: list[str | Path], pins: Path) -> None:
-    # As patient as pip is where the way to the registry is slow.
+    # A long timeout for slow connections to the registry.
     run(*installer, "--requirement", pins, UV_HTTP_TIMEOUT="120")
     settings = {"SKIP_GENERATE_AUTHORS": "1", "SKIP_WRITE_GIT_CHANGELOG": "1"}
     try:
         subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, cwd=ROOT)
     except (OSError, subprocess.CalledProcessError):
-        # pbr finds no version without a commit, as in an unpacked archive.
+        # Without a commit, as in an unpacked archive, pbr finds no version.
         settings["PBR_VERSION"] = "0.0.1"
-    # setuptools and pbr are pinned as well: no isolated build that would fetch newer ones.
+    # No isolated build, which would download newer versions than the pinned setuptools and pbr.
     with locked("checkout"):
-        # pbr writes into it.
+        # pbr writes into the checkout.
         run(*installer, "--no-deps", "--no-build-isolation", "--editable", ROOT, **settings)
 
 
 def link_paste_file(venv: Path) -> None:
-    """Put Nova's etc/nova where its functional tests look for it: beside the package."""
+    """Link Nova's etc/nova beside the package, where Nova's functional tests expect it."""
     packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(venv)}))
     link = packages / "etc" / "nova"
     link.parent.mkdir(exist_ok=True)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Known GPU models, as data."""
+"""The catalogue of known GPU models and boards, as data."""

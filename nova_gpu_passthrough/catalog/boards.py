@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GPU boards: which GPUs of a host are joined, told from PCI ids and counts alone."""
+"""GPU boards: which GPUs of a host are linked, recognised by PCI ids and counts alone."""
 
 import enum
 import functools
@@ -11,16 +11,16 @@ import yaml
 
 
 class Fabric(enum.StrEnum):
-    """What joins GPUs."""
+    """The type of the links between GPUs."""
 
     NVSWITCH = "nvswitch"
-    #: GPU to GPU, without a switch.
+    #: Directly between GPUs, without a switch.
     NVLINK = "nvlink"
     XGMI = "xgmi"
 
 
 class Board(NamedTuple):
-    """GPUs that are joined, any two of them."""
+    """A board whose GPUs are all linked to each other."""
 
     name: str
     #: ``vendor:product`` of its GPUs.
@@ -28,20 +28,20 @@ class Board(NamedTuple):
     #: How many GPUs.
     gpus: int
     joined_by: Fabric
-    #: ``vendor:product`` of its NVSwitches, as far as they are PCI functions of the host.
+    #: ``vendor:product`` of its NVSwitches, if these are PCI functions of the host.
     switch_products: frozenset[str]
     #: How many NVSwitches.
     switches: int
-    #: The PCI functions that control NVSwitches which are no PCI functions themselves.
+    #: The PCI functions that control NVSwitches which are not PCI functions.
     control: str | None
     #: Partitions of the fabric manager with more than one GPU, by module id.
     partitions: tuple[frozenset[int], ...]
 
-    def fits(self, gpus: int, switches: int) -> bool:
-        """Whether so many of its GPUs and NVSwitches, of any kind, can be this board.
+    def matches(self, gpus: int, switches: int) -> bool:
+        """Check whether a host with these numbers of GPUs and NVSwitches can have this board.
 
-        NVSwitches prove the board, even where a GPU or a switch is missing. Without them only the
-        very count of GPUs does.
+        NVSwitches identify the board, even if a GPU or a switch is missing. Without them, only the
+        exact number of GPUs does.
         """
         if self.switches:
             return 0 < gpus <= self.gpus and 0 < switches <= self.switches
@@ -60,8 +60,8 @@ def _ids(entry: Any) -> frozenset[str]:
 
 @functools.cache
 def boards() -> tuple[Board, ...]:
-    """All boards, those with the fewest GPUs first."""
-    found = [
+    """Return all boards, those with the fewest GPUs first."""
+    known = [
         Board(
             entry["board"],
             _ids(entry),
@@ -76,32 +76,34 @@ def boards() -> tuple[Board, ...]:
         )
         for entry in _document()["boards"]
     ]
-    return tuple(sorted(found, key=lambda board: board.gpus))
+    return tuple(sorted(known, key=lambda board: board.gpus))
 
 
 @functools.cache
 def linkable() -> frozenset[str]:
-    """``vendor:product`` of GPUs that links can join, on a board or by a bridge."""
+    """Return the ``vendor:product`` of GPUs that can have links, on a board or by a bridge."""
     ids = frozenset(product for board in boards() for product in board.products)
     return ids.union(*(_ids(entry) for entry in _document()["linkable"]))
 
 
 def recognise(gpus: Iterable[str], nvswitches: Iterable[str]) -> tuple[Board, ...]:
-    """The boards of a host, no two of them with the same GPUs.
+    """Return the boards of a host; no two of them share a GPU model.
 
-    :param gpus: ``vendor:product`` of every GPU of the host
-    :param nvswitches: ``vendor:product`` of every NVSwitch of the host
+    :param gpus: ``vendor:product`` of each GPU of the host
+    :param nvswitches: ``vendor:product`` of each NVSwitch of the host
     """
     gpu_ids, switch_ids = list(gpus), list(nvswitches)
-    found: list[Board] = []
+    recognised: list[Board] = []
     for board in boards():
         count = sum(product in board.products for product in gpu_ids)
-        # A board without switches is none where there are switches, whichever they are.
+        # Any NVSwitch on the host excludes boards without NVSwitches.
         switches = sum(
             not board.switch_products or product in board.switch_products for product in switch_ids
         )
         if board.joined_by is Fabric.XGMI:
             switches = 0
-        if board.fits(count, switches) and not any(b.products & board.products for b in found):
-            found.append(board)
-    return tuple(found)
+        if board.matches(count, switches) and not any(
+            b.products & board.products for b in recognised
+        ):
+            recognised.append(board)
+    return tuple(recognised)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands: one module per thing, one class per command, whose docstring is its help."""
+"""The commands of ``nova-gpu`` and ``openstack gpu``: a class's docstring is the command's help."""

@@ -1,33 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``apply``: a cloud becomes what a fleet file says."""
+"""``apply``: change a cloud so that it matches a fleet file."""
 
 import argparse
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nova_gpu_passthrough.cli import columns, progress
-from nova_gpu_passthrough.cli.cloud import CloudCommand
+from nova_gpu_passthrough.cli import terminal
+from nova_gpu_passthrough.cli.cloud_command import CloudCommand
 from nova_gpu_passthrough.errors import UserError
 
 if TYPE_CHECKING:
-    from nova_gpu_passthrough.cloud.apply.change import Plan
+    from nova_gpu_passthrough.cloud.apply.plan import Plan
     from nova_gpu_passthrough.cloud.apply.record import Record
-    from nova_gpu_passthrough.fleet.desired import Desired
+    from nova_gpu_passthrough.fleet.desired_state import DesiredState
 
-#: Escape sequences of lines of a diff, by what they begin with; the longest first.
-_COLOURS = {"---": "1", "+++": "1", "@@": "36", "-": "31", "+": "32"}
+#: Escape codes for the lines of a diff, by prefix, the longest first.
+_DIFF_COLOURS = {"---": "1", "+++": "1", "@@": "36", "-": "31", "+": "32"}
 
 
-class Apply(CloudCommand):
-    """Bring a cloud to what the fleet file says: flavors, aggregates, traits, classes, limits.
+class ApplyFleet(CloudCommand):
+    """Apply a fleet file to a cloud: flavors, aggregates, traits, resource classes, limits.
 
-    Prints what differs as a diff, then makes the changes; with --dry-run only the diff. A second
-    run changes nothing. If it is interrupted or a service goes away, run it again: it goes on.
+    Prints the differences as a diff, then makes the changes; with --dry-run only prints them. A
+    second run changes nothing. If apply is interrupted or a service fails, run it again to resume.
 
-    A record beside the fleet file tells what apply made. Only that is deleted once the fleet file
-    names it no more. What is held back, and why, is told on standard error.
+    A record beside the fleet file lists what apply created. Apply deletes only what is in the
+    record and no longer in the fleet file. Skipped changes and their reasons go to standard error.
 
     Needs the role admin: in Nova for flavors, aggregates and quotas, in Placement for traits and
     resource classes, in Keystone for limits and the names of projects.
@@ -36,20 +35,20 @@ class Apply(CloudCommand):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Options of the command."""
+        """Return the parser of the command's options."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("--dry-run", action="store_true", help="only print what differs")
+        parser.add_argument("--dry-run", action="store_true", help="only print the differences")
         parser.add_argument(
             "--prune",
             action="store_true",
-            help="also delete what apply did not make: GPU flavors that are not in the fleet file, "
-            "other hosts in its aggregates, other projects' limits on its GPUs, and whatever the "
-            "file named once",
+            help="also delete what apply did not create: GPU flavors that are not in the fleet "
+            "file, other hosts in its aggregates, other projects' limits on its GPUs, and whatever "
+            "the file named in the past",
         )
         parser.add_argument(
             "--change-used",
             action="store_true",
-            help="also change or delete flavors that servers have; these servers stay as they are",
+            help="also change or delete flavors that servers use; the servers do not change",
         )
         parser.add_argument(
             "--record",
@@ -60,82 +59,83 @@ class Apply(CloudCommand):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Compare, print, change."""
-        # Modules are imported where they are used: nova-gpu --help shall not wait for them.
-        from nova_gpu_passthrough.fleet import desired_state
+        """Compare the cloud with the fleet file, print the differences, change the cloud."""
+        # Imported here to keep nova-gpu --help fast.
+        from nova_gpu_passthrough.fleet import derive_state
 
-        resolved = self.required_fleet(parsed_args)
-        wanted, made = desired_state.make(resolved)
-        self.tell(map(str, resolved.notes))
-        self.tell(map(str, made.notes))
-        self.tell(f"flavor {one.name} is refused: {one.reason}" for one in made.refused)
+        resolved = self.require_fleet(parsed_args)
+        desired, flavors = derive_state.make(resolved)
+        self.print_notes(map(str, resolved.notes))
+        self.print_notes(map(str, flavors.notes))
+        self.print_notes(
+            f"flavor {refused.name} is refused: {refused.reason}" for refused in flavors.refused
+        )
         from nova_gpu_passthrough.cloud.apply import record
 
         path = parsed_args.record or record.default_path(parsed_args.fleet)
         if parsed_args.dry_run:
-            return self._compare(parsed_args, wanted, path)
+            return self._compare(parsed_args, desired, path)
         with record.locked(path):
-            return self._apply(parsed_args, wanted, path)
+            return self._apply(parsed_args, desired, path)
 
-    def _compare(self, options: argparse.Namespace, wanted: "Desired", path: Path) -> int:
-        from nova_gpu_passthrough.cloud.apply import plan
+    def _compare(self, options: argparse.Namespace, desired: "DesiredState", path: Path) -> int:
+        from nova_gpu_passthrough.cloud.apply import comparison
 
-        connection, known = self.connection(options), self._record(options, wanted, path)
-        found = plan.make(connection, wanted, known, options.prune, options.change_used)
-        self._show(found)
-        return 1 if found.changes else 0
+        connection, known = self.connection(options), self._record(options, desired, path)
+        plan = comparison.make_plan(connection, desired, known, options.prune, options.change_used)
+        self._show(plan)
+        return 1 if plan.changes else 0
 
-    def _apply(self, options: argparse.Namespace, wanted: "Desired", path: Path) -> int:
-        from nova_gpu_passthrough.cloud.apply import execution, plan, record
-        from nova_gpu_passthrough.cloud.apply.api import Api
+    def _apply(self, options: argparse.Namespace, desired: "DesiredState", path: Path) -> int:
+        from nova_gpu_passthrough.cloud.apply import comparison, execution, record
         from nova_gpu_passthrough.cloud.apply.record import Ledger
+        from nova_gpu_passthrough.cloud.apply.writer import CloudWriter
 
-        known = self._record(options, wanted, path)
-        with progress.shown() as tell:
-            api = Api(self.connection(options), tell)
-            found = plan.compare(api, wanted, known, options.prune, options.change_used)
-        self._show(found)
+        known = self._record(options, desired, path)
+        with terminal.progress_bar() as report_progress:
+            api = CloudWriter(self.connection(options), report_progress)
+            plan = comparison.compare(api, desired, known, options.prune, options.change_used)
+        self._show(plan)
         sys.stdout.flush()
-        self.interrupted = "the last request was not waited for; run it again to go on"
+        self.interrupted = "the last request may not have finished; run it again to resume"
         ledger = Ledger(known, lambda new: record.save(path, new))
-        with progress.shown() as tell:
+        with terminal.progress_bar() as report_progress:
 
-            def step(done: int, total: int) -> None:
-                if tell:
-                    tell("changes", done, total)
+            def report_changes(done: int, total: int) -> None:
+                if report_progress:
+                    report_progress("changes", done, total)
 
-            refusals = execution.run(api, found, ledger, step)
-        self.tell(refusal.reason for refusal in refusals)
-        number = len(found.changes)
+            refusals = execution.run(api, plan, ledger, report_changes)
+        self.print_notes(refusal.reason for refusal in refusals)
+        count = len(plan.changes)
         if refusals:
             raise UserError(
-                f"{len(refusals)} of {number} changes were refused; fix what is told above and "
-                "run it again"
+                f"{len(refusals)} of {count} changes were refused; fix the causes reported above "
+                "and run it again"
             )
-        if number:
-            self.tell([f"{number} change{'s' if number > 1 else ''} done"])
+        if count:
+            self.print_notes([f"{count} change{'s' if count > 1 else ''} done"])
         return 0
 
-    def _record(self, options: argparse.Namespace, wanted: "Desired", path: Path) -> "Record":
-        """The record, or a new one."""
+    def _record(self, options: argparse.Namespace, desired: "DesiredState", path: Path) -> "Record":
+        """Load the record, or start a new one."""
         from nova_gpu_passthrough.cloud.apply import record
 
-        cloud, known = record.cloud_of(self.connection(options)), record.load(path)
+        cloud, known = record.cloud_identity(self.connection(options)), record.load(path)
         if known is None:
-            return record.Record(wanted.fleet, cloud)
-        known.check(wanted.fleet, cloud, path)
+            return record.Record(desired.fleet, cloud)
+        known.check(desired.fleet, cloud, path)
         return known
 
     def _show(self, plan: "Plan") -> None:
-        for line in _coloured(plan.diff()) if columns.wanted() else plan.diff().splitlines():
-            print(line)
-        self.tell(plan.notes)
-        self.tell(f"held back: {held}" for held in plan.held)
+        for line in plan.diff().splitlines():
+            print(_coloured_line(line) if terminal.shows_colours() else line)
+        self.print_notes(plan.notes)
+        self.print_notes(f"skipped: {change}" for change in plan.skipped)
         if not plan.changes:
-            self.tell([f"the cloud is what fleet {plan.desired.fleet} says: nothing to change"])
+            self.print_notes([f"the cloud matches fleet {plan.desired.fleet}: nothing to change"])
 
 
-def _coloured(diff: str) -> Iterator[str]:
-    for line in diff.splitlines():
-        code = next((code for start, code in _COLOURS.items() if line.startswith(start)), None)
-        yield f"\x1b[{code}m{line}\x1b[0m" if code else line
+def _coloured_line(line: str) -> str:
+    code = next((code for start, code in _DIFF_COLOURS.items() if line.startswith(start)), None)
+    return f"\x1b[{code}m{line}\x1b[0m" if code else line

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``nova-gpu capacity``: how many more GPU servers fit, and which GPUs none can use."""
+"""``nova-gpu capacity``: how many more GPU servers fit, and which free GPUs are stranded."""
 
 import argparse
 import difflib
@@ -8,48 +8,48 @@ from typing import TYPE_CHECKING, Any
 
 from cliff.lister import Lister
 
-from nova_gpu_passthrough.cli.cloud import CloudCommand
-from nova_gpu_passthrough.cli.columns import Maybe
+from nova_gpu_passthrough.cli.cloud_command import CloudCommand
+from nova_gpu_passthrough.cli.listing import OptionalColumn
 from nova_gpu_passthrough.errors import UserError
 
 if TYPE_CHECKING:
-    from nova_gpu_passthrough.cloud.fit.capacity_model import Capacity as Counted
+    from nova_gpu_passthrough.cloud.fit.capacity import CloudCapacity
     from nova_gpu_passthrough.cloud.view.model import CloudView
-    from nova_gpu_passthrough.fleet.resolve import Resolved
+    from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
 
 _COLUMNS = ("Flavor", "GPUs", "Model", "Servers", "Hosts", "Limited By", "Exact")
 _BY_HOST = ("Flavor", "Host", "Servers", "Limited By", "Detail")
 _STRANDED = ("Host", "Address", "Model", "Cause", "Flavor", "Detail")
-#: Formats that programs keep; their rows say when they were made.
-_KEPT = frozenset(("json", "csv", "yaml"))
+#: Formats whose rows programs store; each row has the time.
+_FORMATS_WITH_TIME = frozenset(("json", "csv", "yaml"))
 
 _Table = tuple[Sequence[str], Iterable[tuple[Any, ...]]]
 
 
-class Capacity(CloudCommand, Lister):
-    """List how many more servers of each GPU flavor fit now, and what they run out of first.
+class ShowCapacity(CloudCommand, Lister):
+    """List how many more servers of each GPU flavor fit now, and which resource runs out first.
 
-    Every number stands for itself: as if no other servers came. It takes into account what
-    Placement, the scheduler's filters and nova-compute do: GPUs, links, switches, NUMA nodes,
-    pinned CPUs, memory pages. Exact is false where something of a flavor or a host is not known;
-    standard error says what. Rows of json, csv and yaml begin with the time (UTC).
+    The number of each flavor assumes that no servers of other flavors are created. It considers
+    what Placement, the scheduler's filters and nova-compute check: GPUs, links, switches, NUMA
+    nodes, pinned CPUs, memory pages. Exact is false where something about a flavor or a host is
+    unknown; standard error says what. Rows in json, csv and yaml begin with the time (UTC).
 
     Needs the role admin in a project, and --fleet.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Options of the command."""
+        """Return the parser of the command's options."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument(
             "flavors", metavar="FLAVOR", nargs="*", help="name or id (default: all GPU flavors)"
         )
-        kinds = parser.add_mutually_exclusive_group()
-        kinds.add_argument(
+        tables = parser.add_mutually_exclusive_group()
+        tables.add_argument(
             "--by-host",
             action="store_true",
-            help="a row for each flavor and host, with what refuses the next server there",
+            help="list each flavor on each host, with the reason why the next server does not fit",
         )
-        kinds.add_argument(
+        tables.add_argument(
             "--stranded",
             action="store_true",
             help="list free GPUs that no server of any GPU flavor can use now, and why",
@@ -57,56 +57,67 @@ class Capacity(CloudCommand, Lister):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> _Table:
-        """Read the cloud and count."""
+        """Read the cloud and count the servers that fit."""
         if parsed_args.stranded and parsed_args.flavors:
             raise UserError(
-                "--stranded is about all flavors: give it without any, or leave it out to count "
+                "--stranded considers all flavors: do not name any with it, or omit it to count "
                 f"servers of {', '.join(parsed_args.flavors)}"
             )
-        fleet = self.required_fleet(parsed_args)
-        view = self.view(parsed_args)
+        fleet = self.require_fleet(parsed_args)
+        view = self.read_view(parsed_args)
         from nova_gpu_passthrough.cloud.fit import capacity
 
-        wanted = _names(view, fleet, parsed_args.flavors)
-        counted = capacity.count(view, fleet, wanted)
-        of_flavors = (note for flavor in counted.flavors for note in flavor.notes)
-        self.tell(dict.fromkeys((*view.notes, *counted.notes, *of_flavors)))
+        flavor_names = _flavor_names(view, fleet, parsed_args.flavors)
+        counted = capacity.count(view, fleet, flavor_names)
+        flavor_notes = (note for flavor in counted.flavors for note in flavor.notes)
+        self.print_notes(dict.fromkeys((*view.notes, *counted.notes, *flavor_notes)))
         columns, rows = _table(counted, parsed_args)
-        if parsed_args.formatter in _KEPT:
+        if parsed_args.formatter in _FORMATS_WITH_TIME:
             columns = ("Taken At", *columns)
             rows = [(counted.taken_at, *row) for row in rows]
         return columns, rows
 
 
-def _names(view: "CloudView", fleet: "Resolved", asked: Sequence[str]) -> Collection[str] | None:
-    """Names of the flavors that are asked for, by name or id; None: all.
+def _flavor_names(
+    view: "CloudView", fleet: "ResolvedFleet", names_or_ids: Sequence[str]
+) -> Collection[str] | None:
+    """Return the names of the requested flavors; None requests all.
 
-    :raises UserError: if there is no such flavor, or it is no GPU flavor
+    :raises UserError: if a flavor does not exist, or is not a GPU flavor
     """
-    if not asked:
+    if not names_or_ids:
         return None
     from nova_gpu_passthrough.cloud.fit import gpu_flavors
 
-    by_word = {flavor.id: flavor.name for flavor in view.flavors}
-    by_word |= {flavor.name: flavor.name for flavor in view.flavors}
-    gpu = {one.flavor.name for one in gpu_flavors.find(view.flavors, fleet)[0]}
-    for word in asked:
-        if word not in by_word:
-            near = difflib.get_close_matches(word, by_word, 3)
-            names = ", ".join(near or sorted(gpu)) or "there is none"
-            raise UserError(f"no flavor {word}; {'near' if near else 'GPU flavors'}: {names}")
-        if by_word[word] not in gpu:
+    names = {flavor.id: flavor.name for flavor in view.flavors}
+    names |= {flavor.name: flavor.name for flavor in view.flavors}
+    gpu_flavor_names = {one.flavor.name for one in gpu_flavors.find(view.flavors, fleet)[0]}
+    for given in names_or_ids:
+        if given not in names:
+            similar = difflib.get_close_matches(given, names, 3)
+            hint = ", ".join(similar or sorted(gpu_flavor_names)) or "there are none"
             raise UserError(
-                f"flavor {word} asks for no GPUs by an alias of the fleet, or Nova refuses it: "
+                f"no flavor {given}; {'similar names' if similar else 'GPU flavors'}: {hint}"
+            )
+        if names[given] not in gpu_flavor_names:
+            raise UserError(
+                f"flavor {given} requests no GPUs by an alias of the fleet, or Nova refuses it: "
                 "see nova-gpu explain"
             )
-    return {by_word[word] for word in asked}
+    return {names[given] for given in names_or_ids}
 
 
-def _table(counted: "Counted", options: argparse.Namespace) -> _Table:
+def _table(counted: "CloudCapacity", options: argparse.Namespace) -> _Table:
     if options.stranded:
         return _STRANDED, [
-            (gpu.host, gpu.address, gpu.model, str(gpu.cause), Maybe(gpu.flavor), gpu.detail)
+            (
+                gpu.host,
+                gpu.address,
+                gpu.model,
+                str(gpu.constraint),
+                OptionalColumn(gpu.flavor),
+                gpu.detail,
+            )
             for gpu in counted.stranded
         ]
     if options.by_host:
@@ -115,7 +126,7 @@ def _table(counted: "Counted", options: argparse.Namespace) -> _Table:
                 flavor.flavor,
                 host,
                 servers,
-                str(flavor.limits[host].cause),
+                str(flavor.limits[host].constraint),
                 flavor.limits[host].detail,
             )
             for flavor in counted.flavors
@@ -125,10 +136,10 @@ def _table(counted: "Counted", options: argparse.Namespace) -> _Table:
         (
             flavor.flavor,
             flavor.gpus,
-            Maybe(flavor.model),
+            OptionalColumn(flavor.model),
             flavor.servers,
             flavor.hosts,
-            Maybe(flavor.limited_by and str(flavor.limited_by)),
+            OptionalColumn(flavor.limited_by and str(flavor.limited_by)),
             flavor.exact,
         )
         for flavor in counted.flavors

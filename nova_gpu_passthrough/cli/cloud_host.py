@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from cliff.lister import Lister
 
-from nova_gpu_passthrough.cli.cloud import CloudCommand
-from nova_gpu_passthrough.cli.columns import ByKey, Maybe, Words
+from nova_gpu_passthrough.cli.cloud_command import CloudCommand
+from nova_gpu_passthrough.cli.listing import DictColumn, ListColumn, OptionalColumn
 
 if TYPE_CHECKING:
-    from nova_gpu_passthrough.cloud.view.model import Host
+    from nova_gpu_passthrough.cloud.view.model import CloudHost
 
 _COLUMNS = (
     "Host",
@@ -33,18 +33,18 @@ _COLUMNS = (
 _LONG = ("Servers", "Aggregates", "Disabled Reason", "Provider")
 
 
-class List(CloudCommand, Lister):
-    """List the hosts that have GPUs, with what is free.
+class ListHosts(CloudCommand, Lister):
+    """List the hosts that have GPUs, with their free resources.
 
-    All hosts with GPUs in Placement, and those that the fleet file names. Stuck GPUs are allocated
-    to nobody who could use them, missing ones are in the host's inventory only: device list tells
-    why. Groups, missing GPUs and exact NUMA nodes take --fleet.
+    Lists all hosts with GPUs in Placement, and those that the fleet file names. Stuck GPUs are
+    allocated to a consumer that cannot use them, missing GPUs are only in the host's inventory:
+    device list says why. Groups, missing GPUs and exact NUMA nodes need --fleet.
 
     Needs the role admin in a project.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Options of the command."""
+        """Return the parser of the command's options."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument(
             "--long", action="store_true", help=f"list also: {', '.join(_LONG).lower()}"
@@ -53,39 +53,39 @@ class List(CloudCommand, Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
         """Read the cloud and list its hosts."""
-        view = self.view(parsed_args)
-        self.tell(view.notes)
+        view = self.read_view(parsed_args)
+        self.print_notes(view.notes)
         columns = _COLUMNS + (_LONG if parsed_args.long else ())
         return columns, [_row(host)[: len(columns)] for host in view.hosts]
 
 
-def _row(host: "Host") -> tuple[Any, ...]:
-    from nova_gpu_passthrough.cloud.view import model
+def _row(host: "CloudHost") -> tuple[Any, ...]:
+    from nova_gpu_passthrough.cloud.view import device_counts
 
-    gpus = model.count(host.gpus)
-    left = (host.resources.get(name) for name in ("VCPU", "PCPU", "MEMORY_MB"))
+    gpus = device_counts.count(host.gpus)
+    resources = (host.resources.get(name) for name in ("VCPU", "PCPU", "MEMORY_MB"))
     return (
         host.name,
-        Maybe(host.group),
+        OptionalColumn(host.group),
         _state(host),
-        Words(sorted({gpu.model for gpu in host.gpus if gpu.model})),
+        ListColumn(sorted({gpu.model for gpu in host.gpus if gpu.model})),
         gpus.total,
         gpus.free,
         gpus.in_use,
         gpus.reserved,
         gpus.stuck,
         gpus.missing,
-        ByKey(model.free_by_node(host.gpus)),
-        *(Maybe(resource.free if resource else None) for resource in left),
-        Maybe(host.availability_zone),
+        DictColumn(device_counts.free_by_numa_node(host.gpus)),
+        *(OptionalColumn(resource.free if resource else None) for resource in resources),
+        OptionalColumn(host.availability_zone),
         len(host.servers),
-        Words(sorted(host.aggregates)),
+        ListColumn(sorted(host.aggregates)),
         host.disabled_reason,
-        Maybe(host.provider),
+        OptionalColumn(host.provider),
     )
 
 
-def _state(host: "Host") -> str:
+def _state(host: "CloudHost") -> str:
     if not host.known:
         return "absent"
     words = ([] if host.up else ["down"]) + ([] if host.enabled else ["disabled"])

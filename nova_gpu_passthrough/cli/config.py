@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``nova-gpu config ...``: configuration from inventories."""
+"""``nova-gpu config generate``: configuration from inventories or a fleet file."""
 
 import argparse
 import dataclasses
@@ -10,82 +10,69 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nova_gpu_passthrough.cli import options as fleet_option
-from nova_gpu_passthrough.cli import options as force_option
+from nova_gpu_passthrough.cli import common_options
 from nova_gpu_passthrough.cli.listing import StatusLister
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.files import writing
+from nova_gpu_passthrough.files import generated_files
 
 if TYPE_CHECKING:
-    from nova_gpu_passthrough.fleet.settings import Settings
-    from nova_gpu_passthrough.generate.render import File, Generated
+    from nova_gpu_passthrough.generate.render import Generated, GeneratedFile
 
 _COLUMNS = ("Host", "Path", "Purpose", "State")
 _NUMA_POLICIES = ("legacy", "preferred", "required", "socket")
 
-#: Options that contradict a fleet file.
-_OF_FLEET = {
-    "inventories": "INVENTORY",
-    "exclude": "--exclude",
-    "include_unfit": "--include-unfit",
-    "nic": "--nic",
-    "numa_policy": "--numa-policy",
-    "one_time_use": "--one-time-use",
-    "enabled_filters": "--enabled-filters",
-    "policy": "--policy",
-    "hugepages": "--hugepages",
-}
-_NUMBERS_OF_FLEET = {
-    "host_cores": "--host-cores",
-    "reserved_host_memory_mb": "--reserved-host-memory-mb",
-}
 
-
-class Generate(StatusLister):
+class GenerateConfig(StatusLister):
     """Generate configuration from the inventories of GPU hosts.
 
-    Kernel command line, modprobe.d, initramfs and udev rules for each host; nova.conf for each
-    compute node and the control plane; placement.conf; what flavors and images need. Lists the
-    files; writes nothing without --write. What was left out, and why, is told on standard error.
+    Generates the kernel command line, modprobe.d, initramfs and udev rules of each host; nova.conf
+    for each compute node and the control plane; placement.conf; a note on flavors and images. Lists
+    the files; writes nothing without --write. Omissions and their reasons go to standard error.
 
     Give the inventories of all GPU hosts of the cloud at once: the aliases must be the same
-    everywhere. Or name a fleet file, which has the inventories, all settings but --release,
-    --target and --distribution, and the flavors. The files of HOST are below HOST/, those of the
+    everywhere. Or give a fleet file, which has the inventories, the flavors, and all settings
+    except --release, --target and --distribution. The files of HOST are below HOST/, those of the
     control plane below control/.
 
     Exit status: 0, or 1 with --diff and a difference, or 2 with an error.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Options of the command."""
+        """Return the parser of the command's options."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument(
             "inventories",
             metavar="INVENTORY",
             nargs="*",
             type=Path,
-            help="file that nova-gpu host audit --write made",
+            help="an inventory that nova-gpu host audit --write wrote",
         )
-        fleet_option.add_fleet(parser)
+        common_options.add_fleet_option(parser)
         _add_settings(parser)
         _add_output(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
-        """Generate, then list, show, compare or write."""
+        """Generate the files, then list, print, compare or write them."""
         generated = _generate(parsed_args)
         for note in generated.notes:
             print(note, file=sys.stderr)
         files = _files(generated, parsed_args.only)
-        root, alone = parsed_args.write or parsed_args.diff, parsed_args.only is not None
-        places = {file: file.below(root, alone) for file in files} if root else {}
+        root, one_host = parsed_args.write or parsed_args.diff, parsed_args.only is not None
+        paths = {file: file.below(root, one_host) for file in files} if root else {}
         if parsed_args.write:
-            texts = {place: file.text for file, place in places.items()}
-            written = writing.write_all(texts, parsed_args.force)
-            states = {file: written[place] for file, place in places.items()}
+            texts = {path: file.text for file, path in paths.items()}
+            written = generated_files.write_all(texts, parsed_args.force)
+            states = {file: written[path] for file, path in paths.items()}
         else:
-            states = {file: writing.state(place, file.text) for file, place in places.items()}
-        different = {f: p for f, p in places.items() if states[f] is not writing.State.SAME}
+            states = {
+                file: generated_files.file_state(path, file.text) for file, path in paths.items()
+            }
+        different = {
+            file: path
+            for file, path in paths.items()
+            if states[file] is not generated_files.FileState.SAME
+        }
         if parsed_args.diff and different:
             self.status = 1
         if parsed_args.formatter == "table":
@@ -103,85 +90,101 @@ class Generate(StatusLister):
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what to generate")
-    group.add_argument("--release", metavar="N", help="Nova's: 31 to 34, or 2025.1 to 2026.2 (34)")
+    from nova_gpu_passthrough.fleet import releases
+
+    group = parser.add_argument_group("settings")
+    group.add_argument(
+        "--release",
+        metavar="N",
+        help=f"release of Nova: {releases.SUPPORTED} (default: the newest)",
+    )
     group.add_argument(
         "--target",
         choices=("plain", "kolla", "devstack"),
         default="plain",
-        help="files beside the packages' own, overrides of Kolla-Ansible, or fragments of "
-        "DevStack's local.conf",
+        help="plain files beside those of the distribution's packages, overrides for "
+        "Kolla-Ansible, or fragments of DevStack's local.conf (default: plain)",
     )
     group.add_argument(
         "--distribution",
         choices=("debian", "redhat", "suse"),
-        help="family of the hosts' distribution (default: what the inventory tells)",
+        help="family of the hosts' distribution (default: from the inventory)",
     )
     group.add_argument(
         "--exclude",
         metavar="[HOST/]ADDRESS",
         action="append",
         default=[],
-        help="leave this card to the host (may be repeated)",
+        help="do not pass this card through; the host keeps it (may be repeated)",
     )
     group.add_argument(
-        "--include-unfit", action="store_true", help="take in GPUs that the audit found unfit"
+        "--include-unfit", action="store_true", help="include GPUs that the audit found unfit"
     )
     group.add_argument(
         "--nic",
+        dest="nics",
         metavar="[HOST/]ADDRESS",
         action="append",
         default=[],
-        help="give servers this NIC, too, by an alias (may be repeated)",
+        help="also pass this NIC through, by an alias (may be repeated)",
     )
     group.add_argument(
         "--numa-policy",
         choices=_NUMA_POLICIES,
-        help="numa_policy of the aliases (legacy: GPUs whose NUMA node is known must be on the "
-        "server's)",
+        help="numa_policy of the aliases (default: legacy, which requires that a GPU whose NUMA "
+        "node is known is on a NUMA node of the server)",
     )
     group.add_argument(
         "--one-time-use",
         action="store_true",
-        help="keep GPUs reserved after their server until somebody has cleaned them (Nova 32 or "
-        "newer)",
+        help="keep a GPU reserved after its server is deleted, until it was cleaned "
+        f"({releases.first_with('one_time_use')} or newer)",
     )
     group.add_argument(
         "--enabled-filters",
         metavar="NAME,...",
-        help="your filters, to which GpuPassthroughFilter is added (default: Nova's)",
+        type=_names,
+        default=[],
+        help="the enabled filters, to which GpuPassthroughFilter is added (default: Nova's "
+        "default)",
     )
-    group.add_argument("--policy", help="[gpu_passthrough] policy (pack)", metavar="NAME")
+    group.add_argument("--policy", help="[gpu_passthrough] policy (default: pack)", metavar="NAME")
     group.add_argument(
         "--host-cores",
         metavar="N",
         type=_count,
-        help="whole cores of each NUMA node that the host keeps (default: one of 32)",
+        help="whole cores of each NUMA node to reserve for the host (default: one of 32)",
     )
     group.add_argument(
         "--reserved-host-memory-mb",
         metavar="MIB",
         type=_count,
-        help="memory that the host keeps (default: 2 %%, at least 8 GiB)",
+        help="memory to reserve for the host (default: 2 %%, at least 8 GiB)",
     )
     group.add_argument(
-        "--hugepages", action="store_true", help="make servers' memory of 1 GiB pages"
+        "--hugepages", action="store_true", help="back servers' memory with pages of 1 GiB"
     )
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what to do with it")
+    group = parser.add_argument_group("output")
     group.add_argument(
         "--only",
         metavar="HOST",
-        help="only the files of this host, or of control; without its directory, so that --write "
-        "and --diff may name its root",
+        help="only the files of this host, or of control, without its directory: "
+        "--write and --diff may then name the host's root",
     )
-    what = group.add_mutually_exclusive_group()
-    what.add_argument("--show", action="store_true", help="print the files themselves, too")
-    what.add_argument("--write", metavar="DIR", type=Path, help="write the files below DIR")
-    what.add_argument("--diff", metavar="ROOT", type=Path, help="compare with the files below ROOT")
-    force_option.add_force(group)
+    actions = group.add_mutually_exclusive_group()
+    actions.add_argument("--show", action="store_true", help="also print the content of the files")
+    actions.add_argument("--write", metavar="DIR", type=Path, help="write the files below DIR")
+    actions.add_argument(
+        "--diff", metavar="ROOT", type=Path, help="compare with the files below ROOT"
+    )
+    common_options.add_force_option(group)
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in map(str.strip, text.split(",")) if name]
 
 
 def _count(text: str) -> int:
@@ -192,99 +195,76 @@ def _count(text: str) -> int:
 
 
 def _generate(options: argparse.Namespace) -> "Generated":
-    # Modules are imported where they are used: nova-gpu --help shall not wait for them.
+    # Imported here to keep nova-gpu --help fast.
+    from nova_gpu_passthrough.fleet import settings
     from nova_gpu_passthrough.generate import render
     from nova_gpu_passthrough.inventory import store
 
-    if options.fleet and not (options.inventories and fleet_option.is_default(options)):
+    if options.fleet and not (options.inventories and common_options.is_default_fleet(options)):
         return _generate_fleet(options)
-    settings = _settings(options)
+    values = settings.make(vars(options))
     inventories = [store.load(path) for path in options.inventories]
-    words = ["nova-gpu config generate", settings.arguments()]
-    words.append(shlex.join(str(path) for path in options.inventories))
-    return render.generate(inventories, settings, _command(words))
+    arguments = ["nova-gpu config generate", values.arguments()]
+    arguments.append(shlex.join(str(path) for path in options.inventories))
+    return render.generate(inventories, values, _command(arguments))
 
 
 def _generate_fleet(options: argparse.Namespace) -> "Generated":
-    from nova_gpu_passthrough.fleet import desired_state, releases
-    from nova_gpu_passthrough.fleet.settings import Distribution, Target
+    from nova_gpu_passthrough.fleet import derive_state, settings
     from nova_gpu_passthrough.generate import render
 
-    given = [option for name, option in _OF_FLEET.items() if getattr(options, name)]
-    # 0 is a number.
-    given += [o for name, o in _NUMBERS_OF_FLEET.items() if getattr(options, name) is not None]
+    given = ["INVENTORY"] if options.inventories else []
+    given += [
+        settings.option_name(name)
+        for name in settings.given_values(vars(options))
+        if name not in settings.OVERRIDABLE
+    ]
     if given:
         raise UserError(
-            f"{', '.join(given)}: with --fleet, {options.fleet} is the one source of inventories "
-            "and settings; say it there"
+            f"{', '.join(given)}: with --fleet, inventories and settings come only from "
+            f"{options.fleet}; set them there"
         )
-    resolved = fleet_option.required(options)
-    settings = dataclasses.replace(
-        resolved.settings,
-        release=releases.parse(options.release) if options.release else resolved.settings.release,
-        target=Target(options.target),
-        distribution=Distribution(options.distribution) if options.distribution else None,
+    resolved = common_options.require_fleet(options)
+    overrides = {name: getattr(options, name) for name in settings.OVERRIDABLE}
+    resolved = dataclasses.replace(
+        resolved, settings=settings.override(resolved.settings, overrides)
     )
-    resolved = dataclasses.replace(resolved, settings=settings)
-    words = ["nova-gpu config generate", shlex.join(["--fleet", str(options.fleet)])]
-    for option in ("release", "target", "distribution"):
-        value = getattr(options, option)
+    arguments = ["nova-gpu config generate", shlex.join(["--fleet", str(options.fleet)])]
+    for name, value in overrides.items():
         if value and value != "plain":
-            words.append(shlex.join([f"--{option}", value]))
-    _, plan = desired_state.make(resolved)
+            arguments.append(shlex.join([settings.option_name(name), value]))
+    _, plan = derive_state.make(resolved)
     for refused in plan.refused:
         print(f"flavor {refused.name} is refused: {refused.reason}", file=sys.stderr)
-    return render.generate_fleet(resolved, plan, _command(words))
+    return render.generate_fleet(resolved, plan, _command(arguments))
 
 
-def _command(words: Iterable[str]) -> str:
-    """On one line, for the heads of files."""
-    return " ".join(filter(None, words)).replace("\n", " ")
+def _command(arguments: Iterable[str]) -> str:
+    """Join a command into one line, for the seals of the generated files."""
+    return " ".join(filter(None, arguments)).replace("\n", " ")
 
 
-def _settings(options: argparse.Namespace) -> "Settings":
-    from nova_gpu_passthrough.fleet import releases
-    from nova_gpu_passthrough.fleet.settings import ENABLED_FILTERS, Distribution, Settings, Target
-
-    filters = options.enabled_filters
-    return Settings(
-        releases.parse(options.release) if options.release else releases.NEWEST,
-        Target(options.target),
-        Distribution(options.distribution) if options.distribution else None,
-        tuple(options.exclude),
-        tuple(options.nic),
-        options.include_unfit,
-        options.numa_policy or "legacy",
-        options.one_time_use,
-        tuple(filter(None, map(str.strip, filters.split(",")))) if filters else ENABLED_FILTERS,
-        options.policy or "pack",
-        options.host_cores,
-        options.reserved_host_memory_mb,
-        options.hugepages,
-    )
-
-
-def _files(generated: "Generated", only: str | None) -> list["File"]:
+def _files(generated: "Generated", only: str | None) -> list["GeneratedFile"]:
     if only is None:
         return list(generated.files)
     files = [file for file in generated.files if file.host == only]
     if not files:
         hosts = ", ".join(dict.fromkeys(file.host for file in generated.files))
-        raise UserError(f"--only {only}: there are no files of it, expected one of {hosts}")
+        raise UserError(f"--only {only}: no files are generated for it, expected one of {hosts}")
     return files
 
 
-def _print_differences(places: dict["File", Path]) -> None:
-    for file, place in places.items():
+def _print_differences(paths: dict["GeneratedFile", Path]) -> None:
+    for file, path in paths.items():
         try:
-            found = place.read_text(encoding="utf-8", errors="replace")
-            name = str(place)
+            content = path.read_text(encoding="utf-8", errors="replace")
+            name = str(path)
         except FileNotFoundError:
-            found, name = "", "/dev/null"
+            content, name = "", "/dev/null"
         print(
             "".join(
                 difflib.unified_diff(
-                    found.splitlines(keepends=True),
+                    content.splitlines(keepends=True),
                     file.text.splitlines(keepends=True),
                     name,
                     f"{file.host}/{file.path}",

@@ -1,42 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A drawing of a host: NUMA nodes, switches, GPUs, NICs and links."""
+"""Draw a host as a tree: NUMA nodes, switches, GPUs, NICs and links."""
 
 from collections.abc import Iterable
 
 from rich.text import Text
 from rich.tree import Tree
 
-from nova_gpu_passthrough.cli.columns import STYLES
+from nova_gpu_passthrough.cli.terminal import STYLES
 from nova_gpu_passthrough.host.classify import shared_port
 from nova_gpu_passthrough.inventory.model import Inventory
 from nova_gpu_passthrough.inventory.pci import Gpu, PciDevice, Role
 from nova_gpu_passthrough.topology.tags import LINK_SEPARATOR
 
-#: What is drawn beside GPUs: what feeds them.
+#: The other devices in a drawing: those that exchange data with GPUs.
 _NEIGHBOURS = {Role.NIC: "NIC", Role.NVSWITCH: "NVSwitch"}
 
 
 def draw(inventory: Inventory) -> Tree:
-    """The host as a tree: NUMA node, switch, device; at its end the link groups."""
+    """Return the host as a tree of NUMA nodes, switches and devices, then the link groups."""
     tree = Tree(Text(_title(inventory), style="bold"))
     gpus = {gpu.address: gpu for gpu in inventory.gpus}
     shown = [d for d in inventory.devices if d.address in gpus or d.role in _NEIGHBOURS]
     nodes = {node.id: node for node in inventory.numa_nodes}
-    nowhere = [device for device in shown if device.numa_node is None]
-    strange = {d.numa_node for d in shown if d.numa_node is not None} - {*nodes}
-    for number in [*nodes, *sorted(strange)]:
-        here = [device for device in shown if device.numa_node == number]
-        if len(nodes) == 1 and number in nodes:
-            # With one node there is nothing for the firmware to tell.
-            here, nowhere = here + nowhere, []
-        node = nodes.get(number)
-        name = f"NUMA node {number}"
+    without_node = [device for device in shown if device.numa_node is None]
+    unknown = {d.numa_node for d in shown if d.numa_node is not None} - {*nodes}
+    for node_id in [*nodes, *sorted(unknown)]:
+        on_node = [device for device in shown if device.numa_node == node_id]
+        if len(nodes) == 1 and node_id in nodes:
+            # The firmware of a host with one NUMA node need not report it.
+            on_node, without_node = on_node + without_node, []
+        node = nodes.get(node_id)
+        name = f"NUMA node {node_id}"
         if node:
             name += "" if node.socket is None else f", socket {node.socket}"
             name += f": CPUs {node.cpus or 'none'}, {node.memory_mib / 1024:.0f} GiB"
-        _add_devices(tree.add(Text(name)), inventory, here, gpus)
-    if nowhere:
-        _add_devices(tree.add(Text("NUMA node not told")), inventory, nowhere, gpus)
+        _add_devices(tree.add(Text(name)), inventory, on_node, gpus)
+    if without_node:
+        _add_devices(tree.add(Text("NUMA node not reported")), inventory, without_node, gpus)
     _add_links(tree, inventory.gpus)
     return tree
 
@@ -46,7 +46,7 @@ def _title(inventory: Inventory) -> str:
     iommu = inventory.iommu
     state = f"IOMMU {iommu.kind}, {iommu.groups} groups" if iommu.kind else "no IOMMU"
     parts = [inventory.host, machine or None, inventory.cpu.model]
-    return ", ".join(filter(None, [*parts, state if inventory.tells_kernel else None]))
+    return ", ".join(filter(None, [*parts, state if inventory.reports_kernel else None]))
 
 
 def _add_devices(
@@ -59,7 +59,7 @@ def _add_devices(
         port = gpu.switch if gpu else shared_port(device, functions)
         switches.setdefault(port, []).append(device)
     for port, members in sorted(switches.items(), key=lambda item: item[1][0].address):
-        # Right below a bridge to conventional PCI, behind a port of its own below a switch.
+        # Devices are directly below a bridge to conventional PCI; a switch has a port for each.
         is_bridge = all(device.bridges[-1:] == (port,) for device in members)
         name = f"{'PCI bridge' if is_bridge else 'PCIe switch'} {port}"
         branch = tree if port is None else tree.add(Text(name))
@@ -94,5 +94,5 @@ def _add_links(tree: Tree, gpus: Iterable[Gpu]) -> None:
             groups.setdefault(gpu.link_group[0], []).append(gpu)
     for name, members in groups.items():
         addresses = ", ".join(gpu.address for gpu in members)
-        # Text, not a string: rich would draw a picture for the bus number in ``0000:ab:00.0``.
+        # Text, not a string, in which rich would replace ``:ab:`` of ``0000:ab:00.0`` by an emoji.
         tree.add(Text(f"link group {name} ({members[0].link_source}): {addresses}"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``flavor ...``: flavors for GPUs."""
+"""``flavor generate``: GPU flavors from a fleet file."""
 
 import argparse
 import sys
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from cliff.columns import FormattableColumn
 
-from nova_gpu_passthrough.cli.cloud import CloudCommand
+from nova_gpu_passthrough.cli.cloud_command import CloudCommand
 from nova_gpu_passthrough.cli.listing import StatusLister
 
 if TYPE_CHECKING:
-    from nova_gpu_passthrough.fleet.desired import Flavor
-    from nova_gpu_passthrough.fleet.flavors import FlavorPlan, Refused
+    from nova_gpu_passthrough.fleet.desired_state import Flavor
+    from nova_gpu_passthrough.fleet.flavors import FlavorPlan, RefusedFlavor
 
 _COLUMNS = (
     "Name",
@@ -29,33 +29,31 @@ _COLUMNS = (
 )
 
 
-class Generate(CloudCommand, StatusLister):
-    """Generate flavors for GPUs from a fleet file; no cloud is asked, and no role is needed.
+class GenerateFlavors(CloudCommand, StatusLister):
+    """Generate GPU flavors from a fleet file, without connecting to a cloud.
 
-    For each model and number of GPUs: as many vCPUs and as much memory as the server's GPUs have
-    of their host, in whole cores and GiB of each NUMA node, and the extra specs that Nova needs.
-    The column Stranded tells what is left of a host that is full of servers of the flavor; why,
-    and what mix of flavors leaves least, is told on standard error. Flavors that no host could
-    ever boot are refused.
+    Each model and number of GPUs gets a proportional share of the host's vCPUs and memory, in whole
+    cores and GiB of each NUMA node, and the extra specs that Nova needs. The column Stranded shows
+    what is left of a host that is full of servers of the flavor; the reasons, and the mix of
+    flavors that leaves least, go to standard error. Flavors that can never boot on any host are
+    refused.
 
     Exit status: 0, or 1 if a flavor was refused, or 2 with an error.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Options of the command."""
+        """Return the parser of the command's options."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument(
-            "--refused", action="store_true", help="list only flavors that were refused"
-        )
+        parser.add_argument("--refused", action="store_true", help="list only refused flavors")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
-        """Generate and list."""
-        # Modules are imported where they are used: nova-gpu --help shall not wait for them.
-        from nova_gpu_passthrough.fleet import desired_state
+        """Generate the flavors and list them."""
+        # Imported here to keep nova-gpu --help fast.
+        from nova_gpu_passthrough.fleet import derive_state
 
-        resolved = self.required_fleet(parsed_args)
-        _, plan = desired_state.make(resolved)
+        resolved = self.require_fleet(parsed_args)
+        _, plan = derive_state.make(resolved)
         for line in (*map(str, resolved.notes), *map(str, plan.notes), *_explained(plan)):
             print(line, file=sys.stderr)
         if plan.refused:
@@ -65,32 +63,33 @@ class Generate(CloudCommand, StatusLister):
         return _COLUMNS, rows
 
 
-class _Pairs(FormattableColumn[Any]):
-    """Extra specs: one a line for people."""
+class _ExtraSpecsColumn(FormattableColumn[Any]):
+    """Extra specs: one per line for people, a mapping for programs."""
 
     def human_readable(self) -> str:
-        """Lines."""
+        """Return a line for each extra spec."""
         return "\n".join(f"{key}={value}" for key, value in self._value.items())
 
     def machine_readable(self) -> dict[str, str]:
-        """A mapping."""
+        """Return the mapping."""
         return dict(self._value)
 
 
-class _Left(FormattableColumn[Any]):
-    """What is left of hosts: a line for each kind of hosts for people."""
+class _StrandedColumn(FormattableColumn[Any]):
+    """Stranded resources: a line for each set of equal hosts for people, objects for programs."""
 
     def human_readable(self) -> str:
-        """Lines."""
+        """Return a line for each set of equal hosts."""
         texts = [str(one.left) for one in self._value]
         if len(texts) < 2:
             return "".join(texts)
         return "\n".join(
-            f"{_named(one.hosts)}: {text}" for one, text in zip(self._value, texts, strict=True)
+            f"{_host_names(one.hosts)}: {text}"
+            for one, text in zip(self._value, texts, strict=True)
         )
 
     def machine_readable(self) -> list[dict[str, Any]]:
-        """Numbers and reasons."""
+        """Return the amounts and the reasons."""
         return [
             {
                 "hosts": list(one.hosts),
@@ -113,9 +112,9 @@ def _row(flavor: "Flavor", plan: "FlavorPlan") -> tuple[Any, ...]:
         flavor.ram_mib,
         flavor.disk_gib,
         len(plan.hosts.get(flavor.name, ())),
-        _Left(plan.stranded.get(flavor.name, ())),
+        _StrandedColumn(plan.stranded.get(flavor.name, ())),
         _state(flavor),
-        _Pairs(flavor.extra_specs),
+        _ExtraSpecsColumn(flavor.extra_specs),
     )
 
 
@@ -126,7 +125,7 @@ def _state(flavor: "Flavor") -> str:
     return f"for {names or 'no project'}"
 
 
-def _refused_row(refused: "Refused") -> tuple[Any, ...]:
+def _refused_row(refused: "RefusedFlavor") -> tuple[Any, ...]:
     return (
         refused.name,
         refused.gpus,
@@ -135,22 +134,23 @@ def _refused_row(refused: "Refused") -> tuple[Any, ...]:
         None,
         None,
         0,
-        _Left(()),
+        _StrandedColumn(()),
         f"refused: {refused.reason}",
-        _Pairs({}),
+        _ExtraSpecsColumn({}),
     )
 
 
 def _explained(plan: "FlavorPlan") -> Iterable[str]:
-    """Why something is left, and what mix leaves least."""
-    for name, found in plan.stranded.items():
-        for one in found:
+    """Explain why resources are stranded, and which mix of flavors strands least."""
+    for name, leftovers in plan.stranded.items():
+        for one in leftovers:
             if one.reasons:
-                yield f"{name} on {_named(one.hosts)} leaves {one.left}: {'; '.join(one.reasons)}"
+                reasons = "; ".join(one.reasons)
+                yield f"{name} on {_host_names(one.hosts)} leaves {one.left}: {reasons}"
     for one in plan.best:
         mix = ", ".join(f"{count} x {name}" for name, count in one.servers.items())
-        yield f"{_named(one.hosts)}: {mix} leaves {one.left} of {one.whole}"
+        yield f"{_host_names(one.hosts)}: {mix} leaves {one.left} of {one.total}"
 
 
-def _named(hosts: Sequence[str]) -> str:
+def _host_names(hosts: Sequence[str]) -> str:
     return hosts[0] if len(hosts) == 1 else f"{hosts[0]} and {len(hosts) - 1} more like it"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``nova-gpu gpu ...``: the GPUs of a host."""
+"""``nova-gpu gpu list``: the GPUs of a host."""
 
 import argparse
 from collections.abc import Iterable, Sequence
@@ -7,8 +7,8 @@ from typing import Any
 
 from cliff.lister import Lister
 
-from nova_gpu_passthrough.cli import sources
-from nova_gpu_passthrough.cli.columns import Coloured
+from nova_gpu_passthrough.cli import audit_options
+from nova_gpu_passthrough.cli.listing import ColouredColumn
 from nova_gpu_passthrough.topology.tags import LINK_SEPARATOR
 
 _COLUMNS = (
@@ -26,18 +26,21 @@ _COLUMNS = (
 )
 
 
-class List(Lister):
-    """List the GPUs of this host with the verdict of the audit: ready, unfit, or in between."""
+class ListGpus(Lister):
+    """List the GPUs of this host, with the verdict of the audit on each.
+
+    The verdict is ready, ready after configuration, or unfit.
+    """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Options of the command."""
+        """Return the parser of the command's options."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        sources.add_arguments(parser)
+        audit_options.add_audit_options(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
-        """Audit and list."""
-        inventory = sources.audit(parsed_args)
+        """Audit the host and list its GPUs."""
+        inventory = audit_options.run_audit(parsed_args)
         rows = []
         for gpu in inventory.gpus:
             device = inventory.device(gpu)
@@ -53,7 +56,7 @@ class List(Lister):
                     " ".join(gpu.companions),
                     gpu.switch or "",
                     LINK_SEPARATOR.join(gpu.link_group),
-                    Coloured((inventory.verdicts or {}).get(gpu.address, "")),
+                    ColouredColumn((inventory.verdicts or {}).get(gpu.address, "")),
                 )
             )
         return _COLUMNS, rows

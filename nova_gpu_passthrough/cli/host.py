@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``nova-gpu host ...``: whether a host can pass GPUs through."""
+"""``nova-gpu host audit`` and ``host draw``: whether this host can pass GPUs through."""
 
 import argparse
 import dataclasses
@@ -9,10 +9,9 @@ from typing import Any
 
 from cliff.command import Command
 
-from nova_gpu_passthrough.cli import options as force_option
-from nova_gpu_passthrough.cli import sources
-from nova_gpu_passthrough.cli.columns import Coloured, wanted
-from nova_gpu_passthrough.cli.listing import StatusLister
+from nova_gpu_passthrough.cli import audit_options, common_options
+from nova_gpu_passthrough.cli.listing import ColouredColumn, StatusLister
+from nova_gpu_passthrough.cli.terminal import shows_colours
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Severity
 from nova_gpu_passthrough.inventory.model import Inventory
 
@@ -21,25 +20,25 @@ _LONG = ("Severity", "Subject", "Finding", "Found", "Source", "Why", "Fix", "Rem
 _ATTRIBUTES = {"Finding": "id"}
 
 
-class Audit(StatusLister):
-    """Tell whether this host can pass GPUs through, what is wrong and how to fix it.
+class AuditHost(StatusLister):
+    """Check whether this host can pass GPUs through; list what is wrong and how to fix it.
 
-    Reads /sys and /proc, changes nothing, and needs no privileges; as root it also sees ACS and
-    the slots' power limits. The table shows a drawing of the host, and what is wrong; other
-    formats list all findings.
+    Reads /sys and /proc, changes nothing, and needs no privileges; as root it also reads ACS and
+    the slots' power limits. The format table draws the host and lists its problems; other formats
+    list all findings.
 
     Exit status: 0, or 1 with --strict and warnings, or 2 with failures.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Options of the command."""
+        """Return the parser of the command's options."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        sources.add_arguments(parser)
+        audit_options.add_audit_options(parser)
         parser.add_argument(
-            "--all", action="store_true", help="show in the table what is well, too"
+            "--all", action="store_true", help="also show findings without a problem in the table"
         )
         parser.add_argument(
-            "--long", action="store_true", help="show in the table why, and where it was read"
+            "--long", action="store_true", help="also show reasons and sources in the table"
         )
         parser.add_argument(
             "--strict", action="store_true", help="end with status 1 if there are warnings"
@@ -47,12 +46,12 @@ class Audit(StatusLister):
         parser.add_argument(
             "--write", metavar="FILE", type=Path, help="write the inventory to FILE (YAML)"
         )
-        force_option.add_force(parser)
+        common_options.add_force_option(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
-        """Audit, write the inventory, return the findings."""
-        inventory = sources.audit(parsed_args)
+        """Audit the host, write the inventory, list the findings."""
+        inventory = audit_options.run_audit(parsed_args)
         if parsed_args.write:
             _write(inventory, parsed_args)
         severities = {finding.severity for finding in inventory.findings}
@@ -66,7 +65,7 @@ class Audit(StatusLister):
         columns: Sequence[str] = _LONG if parsed_args.long else _SHORT
         shown = [
             finding
-            # The worst first; within one severity in the order in which one fixes them.
+            # The worst first; within one severity in the order in which to fix them.
             for severity in (Severity.FAILURE, Severity.WARNING, Severity.OK)
             for finding in inventory.findings
             if finding.severity is severity and (parsed_args.all or severity is not Severity.OK)
@@ -74,25 +73,25 @@ class Audit(StatusLister):
         return columns, [_row(finding, columns) for finding in _merged(shown)]
 
 
-class Draw(Command):
+class DrawHost(Command):
     """Draw this host: NUMA nodes, PCIe switches, GPUs, NICs and links."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Options of the command."""
+        """Return the parser of the command's options."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        sources.add_arguments(parser)
+        audit_options.add_audit_options(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Audit and draw."""
-        _draw(sources.audit(parsed_args))
+        """Audit the host and draw it."""
+        _draw(audit_options.run_audit(parsed_args))
 
 
 def _merged(findings: Iterable[Finding]) -> list[Finding]:
-    """One row for what is the same on several GPUs, with all their addresses."""
+    """Merge the findings that are the same on several GPUs into one with all their addresses."""
     subjects: dict[Finding, list[str]] = {}
     for finding in findings:
-        # The source differs in the address only: the GPU's or a companion's, in its slot.
+        # Sources differ only in the address, which is that of the GPU or of a companion.
         source = finding.source
         if finding.subject != HOST:
             source = source.replace(finding.subject.rpartition(".")[0], "*")
@@ -106,7 +105,9 @@ def _merged(findings: Iterable[Finding]) -> list[Finding]:
 
 def _row(finding: Finding, columns: Iterable[str]) -> tuple[Any, ...]:
     values = ((name, getattr(finding, _ATTRIBUTES.get(name, name.lower()))) for name in columns)
-    return tuple(Coloured(value) if name == "Severity" else str(value) for name, value in values)
+    return tuple(
+        ColouredColumn(value) if name == "Severity" else str(value) for name, value in values
+    )
 
 
 def _draw(inventory: Inventory) -> None:
@@ -115,15 +116,15 @@ def _draw(inventory: Inventory) -> None:
 
     from nova_gpu_passthrough.cli.drawing import draw
 
-    # Wide enough for every line: a terminal breaks lines itself, a file keeps them whole.
-    console = Console(width=4096, highlight=False, no_color=not wanted())
+    # Wide enough for every line: a terminal wraps lines itself, a file keeps them whole.
+    console = Console(width=4096, highlight=False, no_color=not shows_colours())
     for line in console.render_lines(draw(inventory), pad=False):
         console.print(Segments([*line, Segment.line()]), end="")
 
 
 def _write(inventory: Inventory, options: argparse.Namespace) -> None:
-    from nova_gpu_passthrough.files import writing
+    from nova_gpu_passthrough.files import generated_files
     from nova_gpu_passthrough.inventory import store
 
     text = store.dump(inventory, f"nova-gpu host audit --write {options.write}")
-    writing.write_all({options.write: text}, options.force)
+    generated_files.write_all({options.write: text}, options.force)

@@ -1,34 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``lint`` and ``drift``: what contradicts the fleet file, or the state that was applied last."""
+"""``lint`` and ``drift``: differences from the fleet file, or from the last applied state."""
 
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nova_gpu_passthrough.cli import progress
-from nova_gpu_passthrough.cli.cloud import CloudCommand
-from nova_gpu_passthrough.cli.columns import Coloured
-from nova_gpu_passthrough.cli.listing import StatusLister
+from nova_gpu_passthrough.cli import terminal
+from nova_gpu_passthrough.cli.cloud_command import CloudCommand
+from nova_gpu_passthrough.cli.listing import ColouredColumn, StatusLister
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.cloud.apply.record import Record
-    from nova_gpu_passthrough.cloud.lint.configuration.services import Service
-    from nova_gpu_passthrough.cloud.lint.facts import Cloud, Facts
-    from nova_gpu_passthrough.fleet.desired import Desired
-    from nova_gpu_passthrough.fleet.resolve import Resolved
+    from nova_gpu_passthrough.cloud.lint.cloud_facts import CloudFacts
+    from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService
+    from nova_gpu_passthrough.cloud.lint.facts import Facts
+    from nova_gpu_passthrough.fleet.desired_state import DesiredState
+    from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
 
 _COLUMNS = ("Severity", "ID", "Subject", "Where", "Found", "Fix")
 _REMOTE = (
-    "not looked at: whether nova-gpu-passthrough is installed where nova-scheduler and nova-api "
-    "run, which their logs tell when they start"
+    "not checked: whether nova-gpu-passthrough is installed where nova-scheduler and nova-api "
+    "run; the logs of these services show it when they start"
 )
 
 
-class _Comparison(CloudCommand, StatusLister):
-    """What both commands share: the fleet, the configuration and the cloud to be compared."""
+class _ComparisonCommand(CloudCommand, StatusLister):
+    """The base of both commands: reads the fleet, the configuration and the cloud to compare."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Options of both commands."""
@@ -38,76 +38,85 @@ class _Comparison(CloudCommand, StatusLister):
             metavar="DIR",
             type=Path,
             help="configuration of the services: a directory for each host, as nova-gpu config "
-            "generate --write lays it out, or with copies of /etc or of Kolla's /etc/kolla",
+            "generate --write writes it, or with copies of /etc or of Kolla's /etc/kolla",
         )
         parser.add_argument(
             "--nova-conf",
             metavar="[SERVICE@]HOST=PATH",
             action="append",
             default=[],
-            help="a file or conf.d directory that api, conductor, scheduler, compute or placement "
-            "of a host reads, instead of what --config has of it (may be repeated)",
+            help="a file or conf.d directory that the service api, conductor, scheduler, compute "
+            "or placement of a host reads; replaces that service in --config (may be repeated)",
         )
         parser.add_argument(
             "--started",
             metavar="COMMAND",
             action="append",
             default=[],
-            help="command line of a service of Nova on the hosts of --config, such as "
-            "'nova-scheduler --config-file /etc/nova/nova.conf': files that it names are read last "
-            "(may be repeated)",
+            help="command line of a Nova service on the hosts of --config, such as "
+            "'nova-scheduler --config-file /etc/nova/nova.conf': the files that it names are read "
+            "last (may be repeated)",
         )
         parser.add_argument(
             "--running",
             action="store_true",
-            help="what the services of Nova that run on this machine read, in the order of their "
-            "command lines, instead of what --config has of it (as root)",
+            help="read the files of the Nova services that run on this machine, in the order of "
+            "their command lines; replaces these services in --config (needs root)",
         )
         parser.add_argument(
             "--record",
             metavar="FILE",
             type=Path,
-            help="the record of what was applied (default: beside the fleet file, "
-            "FLEET.applied.yaml)",
+            help="the record that apply wrote (default: beside the fleet file, FLEET.applied.yaml)",
         )
         return parser
 
-    def _services(self, options: argparse.Namespace, computes: set[str]) -> "tuple[Service, ...]":
-        from nova_gpu_passthrough.cloud.lint.configuration import layout, named, running, started
+    def _services(
+        self, options: argparse.Namespace, computes: set[str]
+    ) -> "tuple[ConfiguredService, ...]":
+        from nova_gpu_passthrough.cloud.lint.configuration import (
+            command_line,
+            host_directories,
+            named_files,
+            running_services,
+            services,
+        )
 
-        commands = started.parse_all(options.started)
+        commands = command_line.parse_all(options.started)
         if commands and not options.config:
-            raise UserError("--started is of the hosts of --config DIR: name that, too")
-        found = layout.find(options.config, computes, commands) if options.config else ()
+            raise UserError("--started describes hosts of --config DIR: give --config, too")
+        configured = (
+            host_directories.find(options.config, computes, commands) if options.config else ()
+        )
         if options.running:
-            found = named.put_over(found, running.find())
-        return named.put_over(found, named.find(options.nova_conf, computes))
+            configured = services.replace_services(configured, running_services.find())
+        return services.replace_services(configured, named_files.find(options.nova_conf, computes))
 
     def _record(self, options: argparse.Namespace, fleet: str) -> "Record | None":
         from nova_gpu_passthrough.cloud.apply import record
 
         path = options.record or record.default_path(options.fleet)
-        found = record.load(path)
-        if found is not None:
-            found.check(fleet, record.cloud_of(self.connection(options)), path)
-        return found
+        known = record.load(path)
+        if known is not None:
+            known.check(fleet, record.cloud_identity(self.connection(options)), path)
+        return known
 
-    def _cloud(
+    def _cloud_facts(
         self,
         options: argparse.Namespace,
-        resolved: "Resolved",
-        desired: "Desired",
+        resolved: "ResolvedFleet",
+        desired: "DesiredState",
         record: "Record | None",
-    ) -> "Cloud":
-        from nova_gpu_passthrough.cloud.lint import reading
+    ) -> "CloudFacts":
+        from nova_gpu_passthrough.cloud.lint import cloud_facts
 
         connection = self.connection(options)
-        with progress.shown() as tell:
-            found = reading.read(connection, resolved, desired, record, tell)
-        self.tell(found.view.notes)
-        return found
+        with terminal.progress_bar() as report_progress:
+            facts = cloud_facts.read(connection, resolved, desired, record, report_progress)
+        self.print_notes(facts.view.notes)
+        return facts
 
-    def _listed(
+    def _table(
         self, options: argparse.Namespace, findings: Iterable[Finding]
     ) -> tuple[Sequence[str], Iterable[Any]]:
         order = (Severity.FAILURE, Severity.WARNING)
@@ -116,23 +125,23 @@ class _Comparison(CloudCommand, StatusLister):
         return columns, [_row(finding)[: len(columns)] for finding in rows]
 
 
-class Lint(_Comparison):
-    """Find contradictions between fleet file, configuration, and cloud, and say how to fix them.
+class LintCloud(_ComparisonCommand):
+    """List contradictions between fleet file, configuration and cloud, and how to fix them.
 
     Compares aliases, devices, filters, weighers, Placement's options, resource providers, traits,
-    flavors, aggregates and quotas. Without --config, --running and --nova-conf only the cloud is
-    compared, with --offline only fleet file and configuration.
+    flavors, aggregates and quotas. Without --config, --running and --nova-conf it compares only the
+    cloud with the fleet file, with --offline only the configuration.
 
-    Needs the role admin (not with --offline): Nova's services and hypervisors, Placement.
+    Needs the role admin (not with --offline) for Nova's services and hypervisors, and Placement.
 
     Exit status: 0, or 1 with failures (with --strict also with warnings), or 2 with an error.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Options of the command."""
+        """Return the parser of the command's options."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument(
-            "--offline", action="store_true", help="look at files only, not at the cloud"
+            "--offline", action="store_true", help="check only files, without the cloud"
         )
         parser.add_argument(
             "--strict", action="store_true", help="end with status 1 if there are warnings"
@@ -141,34 +150,34 @@ class Lint(_Comparison):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
         """Compare and list."""
-        # Modules are imported where they are used: nova-gpu --help shall not wait for them.
+        # Imported here to keep nova-gpu --help fast.
         from nova_gpu_passthrough.cloud.lint import checks
         from nova_gpu_passthrough.cloud.lint.facts import Facts
-        from nova_gpu_passthrough.fleet import desired_state
+        from nova_gpu_passthrough.fleet import derive_state
 
-        resolved = self.required_fleet(parsed_args)
-        wanted, made = desired_state.make(resolved)
+        resolved = self.require_fleet(parsed_args)
+        desired, flavors = derive_state.make(resolved)
         cloud = None
         if not parsed_args.offline:
-            known = self._record(parsed_args, wanted.fleet)
-            cloud = self._cloud(parsed_args, resolved, wanted, known)
-        services = self._services(parsed_args, _computes(resolved, cloud))
-        facts = Facts(resolved, wanted, made, services, cloud)
-        self.tell(_notes(facts))
+            known = self._record(parsed_args, desired.fleet)
+            cloud = self._cloud_facts(parsed_args, resolved, desired, known)
+        services = self._services(parsed_args, _compute_hosts(resolved, cloud))
+        facts = Facts(resolved, desired, flavors, services, cloud)
+        self.print_notes(_notes(facts))
         findings = checks.findings(facts)
         severities = {finding.severity for finding in findings}
         if Severity.FAILURE in severities or (severities and parsed_args.strict):
             self.status = 1
-        return self._listed(parsed_args, findings)
+        return self._table(parsed_args, findings)
 
 
-class Drift(_Comparison):
-    """Find what has changed since nova-gpu apply: cloud, configuration, fleet file.
+class ShowDrift(_ComparisonCommand):
+    """List what has changed since nova-gpu apply: cloud, configuration, fleet file.
 
-    The cloud is compared with the record that apply wrote; configuration, if --config, --running or
-    --nova-conf name any, and devices with the fleet file.
+    Compares the cloud with the record that apply wrote; compares devices with the fleet file, and
+    also the configuration if --config, --running or --nova-conf is given.
 
-    Needs the role admin: Nova's services and hypervisors, Placement, Keystone's limits.
+    Needs the role admin for Nova's services and hypervisors, Placement, and Keystone's limits.
 
     Exit status: 0, or 1 if anything has changed, or 2 with an error.
     """
@@ -178,57 +187,57 @@ class Drift(_Comparison):
         from nova_gpu_passthrough.cloud.apply import record
         from nova_gpu_passthrough.cloud.lint import drift
         from nova_gpu_passthrough.cloud.lint.facts import Facts
-        from nova_gpu_passthrough.fleet import desired_state
+        from nova_gpu_passthrough.fleet import derive_state
 
-        resolved = self.required_fleet(parsed_args)
-        wanted, made = desired_state.make(resolved)
+        resolved = self.require_fleet(parsed_args)
+        desired, flavors = derive_state.make(resolved)
         path = parsed_args.record or record.default_path(parsed_args.fleet)
-        known = self._record(parsed_args, wanted.fleet)
+        known = self._record(parsed_args, desired.fleet)
         if known is None or not known.applied_at:
             raise UserError(
                 f"{path}: there is no record of an applied state; run nova-gpu apply first, or "
                 "name the record with --record FILE"
             )
-        cloud = self._cloud(parsed_args, resolved, known.desired, known)
-        services = self._services(parsed_args, _computes(resolved, cloud))
-        facts = Facts(resolved, known.desired, made, services, cloud)
-        self.tell(_notes(facts))
-        findings = list(drift.findings(facts, wanted, known, str(path)))
+        cloud = self._cloud_facts(parsed_args, resolved, known.desired, known)
+        services = self._services(parsed_args, _compute_hosts(resolved, cloud))
+        facts = Facts(resolved, known.desired, flavors, services, cloud)
+        self.print_notes(_notes(facts))
+        findings = list(drift.findings(facts, desired, known, str(path)))
         self.status = 1 if findings else 0
-        return self._listed(parsed_args, findings)
+        return self._table(parsed_args, findings)
 
 
-def _computes(resolved: "Resolved", cloud: "Cloud | None") -> set[str]:
-    """Hosts on which nova-compute runs, as far as is known."""
-    seen = cloud.view.hosts if cloud else ()
-    return {*resolved.inventories, *(host.name for host in seen)}
+def _compute_hosts(resolved: "ResolvedFleet", cloud: "CloudFacts | None") -> set[str]:
+    """Return the hosts that are known to run nova-compute."""
+    cloud_hosts = cloud.view.hosts if cloud else ()
+    return {*resolved.inventories, *(host.name for host in cloud_hosts)}
 
 
 def _notes(facts: "Facts") -> Iterator[str]:
-    """What was not looked at."""
-    from nova_gpu_passthrough.cloud.lint.configuration.services import Role
+    """List what was not checked."""
+    from nova_gpu_passthrough.cloud.lint.configuration.services import ServiceRole
 
     if not facts.services:
         return
-    for service in facts.role(Role.COMPUTE):
+    for service in facts.services_with(ServiceRole.COMPUTE):
         if service.host not in facts.resolved.inventories:
             yield (
-                f"{service.name}: taken for a compute node without GPUs, since its files tell "
-                "nothing of the control plane's; name it with --nova-conf SERVICE@HOST=PATH if it "
-                "is none"
+                f"{service.name}: treated as a compute node without GPUs, because its files have "
+                "no options of the control plane; if it is another service, name it with "
+                "--nova-conf SERVICE@HOST=PATH"
             )
-    known = {service.host for service in facts.role(Role.COMPUTE)}
+    known = {service.host for service in facts.services_with(ServiceRole.COMPUTE)}
     for host in sorted(set(facts.offers) - known):
         yield f"{host}: no configuration of its nova-compute was given"
-    for role in Role:
-        if role is not Role.COMPUTE and not facts.role(role):
+    for role in ServiceRole:
+        if role is not ServiceRole.COMPUTE and not facts.services_with(role):
             yield f"no configuration of {role} was given"
     yield _REMOTE
 
 
 def _row(finding: Finding) -> tuple[Any, ...]:
     return (
-        Coloured(finding.severity),
+        ColouredColumn(finding.severity),
         finding.id,
         finding.subject,
         finding.source,

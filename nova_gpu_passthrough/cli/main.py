@@ -14,80 +14,80 @@ from cliff.commandmanager import CommandManager
 from nova_gpu_passthrough.errors import UserError
 
 if TYPE_CHECKING:
-    from nova_gpu_passthrough.cloud.connection import Registered
+    from nova_gpu_passthrough.cloud.connection import RegisteredOptions
 
-#: Entry points of commands: ``host_audit`` is ``nova-gpu host audit``.
+#: Namespace of the commands' entry points: ``host_audit`` is ``nova-gpu host audit``.
 NAMESPACE = "nova_gpu_passthrough.cli"
-#: The distributions of all commands, by module. Cliff's list of commands names another than the
-#: program's own, and reads the metadata of all that is installed to find it (cliff/help.py): in
-#: Nova's environment that is most of the time which nova-gpu --help takes.
+#: The distributions of all commands, by module. Otherwise cliff reads the metadata of all installed
+#: distributions to show a command's own in the list of commands (cliff/help.py): in Nova's
+#: environment that takes most of the time of nova-gpu --help.
 _DISTRIBUTIONS = {"nova_gpu_passthrough": "nova-gpu-passthrough", "cliff": "cliff"}
-#: What a command returns that was given bad input or could not do its work.
+#: The exit status of a command that got invalid input or failed.
 ERROR = 2
 _INTERRUPTED = 130
-#: What openstacksdk's options begin with; --os-cloud and its like are enough to have them all.
+#: Prefixes of openstacksdk's options. One such option on the command line registers them all.
 _CLOUD_OPTIONS = ("--os-", "--os_", "--insecure", "--timeout")
 
 
 class NovaGpu(App):
-    """Runs one command; an error of any kind ends it with one sentence and status 2."""
+    """The program: runs one command; any error ends it with one sentence and status 2."""
 
     NAME = "nova-gpu"
     LOG = logging.getLogger(NAME)
 
     def __init__(self) -> None:
-        # Where cliff keeps what it has found. Should that change, it looks for itself again.
+        # Fill cliff's cache. If a later cliff renames it, cliff reads the metadata itself again.
         command._dists_by_mods = _DISTRIBUTIONS  # type: ignore[assignment]
         super().__init__(
             description="Whole-GPU PCI passthrough on OpenStack: audit hosts, generate "
-            "configuration, apply it to a cloud and watch it. Commands that talk to a cloud take "
-            "--os-cloud NAME and all other --os-... options of the openstack program, or the "
-            "environment variables of these.",
+            "configuration, apply it to a cloud and monitor it. Commands that connect to a cloud "
+            "accept --os-cloud NAME, all other --os-... options of the openstack program, and the "
+            "corresponding environment variables.",
             version=metadata.version("nova-gpu-passthrough"),
             command_manager=CommandManager(NAMESPACE),
             deferred_help=True,
         )
         self._failed = False
-        #: Openstacksdk's options, if the command line has any.
-        self.cloud_options: Registered | None = None
+        #: The options of openstacksdk, if the command line has any.
+        self.cloud_options: RegisteredOptions | None = None
 
     def run(self, argv: list[str]) -> int:
         """Run the command that the arguments name, and return its exit status."""
-        # Not always: openstacksdk takes a second to import.
+        # Only if needed: importing openstacksdk takes a second.
         if any(word.startswith(_CLOUD_OPTIONS) for word in argv):
             from nova_gpu_passthrough.cloud import connection
 
             try:
-                self.cloud_options = connection.register(self.parser, argv)
+                self.cloud_options = connection.register_options(self.parser, argv)
             except UserError as error:
                 print(error, file=self.stderr)
                 return ERROR
             except KeyboardInterrupt:
-                # As cliff does later on.
+                # The status that cliff returns in this case.
                 return _INTERRUPTED
         status: int = super().run(argv)
         return status
 
     def interact(self) -> None:
-        """Without a command there is nothing to do but to tell which there are."""
+        """Print the help if no command was given."""
         self.options.deferred_help = True
         self.print_help_if_requested()
 
     def clean_up(self, cmd: Any, result: int, err: BaseException | None) -> None:
-        """Note that a command failed: cliff itself would end with 1."""
+        """Remember that a command failed: cliff itself would exit with status 1."""
         self._failed = isinstance(err, Exception)
         if self._failed and not isinstance(err, UserError | BrokenPipeError):
-            # Its message, which cliff has logged, may be no sentence.
-            self.LOG.error("(%s; add --debug to see where it comes from)", type(err).__name__)
+            # Cliff has logged the message, which may be unclear without the type.
+            self.LOG.error("(%s; add --debug to see the traceback)", type(err).__name__)
 
     def run_subcommand(self, argv: list[str]) -> int:
-        """Run a command and return its exit status."""
+        """Run one command and return its exit status."""
         status: int = super().run_subcommand(argv)
         return ERROR if self._failed else status
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``nova-gpu`` with these arguments, or the program's own."""
+    """Run ``nova-gpu`` with these arguments, by default those of the process."""
     status: int = NovaGpu().run(list(sys.argv[1:] if argv is None else argv))
     return status
 

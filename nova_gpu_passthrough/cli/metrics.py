@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``metrics``: the cloud's GPU hosts for Prometheus."""
+"""``metrics``: Prometheus metrics of a cloud's GPU hosts."""
 
 import argparse
 import signal
@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from nova_gpu_passthrough.cli import progress
-from nova_gpu_passthrough.cli.cloud import CloudCommand
+from nova_gpu_passthrough.cli import terminal
+from nova_gpu_passthrough.cli.cloud_command import CloudCommand
 from nova_gpu_passthrough.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,47 +17,47 @@ if TYPE_CHECKING:
 
     from nova_gpu_passthrough.cloud.report.exporter import Exporter
 
-#: Seconds between readings of the cloud.
+#: Default time between readings of the cloud, in seconds.
 _INTERVAL = 60.0
 
 
-class Metrics(CloudCommand):
-    """Tell Prometheus of GPU hosts: GPUs by state, what still fits, what is stranded.
+class ExportMetrics(CloudCommand):
+    """Export metrics of GPU hosts to Prometheus: GPUs by state, servers that fit, stranded GPUs.
 
     Prints the metrics once; with --textfile writes them for node_exporter's textfile collector;
-    with --listen serves them over HTTP at /metrics and reads the cloud again and again, until
-    Ctrl-C or SIGTERM. While the cloud cannot be read, what was read last is served on, and
+    with --listen serves them over HTTP at /metrics and reads the cloud periodically, until Ctrl-C
+    or SIGTERM. While the cloud cannot be read, the last values are served, and
     nova_gpu_read_success is 0.
 
-    Free CPUs and memory by NUMA node and missing GPUs take --fleet, which is read once at the
+    Free CPUs and memory by NUMA node and missing GPUs need --fleet, which is read once at the
     start.
 
     Needs the role admin in a project.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Options of the command."""
+        """Return the parser of the command's options."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        where = parser.add_mutually_exclusive_group()
-        where.add_argument(
+        outputs = parser.add_mutually_exclusive_group()
+        outputs.add_argument(
             "--textfile",
             metavar="FILE",
             type=_textfile,
-            help="write to this file, whose name must end in .prom; it is replaced as a whole",
+            help="write to this file, whose name must end in .prom; it is replaced atomically",
         )
-        where.add_argument(
+        outputs.add_argument(
             "--listen",
             metavar="ADDRESS:PORT",
             type=_address,
-            help="serve, for instance at 127.0.0.1:9838 or [::1]:9838; there is no encryption and "
-            "no password",
+            help="serve over HTTP, for instance at 127.0.0.1:9838 or [::1]:9838, without "
+            "encryption and authentication",
         )
         parser.add_argument(
             "--interval",
             metavar="SECONDS",
             type=_seconds,
             default=_INTERVAL,
-            help=f"with --listen: wait so long between readings of the cloud ({_INTERVAL:g})",
+            help=f"with --listen: seconds between readings of the cloud (default: {_INTERVAL:g})",
         )
         parser.add_argument(
             "--no-devices",
@@ -67,8 +67,8 @@ class Metrics(CloudCommand):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Read, then print, write or serve."""
-        # Modules are imported where they are used: nova-gpu --help shall not wait for them.
+        """Read the cloud, then print, write or serve the metrics."""
+        # Imported here to keep nova-gpu --help fast.
         from prometheus_client import CollectorRegistry
 
         exporter, registry = self._exporter(parsed_args), CollectorRegistry()
@@ -85,16 +85,16 @@ class Metrics(CloudCommand):
         return 0
 
     def _exporter(self, options: argparse.Namespace) -> "Exporter":
-        # A fleet file or clouds.yaml that makes no sense ends the command before it serves.
-        fleet, connection = self.fleet(options), self.connection(options)
+        # First, so that an invalid fleet file or clouds.yaml ends the command before it serves.
+        fleet, connection = self.load_fleet(options), self.connection(options)
         from nova_gpu_passthrough.cloud.report import snapshot
         from nova_gpu_passthrough.cloud.report.exporter import Exporter
 
         def take() -> snapshot.Snapshot:
             if options.listen:
                 return snapshot.take(connection, fleet, names=False)
-            with progress.shown() as tell:
-                return snapshot.take(connection, fleet, tell, names=False)
+            with terminal.progress_bar() as report_progress:
+                return snapshot.take(connection, fleet, report_progress, names=False)
 
         return Exporter(take, not options.no_devices)
 
@@ -114,8 +114,8 @@ class Metrics(CloudCommand):
             ) from None
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            self.tell([f"serving at {_url(address, server.server_port)}"])
-            self._read_for_ever(exporter, options.interval)
+            self.print_notes([f"serving at {_url(address, server.server_port)}"])
+            self._refresh_forever(exporter, options.interval)
         except KeyboardInterrupt:
             return 0
         finally:
@@ -124,31 +124,31 @@ class Metrics(CloudCommand):
             server.server_close()
             thread.join()
 
-    def _read_for_ever(self, exporter: "Exporter", interval: float) -> NoReturn:
-        failure = ""
+    def _refresh_forever(self, exporter: "Exporter", interval: float) -> NoReturn:
+        last_failure = ""
         while True:
-            found = self._try(exporter)
-            if found and found != failure:
-                self.app.LOG.error("the cloud could not be read: %s", found)
-            elif failure and not found:
-                self.tell(["the cloud can be read again"])
-            failure = found
+            failure = self._refresh(exporter)
+            if failure and failure != last_failure:
+                self.app.LOG.error("the cloud could not be read: %s", failure)
+            elif last_failure and not failure:
+                self.print_notes(["the cloud can be read again"])
+            last_failure = failure
             time.sleep(interval)
 
-    def _try(self, exporter: "Exporter") -> str:
+    def _refresh(self, exporter: "Exporter") -> str:
         """Read the cloud; return why that failed, or an empty text."""
         from nova_gpu_passthrough.cloud import failures
 
         try:
-            with failures.translated(self.role, lambda: self._connection):
+            with failures.as_user_errors(self.role, lambda: self._connection):
                 exporter.refresh()
         except UserError as error:
             return str(error)
         except Exception as error:
-            # Not to be expected; but a service goes on.
+            # Even an unexpected error must not end a service.
             if self.app.options.debug:
                 self.app.LOG.exception(error)
-            return f"{type(error).__name__}: {error} (add --debug to see where it comes from)"
+            return f"{type(error).__name__}: {error} (add --debug to see the traceback)"
         return ""
 
 
@@ -182,11 +182,11 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def _seconds(text: str) -> float:
-    number = float(text)
-    # Not infinity, and nothing that is no number.
-    if not 1 <= number <= 86400:
+    seconds = float(text)
+    # This also refuses inf and nan.
+    if not 1 <= seconds <= 86400:
         raise argparse.ArgumentTypeError(f"{text!r}: expected 1 to 86400 seconds")
-    return number
+    return seconds
 
 
 def _url(address: str, port: int) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The plug-in of python-openstackclient: ``openstack gpu ...``.
 
-The names of this module are osc-lib's (doc/source/contributor/plugins.rst of
+osc-lib prescribes the names in this module (doc/source/contributor/plugins.rst of
 python-openstackclient). The commands are entry points of ``openstack.gpu.v1``.
 """
 
@@ -16,7 +16,7 @@ DEFAULT_API_VERSION = "1"
 
 
 def make_client(instance: Any) -> Any:
-    """What ``client_manager.gpu`` is: openstacksdk's connection."""
+    """Return the value of ``client_manager.gpu``: openstacksdk's connection."""
     return instance.sdk_connection
 
 

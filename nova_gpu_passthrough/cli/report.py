@@ -1,47 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``report``: the cloud's GPU hosts as a page."""
+"""``report``: an HTML page of a cloud's GPU hosts."""
 
 import argparse
 import shlex
 from pathlib import Path
 
-from nova_gpu_passthrough.cli import options, progress
-from nova_gpu_passthrough.cli.cloud import CloudCommand
-from nova_gpu_passthrough.files import writing
+from nova_gpu_passthrough.cli import common_options, terminal
+from nova_gpu_passthrough.cli.cloud_command import CloudCommand
+from nova_gpu_passthrough.files import generated_files
 
 
-class Report(CloudCommand):
-    """Draw GPU hosts: NUMA nodes, GPUs by state and server, what still fits, what is stranded.
+class WriteReport(CloudCommand):
+    """Write a report of GPU hosts: NUMA nodes, GPUs by state and server, servers that fit.
 
-    The page is one HTML file that loads nothing and can be mailed or printed. It names servers and
-    projects.
+    The report is one HTML page that loads no other files and can be mailed or printed. It shows
+    stranded GPUs, and the names of servers and projects.
 
-    Free CPUs and memory by NUMA node, host groups and missing GPUs take --fleet.
+    Free CPUs and memory by NUMA node, host groups and missing GPUs need --fleet.
 
     Needs the role admin in a project.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Options of the command."""
+        """Return the parser of the command's options."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument(
             "--html", metavar="FILE", type=Path, required=True, help="write the page to this file"
         )
-        options.add_force(parser)
+        common_options.add_force_option(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Read the cloud and write the page."""
-        # Before the cloud is read, which may take long.
-        writing.check({parsed_args.html: ""}, parsed_args.force)
-        fleet, connection = self.fleet(parsed_args), self.connection(parsed_args)
-        # Modules are imported where they are used: nova-gpu --help shall not wait for them.
-        from nova_gpu_passthrough.cloud.report import snapshot
-        from nova_gpu_passthrough.cloud.report.page import page
+        # First, because reading the cloud may take long.
+        generated_files.check_files({parsed_args.html: ""}, parsed_args.force)
+        fleet, connection = self.load_fleet(parsed_args), self.connection(parsed_args)
+        # Imported here to keep nova-gpu --help fast.
+        from nova_gpu_passthrough.cloud.report import html_page, snapshot
 
-        with progress.shown() as tell:
-            found = snapshot.take(connection, fleet, tell)
+        with terminal.progress_bar() as report_progress:
+            taken = snapshot.take(connection, fleet, report_progress)
         command = shlex.join(["nova-gpu", "report", "--html", str(parsed_args.html)])
-        text = writing.seal(page.render(found), command)
-        writing.write_all({parsed_args.html: text}, parsed_args.force)
+        text = generated_files.seal(html_page.render(taken), command)
+        generated_files.write_all({parsed_args.html: text}, parsed_args.force)
         return 0

@@ -1,58 +1,59 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``simulate``: what rankers leave of a fleet's GPUs, replayed without any cloud."""
+"""``simulate``: compare rankers in a simulation, without a cloud."""
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cliff.lister import Lister
 
-from nova_gpu_passthrough.cli import options as fleet_option
-from nova_gpu_passthrough.cli import progress
-from nova_gpu_passthrough.cli.simulated import filling_table, summary_table
+from nova_gpu_passthrough.cli import common_options, terminal
+from nova_gpu_passthrough.cli.simulation_table import filling_table, summary_table
 from nova_gpu_passthrough.errors import UserError
 
 if TYPE_CHECKING:
-    from nova_gpu_passthrough.simulator.scenario import Made, Sources
+    from nova_gpu_passthrough.simulator.scenario import Scenario, ScenarioSources
 
 _Table = tuple[Sequence[str], Iterable[tuple[Any, ...]]]
 _RANKERS = ("pack", "spread", "fragmentation")
 
 
-class Simulate(Lister):
-    """Place servers on a fleet's hosts in a simulation, and compare what rankers leave.
+class RunSimulation(Lister):
+    """Simulate the placement of servers on a fleet's hosts, and compare rankers.
 
-    Hosts come from --nodes (a CSV like openb's), --fleet or --inventory, and are empty. Tasks come
-    from --tasks (a CSV like openb's, or our own YAML), --mix or --flavor, or are the fleet's own
-    flavors. They are drawn with replacement until --requested % of the GPUs are asked for, once for
-    each seed; with --times they come and go as the trace says, and wait where there is no room.
+    Hosts come from --nodes (a CSV in openb's format), --fleet or --inventory, and start empty.
+    Tasks come from --tasks (a CSV in openb's format, or a trace in YAML), --mix or --flavor; the
+    default are the fleet's flavors. Tasks are drawn with replacement until they have requested
+    --requested % of the GPUs, once for each seed; with --times they start and end at the times of
+    the trace, and wait while they do not fit.
 
-    With --add or --flavor it is told how many servers fit until the first is refused, whose that
-    is, and how far added hosts move it.
+    With --add or --flavor the output is how many servers fit before the first is refused, which
+    flavor is refused, and the difference that added hosts make.
 
-    Rankers are found by the entry points nova_gpu_passthrough.rankers: pack, spread,
-    fragmentation, best-fit, fgd, random, and nova with its kin where nova is installed. Needs the
-    extra simulate (numpy, matplotlib).
+    Rankers are the policies of nova-scheduler (entry points nova_gpu_passthrough.policies: pack,
+    spread, fragmentation) and the entry points nova_gpu_passthrough.rankers: best-fit, fgd, random,
+    and, where nova is installed, nova and nova+fragmentation. Needs the extra simulate (numpy,
+    matplotlib).
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Options of the command."""
+        """Return the parser of the command's options."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         _add_sources(parser)
         _add_run(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> _Table:
-        """Read, simulate, list and draw."""
+        """Read hosts and tasks, simulate, list and draw the results."""
         try:
             return self._simulate(parsed_args)
         except KeyboardInterrupt:
-            raise UserError("interrupted: nothing was listed, and no picture drawn") from None
+            raise UserError("interrupted: no results were listed or drawn") from None
 
     def _simulate(self, options: argparse.Namespace) -> _Table:
-        # Modules are imported where they are used: nova-gpu --help shall not wait for them.
+        # Imported here to keep nova-gpu --help fast.
         try:
             import numpy  # noqa: F401
         except ImportError:
@@ -60,87 +61,100 @@ class Simulate(Lister):
                 "nova-gpu simulate needs numpy: install it, or the extra simulate "
                 "(pip install nova-gpu-passthrough[simulate])"
             ) from None
-        from nova_gpu_passthrough.simulator import plot, ranker, scenario
+        from nova_gpu_passthrough.simulator import plot, registry, scenario
 
-        words = options.ranker or [_RANKERS]
-        names = list(dict.fromkeys(name for word in words for name in word))
+        given = options.ranker or [_RANKERS]
+        names = list(dict.fromkeys(name for rankers in given for name in rankers))
         for name in names:
-            ranker.load(name)
+            registry.load(name)
         if options.plot:
             plot.check(options.plot)
-        made = scenario.make(_sources(options))
-        for note in made.notes:
+        loaded = scenario.load(_sources(options))
+        for note in loaded.notes:
             print(note, file=sys.stderr)
         if options.add or options.flavor:
-            return _what_if(options, made, names)
-        return _replay(options, made, names)
+            return _what_if(options, loaded, names)
+        return _replay(options, loaded, names)
 
 
-def _replay(options: argparse.Namespace, made: "Made", names: Sequence[str]) -> _Table:
-    from nova_gpu_passthrough.simulator import plot, runs
+def _replay(options: argparse.Namespace, loaded: "Scenario", names: Sequence[str]) -> _Table:
+    from nova_gpu_passthrough.simulator import batch, plot
     from nova_gpu_passthrough.simulator.outcome import Summary
 
-    with progress.shown() as tell:
-        outcomes = runs.many(runs.replay, made.scenario, names, options.seeds, options.jobs, tell)
-    summaries = [Summary(name, found) for name, found in outcomes.items()]
+    with terminal.progress_bar() as report_progress:
+        outcomes = batch.run_all(
+            batch.replay, loaded.simulation, names, options.seeds, options.jobs, report_progress
+        )
+    summaries = [Summary(name, by_seed) for name, by_seed in outcomes.items()]
     if options.plot:
         plot.course(options.plot, summaries, options.times)
     return summary_table(summaries, options.formatter, options.course)
 
 
-def _what_if(options: argparse.Namespace, made: "Made", names: Sequence[str]) -> _Table:
-    from nova_gpu_passthrough.simulator import plot, runs
+def _what_if(options: argparse.Namespace, loaded: "Scenario", names: Sequence[str]) -> _Table:
+    from nova_gpu_passthrough.simulator import batch, plot
 
-    fleets = {"now": made.scenario}
-    if made.added:
-        fleets[f"with {', '.join(options.add)}"] = made.added
-    found = {}
-    with progress.shown() as tell:
+    fleets = {"now": loaded.simulation}
+    if loaded.with_added_hosts:
+        fleets[f"with {', '.join(options.add)}"] = loaded.with_added_hosts
+    outcomes = {}
+    with terminal.progress_bar() as report_progress:
         for fleet, scenario in fleets.items():
-            found[fleet] = runs.many(
-                runs.fill, scenario, names, options.seeds, options.jobs, _named(tell, fleet)
+            outcomes[fleet] = batch.run_all(
+                batch.fill,
+                scenario,
+                names,
+                options.seeds,
+                options.jobs,
+                _with_fleet(report_progress, fleet),
             )
     if options.plot:
         plot.filling(
             options.plot,
             {
-                fleet: {name: [one.servers for one in fillings] for name, fillings in by.items()}
-                for fleet, by in found.items()
+                fleet: {
+                    name: [filling.servers for filling in fillings]
+                    for name, fillings in by_ranker.items()
+                }
+                for fleet, by_ranker in outcomes.items()
             },
         )
-    return filling_table(found, options.formatter)
+    return filling_table(outcomes, options.formatter)
 
 
-def _named(
-    tell: Callable[[str, int, int], None] | None, fleet: str
-) -> Callable[[str, int, int], None] | None:
-    if tell is None:
+def _with_fleet(
+    report_progress: terminal.ReportProgress | None, fleet: str
+) -> terminal.ReportProgress | None:
+    """Let a ranker's progress bar also name the fleet."""
+    if report_progress is None:
         return None
-    return lambda name, done, total: tell(f"{name}, {fleet}", done, total)
+    return lambda name, done, total: report_progress(f"{name}, {fleet}", done, total)
 
 
-def _sources(options: argparse.Namespace) -> "Sources":
-    from nova_gpu_passthrough.simulator.layout import Numa, Topology
+def _sources(options: argparse.Namespace) -> "ScenarioSources":
+    from nova_gpu_passthrough.simulator.assumed_topology import GuestNuma, HostTopology
     from nova_gpu_passthrough.simulator.openb import Shares
-    from nova_gpu_passthrough.simulator.scenario import Sources
+    from nova_gpu_passthrough.simulator.scenario import ScenarioSources
 
     if options.times and (options.add or options.flavor):
-        raise UserError("--times does not go with --add and --flavor: they draw tasks")
-    named = options.nodes or options.inventory
-    if named and options.fleet and not fleet_option.is_default(options):
-        raise UserError("--fleet names hosts, and so do --nodes and --inventory: give one")
-    return Sources(
+        raise UserError(
+            "--times cannot be combined with --add or --flavor, which draw tasks without times"
+        )
+    has_hosts = options.nodes or options.inventory
+    if has_hosts and options.fleet and not common_options.is_default_fleet(options):
+        raise UserError("hosts come from --fleet, or from --nodes or --inventory: give one source")
+    return ScenarioSources(
         options.nodes,
         options.inventory,
-        None if named else fleet_option.load(options),
+        None if has_hosts else common_options.load_fleet(options),
         options.tasks,
         options.mix,
         options.flavor,
         options.add,
         options.hosts,
         Shares(options.shares),
-        Numa(options.numa),
-        Topology(options.topology),
+        GuestNuma(options.numa),
+        HostTopology(options.topology),
         options.requested,
         options.times,
     )
@@ -154,7 +168,7 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="CSV with the columns sn, cpu_milli, memory_mib, gpu, model",
     )
-    fleet_option.add_fleet(parser)
+    common_options.add_fleet_option(parser)
     hosts.add_argument(
         "--inventory",
         metavar="FILE",
@@ -168,18 +182,18 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         metavar="COUNTxBOARD",
         action="append",
         default=[],
-        help="hosts to add: 10xHGX-H100[,vcpus=N][,ram-gib=N], or COUNTxHOST for hosts like one "
-        "that there is (may be repeated)",
+        help="hosts to add: 10xHGX-H100[,vcpus=N][,ram-gib=N], or COUNTxHOST for hosts like an "
+        "existing one (may be repeated)",
     )
     hosts.add_argument(
         "--topology",
         choices=("rule", "none"),
         default="rule",
-        help="of hosts in a CSV: two NUMA nodes and links by a rule that is printed, or none of "
-        "both (default: rule)",
+        help="topology of hosts in a CSV: two NUMA nodes and links by a rule, which is printed, "
+        "or no NUMA nodes and links (default: rule)",
     )
     hosts.add_argument(
-        "--hosts", metavar="N", type=_whole, help="take N of the hosts, at even distances"
+        "--hosts", metavar="N", type=_whole, help="use only N hosts, at even distances"
     )
     tasks = parser.add_argument_group("tasks")
     tasks.add_argument(
@@ -193,8 +207,8 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         "--mix",
         metavar="FILE",
         type=Path,
-        help="a mix of requests as nova-gpu mix writes it; beside --tasks it is what rankers go "
-        "by (default: the tasks' own)",
+        help="a mix of requests as nova-gpu mix writes it; with --tasks, the mix that rankers use "
+        "(default: that of the tasks)",
     )
     tasks.add_argument(
         "--flavor",
@@ -203,21 +217,21 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a flavor of the fleet, NAME[,count=N], or gpus=N,vcpus=N,ram-gib=N"
         "[,pinned-cpus=N][,model=MODEL][,numa=CELLS][,linked][,count=N] (may be repeated; count: "
-        "how often beside the others)",
+        "weight relative to the other flavors)",
     )
     tasks.add_argument(
         "--shares",
         choices=("drop", "round-up"),
         default="drop",
-        help="what becomes of CSV tasks with a share of a GPU: left out, or one whole GPU "
+        help="drop CSV tasks that request a share of a GPU, or round them up to one GPU "
         "(default: drop)",
     )
     tasks.add_argument(
         "--numa",
         choices=("none", "fit"),
         default="none",
-        help="NUMA topology of CSV tasks: none, or as few cells as they fit in, with GPUs of these "
-        "only (default: none)",
+        help="NUMA topology of CSV tasks: none, or the smallest number of cells that fits, with "
+        "GPUs only from their NUMA nodes (default: none)",
     )
 
 
@@ -230,26 +244,29 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         type=_names,
         help=f"rankers to compare (default: {','.join(_RANKERS)})",
     )
-    runs.add_argument("--seeds", metavar="N", type=_whole, default=1, help="runs (default: 1)")
+    runs.add_argument(
+        "--seeds", metavar="N", type=_whole, default=1, help="number of runs (default: 1)"
+    )
     runs.add_argument(
         "--requested",
         metavar="PERCENT",
         type=_percent,
         default=100.0,
-        help="how many of the GPUs are asked for when results are taken (default: 100)",
+        help="how many %% of the GPUs the tasks request before the results are read (default: 100)",
     )
     runs.add_argument(
         "--times",
         action="store_true",
-        help="let tasks come and go at the times of the trace; refused are those that never start",
+        help="start and end tasks at the times of the trace; tasks that never start count as "
+        "refused",
     )
     runs.add_argument(
-        "--jobs", metavar="N", type=_whole, default=1, help="processes side by side (default: 1)"
+        "--jobs", metavar="N", type=_whole, default=1, help="parallel processes (default: 1)"
     )
     runs.add_argument(
         "--course",
         action="store_true",
-        help="list %% of GPUs allocated at 50 to 130 %% requested",
+        help="list the %% of GPUs allocated when 50 to 130 %% are requested",
     )
     runs.add_argument("--plot", metavar="FILE", type=Path, help="draw the results (.png or .svg)")
 
@@ -257,13 +274,13 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if not all(names):
-        raise argparse.ArgumentTypeError(f"{text!r}, expected names of rankers with commas")
+        raise argparse.ArgumentTypeError(f"{text!r}, expected names of rankers separated by commas")
     return names
 
 
 def _whole(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number from 1 to 1000000")
     return int(text)
 
 
@@ -273,5 +290,5 @@ def _percent(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected a number up to 1000")
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a number above 0, up to 1000")
     return value

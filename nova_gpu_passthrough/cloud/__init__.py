@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What talks to OpenStack, through openstacksdk."""
+"""Everything that talks to a running OpenStack cloud, through openstacksdk."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A connection to a cloud, as arguments, environment and clouds.yaml describe it."""
+"""Connect to the cloud that command line, environment and clouds.yaml describe."""
 
 import argparse
 import contextlib
@@ -21,12 +21,20 @@ if TYPE_CHECKING:
     from openstack.connection import Connection
 
 
-#: Seconds without a byte of an answer, where neither clouds.yaml nor --timeout says another.
+#: Seconds to wait for the next byte of a response, unless clouds.yaml or --timeout sets it.
 TIMEOUT = 60.0
+#: Messages of openstack.config, which raises one exception for all errors.
+_UNKNOWN_CLOUD = re.compile(r"Cloud (.*) was not found")
+_UNKNOWN_REGION = re.compile(
+    r"Region (.*) is not a valid region name for cloud (.*)\. Valid choices are (.*)\. Please note"
+)
+_UNKNOWN_AUTH_TYPE = re.compile(
+    r"An invalid auth-type was specified: (.*)\. Valid choices are: (.*)\."
+)
 
 
 @dataclass(frozen=True)
-class Registered:
+class RegisteredOptions:
     """Openstacksdk's options in a parser."""
 
     config: "OpenStackConfig"
@@ -34,114 +42,78 @@ class Registered:
     names: frozenset[str]
 
 
-def register(parser: argparse.ArgumentParser, arguments: list[str]) -> Registered:
+def register_options(parser: argparse.ArgumentParser, arguments: list[str]) -> RegisteredOptions:
     """Add openstacksdk's options (``--os-cloud`` and all of authentication) to a parser.
 
-    :param arguments: the command line, which tells the kind of authentication; underscores in
-        names of options become dashes in it
-    :raises UserError: if the command line or a file with clouds makes no sense
+    :param arguments: the command line, which determines the authentication type; underscores in
+        its option names are replaced with dashes in place
+    :raises UserError: if the command line or a clouds file is invalid
     """
-    with checked(None):
-        config = _config()
+    with configuration_errors(None):
+        config = _load_config()
         before = {action.dest for action in parser._actions}
         config.register_argparse_arguments(parser, arguments)
     new = [action for action in parser._actions if action.dest not in before]
     for action in new:
-        # From the environment, which would beat the cloud that the command line names.
+        # Defaults from the environment would override the cloud that the command line names.
         action.default = None
-    return Registered(config, frozenset(action.dest for action in new))
+    return RegisteredOptions(config, frozenset(action.dest for action in new))
 
 
 def connect(
-    registered: Registered | None = None, options: argparse.Namespace | None = None
+    registered: RegisteredOptions | None = None, options: argparse.Namespace | None = None
 ) -> "Connection":
-    """A connection by options, environment and clouds.yaml; nothing is asked of the cloud yet.
+    """Return a connection by options, environment and clouds.yaml, without sending a request.
 
-    :param registered: what `register` returned, if ``options`` are of its parser
-    :raises UserError: if options, environment or a file with clouds make no sense
+    :param registered: what `register_options` returned, if ``options`` are of its parser
+    :raises UserError: if options, environment or a clouds file are invalid
     """
     from openstack.connection import Connection
 
     names = registered.names if registered else ()
     given = argparse.Namespace(**{name: getattr(options, name, None) for name in names})
-    # Openstacksdk forgets the variable where it knows no cloud at all.
+    # Openstacksdk ignores the variable if it knows no cloud at all.
     name = getattr(given, "os_cloud", None) or os.environ.get("OS_CLOUD") or None
-    with checked(name):
-        config = registered.config if registered else _config()
-        # The one with which options beat clouds.yaml, as with ``openstack``.
+    with configuration_errors(name):
+        config = registered.config if registered else _load_config()
+        # With this method options take precedence over clouds.yaml, as with ``openstack``.
         region = config.get_one_cloud_osc(name, argparse=given)
-    return _patient(Connection(config=region))
+    return _with_timeout(Connection(config=region))
 
 
 def connect_shell(shell: Any) -> "Connection":
-    """The connection of ``openstack ...`` (OpenStackShell of osc-lib).
+    """Return the connection of ``openstack ...`` (OpenStackShell of osc-lib).
 
-    As the shell itself does for commands with ``auth_required`` (prepare_to_run_command in
-    osc_lib/shell.py), but inside the command, so that its errors are told like all others.
+    The shell itself connects before commands with ``auth_required`` (prepare_to_run_command in
+    osc_lib/shell.py). This does the same inside a command, so that its errors are handled like all
+    others.
 
-    :raises UserError: if options, environment or a file with clouds make no sense
+    :raises UserError: if options, environment or a clouds file are invalid
     """
     from openstack.connection import Connection
 
     name = shell.options.cloud
-    with checked(name):
+    with configuration_errors(name):
         region = shell.cloud_config.get_one(cloud=name, argparse=shell.options, validate=True)
-    connection = _patient(Connection(config=region))
-    # The shell closes them, and takes --timing from them.
+    connection = _with_timeout(Connection(config=region))
+    # The shell closes them, and reads --timing from them.
     shell.client_manager.session = connection.session
     shell.client_manager.sdk_connection = connection
     return connection
 
 
-def _config() -> "OpenStackConfig":
-    from openstack.config import OpenStackConfig, loader
+def known_clouds() -> list[str]:
+    """Return the names of the clouds in clouds.yaml."""
+    from openstack.config import OpenStackConfig
 
-    for kind, places in (("CONFIG", loader.CONFIG_FILES), ("SECURE", loader.SECURE_FILES)):
-        named = os.environ.get(f"OS_CLIENT_{kind}_FILE")
-        for path in map(Path, [named, *places] if named else places):
-            if os.access(path, os.R_OK):
-                check_file(path)
-                break
-    return OpenStackConfig(
-        app_name="nova-gpu", app_version=metadata.version("nova-gpu-passthrough")
-    )
-
-
-def _patient(connection: "Connection") -> "Connection":
-    """See to it that a service that hangs does not hang the command for ever."""
-    if connection.session.timeout is None:
-        connection.session.timeout = TIMEOUT
-    return connection
-
-
-#: Messages of openstack.config, which has one exception for all.
-_UNKNOWN_CLOUD = re.compile(r"Cloud (.*) was not found")
-_UNKNOWN_REGION = re.compile(
-    r"Region (.*) is not a valid region name for cloud (.*)\. Valid choices are (.*)\. Please note"
-)
-_UNKNOWN_KIND = re.compile(r"An invalid auth-type was specified: (.*)\. Valid choices are: (.*)\.")
-
-
-@contextlib.contextmanager
-def checked(name: str | None) -> Iterator[None]:
-    """Raise UserError for whatever openstacksdk finds wrong before it asks a cloud.
-
-    :param name: of the cloud, where somebody gave one
-    :raises UserError: with one sentence; exceptions of other kinds pass unchanged
-    """
-    try:
-        yield
-    except Exception as error:
-        text = _sentence(error, name)
-        if text is None:
-            raise
-        raise UserError(text) from error
+    names = OpenStackConfig(load_envvars=True).get_cloud_names()
+    return sorted(set(names) - {"defaults", "envvars"})
 
 
 def check_file(path: Path) -> None:
-    """Refuse a file that openstacksdk would pass over, so that it knew none of the clouds in it.
+    """Check a clouds file; openstacksdk would ignore an invalid one, and so all of its clouds.
 
-    :raises UserError: if it is no file with clouds
+    :raises UserError: if the file has no valid mapping of clouds
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -149,11 +121,12 @@ def check_file(path: Path) -> None:
     except UnicodeDecodeError:
         raise UserError(f"{path}: expected text in UTF-8") from None
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
+        raise UserError(f"{path}:{error.lineno}: invalid JSON: {error.msg}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise UserError(f"{place}: not YAML: {getattr(error, 'problem', None) or 'odd'}") from None
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or "unknown problem"
+        raise UserError(f"{where}: invalid YAML: {problem}") from None
     if document is None:
         return
     clouds = document.get("clouds", {}) if isinstance(document, dict) else None
@@ -164,34 +137,65 @@ def check_file(path: Path) -> None:
             raise UserError(f"{path}: key clouds.{name}: expected a mapping with key auth")
 
 
-def known_clouds() -> list[str]:
-    """Names of the clouds in clouds.yaml."""
-    from openstack.config import OpenStackConfig
+@contextlib.contextmanager
+def configuration_errors(cloud_name: str | None) -> Iterator[None]:
+    """Raise UserError in place of openstacksdk's exceptions about its configuration.
 
-    names = OpenStackConfig(load_envvars=True).get_cloud_names()
-    return sorted(set(names) - {"defaults", "envvars"})
+    :param cloud_name: the cloud that options or environment name, if any
+    :raises UserError: with one sentence; other exceptions pass unchanged
+    """
+    try:
+        yield
+    except Exception as error:
+        text = _error_text(error, cloud_name)
+        if text is None:
+            raise
+        raise UserError(text) from error
 
 
-def _sentence(error: Exception, name: str | None) -> str | None:
+def _load_config() -> "OpenStackConfig":
+    from openstack.config import OpenStackConfig, loader
+
+    for purpose, paths in (("CONFIG", loader.CONFIG_FILES), ("SECURE", loader.SECURE_FILES)):
+        named = os.environ.get(f"OS_CLIENT_{purpose}_FILE")
+        for path in map(Path, [named, *paths] if named else paths):
+            if os.access(path, os.R_OK):
+                check_file(path)
+                break
+    return OpenStackConfig(
+        app_name="nova-gpu", app_version=metadata.version("nova-gpu-passthrough")
+    )
+
+
+def _with_timeout(connection: "Connection") -> "Connection":
+    """Set a timeout if there is none, so that a service that hangs does not hang the command."""
+    if connection.session.timeout is None:
+        connection.session.timeout = TIMEOUT
+    return connection
+
+
+def _error_text(error: Exception, cloud_name: str | None) -> str | None:
+    """Return the message for an exception; None if it is not about the configuration."""
     import keystoneauth1.exceptions as ksa
     from openstack import exceptions as sdk
 
-    cloud = f"cloud {name}" if name else "the environment"
+    cloud = f"cloud {cloud_name}" if cloud_name else "the environment"
     if isinstance(error, ksa.MissingRequiredOptions):
         missing = ", ".join(str(option.dest) for option in error.options)
-        return f"{cloud} lacks {missing}: see its key auth" if name else _unnamed(missing)
+        return f"{cloud} lacks {missing}: see its key auth" if cloud_name else _no_cloud(missing)
     if isinstance(error, ksa.NoMatchingPlugin):
-        return f"{cloud}: there is no kind of authentication {error.name!r}: see its auth_type"
+        return f"{cloud}: there is no authentication type {error.name!r}: see its auth_type"
     if isinstance(error, ksa.AuthPluginException):
         return f"{cloud}: {' '.join(str(error).split())}"
     if isinstance(error, TypeError) and "__init__() got" in str(error):
-        return f"{cloud} has more than its kind of authentication takes: {str(error).split()[-1]}"
+        option = str(error).split()[-1]
+        return f"{cloud} has an option that its authentication type does not accept: {option}"
     if isinstance(error, sdk.ConfigException):
-        return _reworded(str(error))
+        return _config_exception_text(str(error))
     return None
 
 
-def _unnamed(missing: str) -> str:
+def _no_cloud(missing: str) -> str:
     clouds = known_clouds()
     if clouds:
         return (
@@ -200,21 +204,21 @@ def _unnamed(missing: str) -> str:
         )
     return (
         f"no cloud was named ({missing} is not set): give --os-cloud NAME or set OS_CLOUD for a "
-        "cloud of clouds.yaml, or set what openrc files set"
+        "cloud of clouds.yaml, or set the variables of an openrc file"
     )
 
 
-def _reworded(text: str) -> str:
-    if found := _UNKNOWN_CLOUD.search(text):
+def _config_exception_text(message: str) -> str:
+    if match := _UNKNOWN_CLOUD.search(message):
         clouds = known_clouds()
-        have = f"it has {', '.join(clouds)}" if clouds else "there is none, or it is empty"
-        return f"cloud {found[1]!r} is not in clouds.yaml: {have}; see --os-cloud and OS_CLOUD"
-    if found := _UNKNOWN_REGION.search(text):
+        content = f"it has {', '.join(clouds)}" if clouds else "the file is missing or empty"
+        return f"cloud {match[1]!r} is not in clouds.yaml: {content}; see --os-cloud and OS_CLOUD"
+    if match := _UNKNOWN_REGION.search(message):
         return (
-            f"cloud {found[2]} has no region {found[1]!r} in clouds.yaml: it has {found[3]}; see "
+            f"cloud {match[2]} has no region {match[1]!r} in clouds.yaml: it has {match[3]}; see "
             "--os-region-name"
         )
-    if found := _UNKNOWN_KIND.search(text):
-        kinds = ", ".join(sorted(found[2].split(",")))
-        return f"there is no kind of authentication {found[1]!r}: expected one of {kinds}"
-    return " ".join(text.split())
+    if match := _UNKNOWN_AUTH_TYPE.search(message):
+        types = ", ".join(sorted(match[2].split(",")))
+        return f"there is no authentication type {match[1]!r}: expected one of {types}"
+    return " ".join(message.split())

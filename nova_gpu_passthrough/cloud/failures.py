@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What went wrong with a cloud, in one sentence: what, where, how to fix it.
+"""Describe errors of a cloud in one sentence: what failed, where, and how to fix it.
 
-Openstacksdk and keystoneauth have some sixty exceptions, whose messages are made for developers.
-All of them end here. No sentence holds a password or a token.
+Openstacksdk and keystoneauth raise some sixty exceptions, whose messages are written for
+developers. This module turns all of them into messages for users, without passwords and tokens.
 """
 
 import contextlib
@@ -17,24 +17,27 @@ if TYPE_CHECKING:
     from openstack.connection import Connection
 
 
-#: What people call the services, by type in the catalogue.
-_NAMES = {
+#: Names of services by their type in the catalogue.
+_SERVICE_NAMES = {
     "compute": "Nova",
     "identity": "Keystone",
     "image": "Glance",
     "network": "Neutron",
     "placement": "Placement",
 }
+_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
+#: Most characters of a message: more than any service's sentence, less than a page of HTML.
+_MAX_LENGTH = 600
 
 
 @contextlib.contextmanager
-def translated(
+def as_user_errors(
     role: str = "admin", connection: Callable[[], "Connection | None"] = lambda: None
 ) -> Iterator[None]:
-    """Raise UserError for whatever openstacksdk, keystoneauth and requests raise.
+    """Raise UserError in place of exceptions of openstacksdk, keystoneauth and requests.
 
-    :param role: the role in Keystone that the work needs, for who lacks it
-    :param connection: gives the connection, once there is one
+    :param role: the role in Keystone that the work needs
+    :param connection: returns the connection, once there is one
     :raises UserError: with one sentence; other exceptions pass unchanged
     """
     failed: Exception | None = None
@@ -46,155 +49,168 @@ def translated(
         failed = error
     if failed is None:
         return
-    # Nothing of openstacksdk is imported until something failed. It is told outside of the handler,
-    # so that what goes wrong in the telling is not taken for the cause.
-    text = sentence(failed, role, connection())
+    # Openstacksdk is imported only after a failure. This is outside of the handler, so that its own
+    # errors do not get the failure as their context.
+    text = error_text(failed, role, connection())
     if text is None:
         raise failed
     raise UserError(text) from failed
 
 
-def sentence(
+def error_text(
     error: BaseException, role: str = "admin", connection: "Connection | None" = None
 ) -> str | None:
-    """What to tell of an exception; None for one that has nothing to do with a cloud."""
+    """Return the message for an exception; None if it is not an error of a cloud."""
     import keystoneauth1.exceptions as ksa
     import requests
     from openstack import exceptions as sdk
 
     if type(error) is Exception and "is a required attribute" in str(error):
         # keystoneauth1/identity/generic/password.py
-        cloud = _Cloud(connection)
-        return f"{cloud.name} lacks {str(error).split()[0]}: see its key auth"
+        context = _ErrorContext(connection)
+        return f"{context.cloud} lacks {str(error).split()[0]}: see its key auth"
     if not isinstance(error, ksa.ClientException | sdk.SDKException | requests.RequestException):
         return None
-    cloud = _Cloud(connection)
-    found = _answered(error, role, cloud) or _not_found(error, cloud) or _unreachable(error, cloud)
-    return clean(found or f"{cloud.name}: {words(error)}")
+    context = _ErrorContext(connection)
+    text = (
+        _response_text(error, role, context)
+        or _not_found_text(error, context)
+        or _unreachable_text(error, context)
+    )
+    return _sanitize(text or f"{context.cloud}: {_message(error)}")
 
 
-def _answered(error: BaseException, role: str, cloud: "_Cloud") -> str | None:
-    """What a service answered."""
+def _response_text(error: BaseException, role: str, context: "_ErrorContext") -> str | None:
+    """Describe an error response of a service."""
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None) or getattr(error, "http_status", None)
     if not isinstance(status, int) or status < 400:
         return None
     url = str(getattr(response, "url", "") or getattr(error, "url", "") or "")
-    service = cloud.service_at(url)
-    detail = detail_of(response) or words(error)
-    number = getattr(error, "request_id", None)
-    request = f" (request {number})" if number else ""
+    service = context.service_at(url)
+    detail = response_detail(response) or _message(error)
+    request_id = getattr(error, "request_id", None)
+    request = f" (request {request_id})" if request_id else ""
     method = getattr(getattr(response, "request", None), "method", None)
-    what = f"{method} {url}" if method else url
-    # Keystone cannot find a token that is none, or none any more.
-    if status == 401 or (status == 404 and cloud.uses_token and url.endswith("/auth/tokens")):
-        return _unauthorized(service, url, cloud)
+    target = f"{method} {url}" if method else url
+    # Keystone does not find a token that never existed, or that has expired.
+    if status == 401 or (status == 404 and context.uses_token and url.endswith("/auth/tokens")):
+        return _unauthorized_text(service, url, context)
     if status == 403:
-        return _forbidden(f"{service} refused {what}: {detail}", role, cloud)
+        return _forbidden_text(f"{service} refused {target}: {detail}", role, context)
     if status == 406:
         return f"{service} at {url} is too old for this command: {detail}"
     if status in (502, 503, 504):
-        return f"{service} at {url} is not available just now ({status}): {detail}"
+        return f"{service} at {url} is not available at the moment ({status}): {detail}"
     if status >= 500:
-        return f"{service} failed at {what} ({status}){request}: {detail}; its log tells more"
-    return f"{service} refused {what} ({status}){request}: {detail}"
+        return f"{service} failed at {target} ({status}){request}: {detail}; see its log"
+    return f"{service} refused {target} ({status}){request}: {detail}"
 
 
-def _unauthorized(service: str, url: str, cloud: "_Cloud") -> str:
-    if cloud.uses_token:
+def _unauthorized_text(service: str, url: str, context: "_ErrorContext") -> str:
+    if context.uses_token:
         return (
-            f"{service} at {url} does not accept the token of {cloud.name}: it has expired or was "
-            "revoked; get a new one with: openstack token issue"
+            f"{service} at {url} does not accept the token of {context.cloud}: it has expired or "
+            "was revoked; get a new one with: openstack token issue"
         )
-    if service == _NAMES["identity"] or not cloud.known:
+    if service == _SERVICE_NAMES["identity"] or not context.has_connection:
         return (
-            f"{service} at {url} does not let {cloud.user} in: name, password, domain or project "
-            f"of {cloud.name} is wrong, or one of them is disabled"
+            f"{service} at {url} does not authenticate {context.user}: name, password, domain or "
+            f"project of {context.cloud} is wrong, or one of them is disabled"
         )
     return (
-        f"{service} at {url} does not accept a token that Keystone has just given to {cloud.user}: "
-        f"see [keystone_authtoken] in {service}'s configuration"
+        f"{service} at {url} does not accept a token that Keystone has just issued to "
+        f"{context.user}: see [keystone_authtoken] in {service}'s configuration"
     )
 
 
-def _forbidden(what: str, role: str, cloud: "_Cloud") -> str:
-    access = cloud.access
+def _forbidden_text(refusal: str, role: str, context: "_ErrorContext") -> str:
+    access = context.access
     if access is None:
-        return f"{cloud.user} lacks the role {role} ({what})"
+        return f"{context.user} lacks the role {role} ({refusal})"
     names = access.role_names or []
     roles = ", ".join(names) or "no role"
     where = f"in project {access.project_name}" if access.project_name else "outside any project"
     if role in names and access.project_name:
-        return f"{cloud.user} may not do this although it has {roles} {where} ({what})"
-    return f"this takes the role {role} in a project, and {cloud.user} has {roles} {where} ({what})"
+        return f"{context.user} may not do this although it has {roles} {where} ({refusal})"
+    return (
+        f"this needs the role {role} in a project, and {context.user} has {roles} {where} "
+        f"({refusal})"
+    )
 
 
-def _not_found(error: BaseException, cloud: "_Cloud") -> str | None:
-    """Endpoints and API versions that are not there."""
+def _not_found_text(error: BaseException, context: "_ErrorContext") -> str | None:
+    """Describe a missing endpoint or API version."""
     import keystoneauth1.exceptions as ksa
     from openstack import exceptions as sdk
 
     if isinstance(
         error, ksa.EndpointNotFound | sdk.EndpointNotFound | sdk.ServiceDisabledException
     ):
-        region, regions = cloud.region, cloud.regions
+        region, regions = context.region, context.regions
         if region and regions and region not in regions:
             return (
-                f"{cloud.name} has no region {region!r}: its catalogue has {', '.join(regions)}; "
-                "see --os-region-name"
+                f"{context.cloud} has no region {region!r}: its catalogue has "
+                f"{', '.join(regions)}; see --os-region-name"
             )
-        kind = _service_type(error)
-        what = f"no endpoint of {_NAMES.get(kind, kind)}" if kind else "no such endpoint"
+        service = _service_type(error)
+        endpoint = (
+            f"no endpoint of {_SERVICE_NAMES.get(service, service)}"
+            if service
+            else "no such endpoint"
+        )
         where = f" for region {region!r}" if region else ""
         return (
-            f"the catalogue of {cloud.name} has {what}{where} and interface "
-            f"{', '.join(cloud.interfaces)}: "
-            "see openstack catalog list"
+            f"the catalogue of {context.cloud} has {endpoint}{where} and interface "
+            f"{', '.join(context.interfaces)}: see openstack catalog list"
         )
     if isinstance(error, sdk.NotSupported):
-        # Openstacksdk says so of services, too, that gave no answer.
-        kind = _service_type(error)
-        name, why = _NAMES.get(kind, kind), words(error)
-        return cloud.unavailable(kind) or f"{name} of {cloud.name} is too old for this: {why}"
+        # Openstacksdk raises this also for services that did not respond.
+        service = _service_type(error)
+        name = _SERVICE_NAMES.get(service, service)
+        too_old = f"{name} of {context.cloud} is too old for this: {_message(error)}"
+        return context.unavailable_text(service) or too_old
     return None
 
 
-def _unreachable(error: BaseException, cloud: "_Cloud") -> str | None:
-    """Services that gave no answer."""
+def _unreachable_text(error: BaseException, context: "_ErrorContext") -> str | None:
+    """Describe a service that did not respond, or that is not OpenStack's."""
     import keystoneauth1.exceptions as ksa
     import requests
 
-    for cause in chain(error):
+    for cause in cause_chain(error):
         if isinstance(cause, ksa.ConnectionError | requests.ConnectionError | requests.Timeout):
-            url = url_of(cause) or url_of(error)
-            service = cloud.service_at(url) if url else "the cloud"
-            place = f"{service} at {url}" if url else f"{service} {cloud.name}"
-            why = reason(cause)
+            url = failed_url(cause) or failed_url(error)
+            service = context.service_at(url) if url else "the cloud"
+            where = f"{service} at {url}" if url else f"{service} {context.cloud}"
+            reason = system_reason(cause)
             if isinstance(cause, ksa.SSLError):
                 return (
-                    f"{place}: no secure connection: {why}; see --os-cacert, cacert in clouds.yaml"
+                    f"{where}: no secure connection: {reason}; see --os-cacert, and cacert in "
+                    "clouds.yaml"
                 )
-            return f"{place} cannot be reached: {why}"
+            return f"{where} cannot be reached: {reason}"
         if isinstance(cause, requests.JSONDecodeError | ksa.InvalidResponse):
-            url = getattr(getattr(cause, "response", None), "url", None) or url_of(error)
-            return f"{url or cloud.name} does not answer as OpenStack does: is the URL right?"
+            url = getattr(getattr(cause, "response", None), "url", None) or failed_url(error)
+            return f"{url or context.cloud} does not respond as OpenStack does: is the URL right?"
     if isinstance(error, ksa.DiscoveryFailure):
-        return f"{cloud.auth_url or cloud.name} does not answer as Keystone does: is the URL right?"
+        where = context.auth_url or context.cloud
+        return f"{where} does not respond as Keystone does: is the URL right?"
     return None
 
 
-class _Cloud:
-    """What the sentences need to know of a connection, as far as it is known."""
+class _ErrorContext:
+    """What messages say about a connection: cloud, user, region, services."""
 
     def __init__(self, connection: "Connection | None") -> None:
         self._connection = connection
-        self.known = connection is not None
+        self.has_connection = connection is not None
         config: Mapping[str, Any] = connection.config.config if connection else {}
         self._auth: Mapping[str, Any] = config.get("auth") or {}
         name = connection.config.name if connection else ""
         self.auth_url = str(self._auth.get("auth_url") or "")
-        usual = ("", "envvars", "defaults")
-        self.name = f"cloud {name}" if name not in usual else self.auth_url or "the cloud"
+        unnamed = name in ("", "envvars", "defaults")
+        self.cloud = (self.auth_url or "the cloud") if unnamed else f"cloud {name}"
         self.uses_token = "token" in str(config.get("auth_type") or "")
         self.region = str(config.get("region_name") or "")
         interface = config.get("interface") or "public"
@@ -210,22 +226,25 @@ class _Cloud:
         )
 
     def service_at(self, url: str) -> str:
-        """Whose URL that is."""
+        """Return the name of the service at a URL."""
         if self.auth_url and url.startswith(self.auth_url.rstrip("/")):
-            return _NAMES["identity"]
+            return _SERVICE_NAMES["identity"]
         for entry in self._catalog:
             for endpoint in entry.get("endpoints", ()):
                 if url.startswith(str(endpoint.get("url")).rstrip("/")):
-                    kind = str(entry.get("type"))
-                    return _NAMES.get(kind, kind)
+                    service = str(entry.get("type"))
+                    return _SERVICE_NAMES.get(service, service)
         return "the service"
 
-    def unavailable(self, kind: str) -> str | None:
-        """Why a service gives no answer, by asking it again; None if it gives one."""
+    def unavailable_text(self, service: str) -> str | None:
+        """Send a request to a service and describe the failure; None if it succeeds.
+
+        :param service: its type in the catalogue
+        """
         urls = [
             str(endpoint["url"])
             for entry in self._catalog
-            if entry.get("type") == kind
+            if entry.get("type") == service
             for endpoint in entry.get("endpoints", ())
             if endpoint.get("interface") in self.interfaces
             and self.region in ("", endpoint.get("region_id"))
@@ -235,7 +254,7 @@ class _Cloud:
         try:
             self._connection.session.get(urls[0], authenticated=False)
         except Exception as error:
-            return sentence(error, connection=self._connection)
+            return error_text(error, connection=self._connection)
         return None
 
     @property
@@ -252,11 +271,11 @@ class _Cloud:
 
     @property
     def access(self) -> "AccessInfo | None":
-        """What Keystone said of the user, if it was asked; it is not asked now."""
+        """Keystone's response to the authentication, if there was one; sends no request."""
         auth: Any = self._connection.session.auth if self._connection else None
-        found: AccessInfo | None = getattr(auth, "auth_ref", None)
-        # A generic plug-in keeps it in the plug-in of the version that it found.
-        return found or getattr(getattr(auth, "_plugin", None), "auth_ref", None)
+        access: AccessInfo | None = getattr(auth, "auth_ref", None)
+        # A generic plug-in keeps it in the plug-in of the API version that it discovered.
+        return access or getattr(getattr(auth, "_plugin", None), "auth_ref", None)
 
     @property
     def _catalog(self) -> list[Mapping[str, Any]]:
@@ -265,37 +284,32 @@ class _Cloud:
 
 
 def _service_type(error: BaseException) -> str:
-    """The type in the catalogue that a message is about: "The placement service for ..."."""
-    found = re.search(r"[Tt]he ([a-z-]+) service|(?:for|[Ss]ervice) '?([a-z-]+)'?", str(error))
-    return found[1] or found[2] if found else ""
+    """Return the service type that a message names: "The placement service for ..."."""
+    match = re.search(r"[Tt]he ([a-z-]+) service|(?:for|[Ss]ervice) '?([a-z-]+)'?", str(error))
+    return match[1] or match[2] if match else ""
 
 
-_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
-#: Longer than any sentence of a service; a page of HTML is not told.
-_MOST = 600
+def cause_chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and its causes, the outermost first.
 
-
-def chain(error: BaseException) -> Iterator[BaseException]:
-    """The exception and what led to it, the outermost first.
-
-    Requests and urllib3 hold what they failed by in their arguments, or as a reason.
+    Requests and urllib3 keep the cause in their arguments, or in the attribute reason.
     """
     todo: list[Any] = [error]
-    seen: list[BaseException] = []
+    visited: list[BaseException] = []
     while todo:
         cause = todo.pop(0)
-        if isinstance(cause, BaseException) and cause not in seen:
-            seen.append(cause)
+        if isinstance(cause, BaseException) and cause not in visited:
+            visited.append(cause)
             yield cause
             todo += [cause.__cause__ or cause.__context__, getattr(cause, "reason", None)]
             todo += cause.args
 
 
-def reason(error: BaseException) -> str:
-    """The system's own word, such as "Connection refused"."""
+def system_reason(error: BaseException) -> str:
+    """Return the operating system's reason of a failure, such as "Connection refused"."""
     import requests
 
-    causes = list(chain(error))
+    causes = list(cause_chain(error))
     for cause in reversed(causes):
         if (
             isinstance(cause, OSError)
@@ -304,24 +318,24 @@ def reason(error: BaseException) -> str:
         ):
             return cause.strerror
     if any("timed out" in str(cause).lower() for cause in causes):
-        return "it gave no answer in time"
-    return words(causes[-1])
+        return "it did not respond in time"
+    return _message(causes[-1])
 
 
-def url_of(error: BaseException) -> str:
-    """What was asked for, if an exception or a message on the way tells; else nothing."""
-    for cause in chain(error):
-        asked = getattr(getattr(cause, "request", None), "url", None)
-        if asked:
-            return str(asked)
-        found = re.search(r"https?://[^\s'\",;)]+", str(cause))
-        if found:
-            return found[0].rstrip(":.")
+def failed_url(error: BaseException) -> str:
+    """Return the URL of a failed request, from the exception or its causes; "" if unknown."""
+    for cause in cause_chain(error):
+        url = getattr(getattr(cause, "request", None), "url", None)
+        if url:
+            return str(url)
+        match = re.search(r"https?://[^\s'\",;)]+", str(cause))
+        if match:
+            return match[0].rstrip(":.")
     return ""
 
 
-def detail_of(response: Any) -> str:
-    """What a service says of the reason, or nothing.
+def response_detail(response: Any) -> str:
+    """Return the reason that an error response gives; "" if it gives none.
 
     Nova: ``{"forbidden": {"message": ...}}``, Placement: ``{"errors": [{"detail": ...}]}``,
     Keystone: ``{"error": {"message": ...}}``.
@@ -330,24 +344,24 @@ def detail_of(response: Any) -> str:
         body = response.json()
     except (AttributeError, ValueError):
         return ""
-    parts = list(body.values()) if isinstance(body, dict) else []
-    for part in parts:
-        first = part[0] if isinstance(part, list) and part else part
-        if isinstance(first, dict):
-            text = first.get("message") or first.get("detail") or first.get("title")
+    values = list(body.values()) if isinstance(body, dict) else []
+    for value in values:
+        fault = value[0] if isinstance(value, list) and value else value
+        if isinstance(fault, dict):
+            text = fault.get("message") or fault.get("detail") or fault.get("title")
             if text:
                 return " ".join(str(text).split())
     return ""
 
 
-def words(error: BaseException) -> str:
-    """The message on one line, or the kind of exception."""
+def _message(error: BaseException) -> str:
+    """Return an exception's message on one line, or the name of its class."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def clean(text: str) -> str:
-    """Without line breaks, secrets and pages of HTML."""
+def _sanitize(text: str) -> str:
+    """Remove line breaks and secrets, and shorten pages of HTML."""
     from oslo_utils import strutils
 
     text = " ".join(_LOGIN.sub("", strutils.mask_password(text)).split())
-    return text if len(text) <= _MOST else f"{text[:_MOST]}..."
+    return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}..."

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that people keep: read against a schema, written without losing anybody's edits."""
+"""Read files that users edit against a schema, and write files without losing users' edits."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""YAML documents with a JSON schema; errors name the line and the key."""
+"""Read YAML documents against a JSON schema; errors name the line and the key."""
 
 import functools
 import json
@@ -13,13 +13,13 @@ import yaml
 
 from nova_gpu_passthrough.errors import UserError
 
-# libyaml is ten times as fast; PyYAML has it wherever it was built with it.
+# libyaml is ten times as fast, but PyYAML may be built without it.
 _BaseLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class _Loader(_BaseLoader):
-    """Refuses a key that is there twice: YAML forbids it, PyYAML would take the last in silence."""
+    """A loader that refuses duplicate keys: YAML forbids them, PyYAML uses the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[tuple[str, str]] = set()
@@ -37,14 +37,14 @@ class _Loader(_BaseLoader):
 
 @functools.cache
 def schema(package: str, name: str) -> Mapping[str, Any]:
-    """A JSON schema that is shipped as package data."""
+    """Return a JSON schema that is shipped as package data."""
     text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
     result: Mapping[str, Any] = json.loads(text)
     return result
 
 
 def read_text(path: Path) -> str:
-    """A UTF-8 text file.
+    """Read a UTF-8 text file.
 
     :raises UserError: if it cannot be read
     """
@@ -53,14 +53,14 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}; name a readable file") from None
     except ValueError:
-        raise UserError(f"{path} is no text in UTF-8; is it the right file?") from None
+        raise UserError(f"{path} is not UTF-8 text; is it the right file?") from None
 
 
-def load(path: Path, kind: str, rules: Mapping[str, Any]) -> dict[str, Any]:
+def load(path: Path, description: str, rules: Mapping[str, Any]) -> dict[str, Any]:
     """Read a YAML document and check it against a JSON schema.
 
-    :param kind: what it is to people, such as "an inventory"
-    :raises UserError: with file, line and key, if it is not what the schema says
+    :param description: what the document is, for messages, such as "an inventory"
+    :raises UserError: with file, line and key, if it does not match the schema
     """
     text = read_text(path)
     try:
@@ -70,28 +70,30 @@ def load(path: Path, kind: str, rules: Mapping[str, Any]) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         reason = ", ".join(filter(None, (error.context, error.problem)))
-        raise UserError(f"{path}:{line}: {reason}; expected {kind} in YAML") from None
+        raise UserError(f"{path}:{line}: {reason}; expected {description} in YAML") from None
     except yaml.reader.ReaderError:
         line = _line_of_control_character(text)
-        raise UserError(f"{path}:{line}: a control character; expected {kind} in YAML") from None
+        raise UserError(
+            f"{path}:{line}: control character; expected {description} in YAML"
+        ) from None
     except (yaml.YAMLError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: {reason}; expected {kind} in YAML") from None
+        raise UserError(f"{path}: {reason}; expected {description} in YAML") from None
     except RecursionError:
-        raise UserError(f"{path}: nested too deeply; expected {kind} in YAML") from None
+        raise UserError(f"{path}: nested too deeply; expected {description} in YAML") from None
     if worst is not None:
-        line = _line_of(text, _place(worst))
-        raise UserError(f"{path}:{line}: {_sentence(worst)}; expected {kind}")
+        line = _line_of(text, _path_to(worst))
+        raise UserError(f"{path}:{line}: {_sentence(worst)}; expected {description}")
     result: dict[str, Any] = document
     return result
 
 
-def place(path: Path, keys: Sequence[str | int]) -> str:
-    """Where in a file a key is, for a message about it: ``fleet.yaml:7: key groups[0].name``.
+def location(path: Path, keys: Sequence[str | int]) -> str:
+    """Return the location of a key for a message: ``fleet.yaml:7: key groups[0].name``.
 
-    Without the line, if the file is not what it was when it was read.
+    The line is left out if the file cannot be read again.
 
-    :param keys: names of keys and indices that lead to it
+    :param keys: the names of keys and indices of the path to it
     """
     try:
         line = f":{_line_of(read_text(path), keys)}"
@@ -101,18 +103,18 @@ def place(path: Path, keys: Sequence[str | int]) -> str:
 
 
 def dump(document: Mapping[str, Any]) -> str:
-    """YAML text of plain data, keys in the order given."""
+    """Return plain data as YAML text, with the keys in the given order."""
     text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
     return text
 
 
 def _sentence(error: jsonschema.ValidationError) -> str:
-    """A schema error in the words of somebody who edits the file."""
+    """Return a schema error as a sentence for the user who edits the file."""
     key = _dotted(error.absolute_path)
-    message, found = error.message, error.instance
-    if isinstance(found, str) and len(found) > 80:
-        # What is expected comes after what was found.
-        message = message.replace(repr(found), f"{found[:60]!r}...")
+    message, value = error.message, error.instance
+    if isinstance(value, str) and len(value) > 80:
+        # The message begins with the value, and what is expected follows.
+        message = message.replace(repr(value), f"{value[:60]!r}...")
     if len(message) > 200:
         message = f"{message[:200]}..."
     return f"key {key}: {message}" if key else message
@@ -124,34 +126,36 @@ def _dotted(keys: Iterable[str | int]) -> str:
     )
 
 
-def _place(error: jsonschema.ValidationError) -> list[str | int]:
-    """Where the error is: at the key that should not be there, not at what holds it."""
-    place = list(error.absolute_path)
+def _path_to(error: jsonschema.ValidationError) -> list[str | int]:
+    """Return the path to the error: of an unexpected key, not of the mapping that has it."""
+    path = list(error.absolute_path)
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         rules: Any = error.schema
         known = rules.get("properties", {})
-        place += [str(key) for key in error.instance if key not in known][:1]
-    return place
+        path += [str(key) for key in error.instance if key not in known][:1]
+    return path
 
 
 def _line_of(text: str, path: Iterable[str | int]) -> int:
-    """The line (from 1) of what a path of keys and indices leads to."""
+    """Return the line (from 1) of a path of keys and indices."""
     node = yaml.compose(text, _Loader)
     mark = node.start_mark if node else None
-    for part in path:
+    for step in path:
         if isinstance(node, yaml.MappingNode):
-            # The line of the key: a value that is a block begins on the next one.
-            found = [(key.start_mark, value) for key, value in node.value if key.value == str(part)]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            found = [(value.start_mark, value) for value in node.value[part : part + 1]]
+            # The line of the key, since a block value begins on the next line.
+            matches = [
+                (key.start_mark, value) for key, value in node.value if key.value == str(step)
+            ]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            matches = [(value.start_mark, value) for value in node.value[step : step + 1]]
         else:
             break
-        if not found:
+        if not matches:
             break
-        mark, node = found[0]
+        mark, node = matches[0]
     return mark.line + 1 if mark else 1
 
 
 def _line_of_control_character(text: str) -> int:
-    found = yaml.reader.Reader.NON_PRINTABLE.search(text)
-    return text.count("\n", 0, found.start()) + 1 if found else 1
+    match = yaml.reader.Reader.NON_PRINTABLE.search(text)
+    return text.count("\n", 0, match.start()) + 1 if match else 1

@@ -1,43 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a schema cannot tell of a fleet file: parts that contradict each other."""
+"""Checks of a fleet file that its schema cannot express: keys that contradict each other."""
 
 import string
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from nova_gpu_passthrough.fleet.model import FlavorRule, FleetFile, HostGroup, Mode, QuotaDriver
+from nova_gpu_passthrough.fleet.model import (
+    EXTRA_SPEC_FIELDS,
+    FlavorRule,
+    FleetFile,
+    HostGroup,
+    Mode,
+    QuotaDriver,
+)
+from nova_gpu_passthrough.nova_rules import alias_string
 
-#: What the template of a flavor's name may hold.
+#: The placeholders in the template of a flavor's name.
 PLACEHOLDERS = ("alias", "model", "count", "vcpus", "ram_gib", "disk_gib")
-#: Keys of quotas that are no aliases.
+#: Keys of quotas besides aliases and resource classes.
 AMOUNTS = ("servers", "vcpus", "ram_mib", "disk_gib")
-#: Those that nova.quota.DbQuotaDriver counts.
+#: The keys that nova.quota.DbQuotaDriver counts.
 _NOVA_AMOUNTS = ("servers", "vcpus", "ram_mib")
-#: Aggregate metadata that other keys of a group stand for.
+#: Aggregate metadata that other keys of a group set.
 _METADATA = {"gpu_mode": "mode", "availability_zone": "availability_zone"}
-#: Extra specs that other keys of a flavor rule stand for.
+#: Extra specs that other keys of a flavor rule set.
 _EXTRA_SPECS = {
-    "pci_passthrough:alias": "model and counts, or write the flavor out below fixed_flavors",
-    "hw:numa_nodes": "numa_nodes",
-    "hw:cpu_policy": "cpu_policy",
-    "hw:mem_page_size": "page_size",
+    alias_string.EXTRA_SPEC: "model and counts, or define the flavor below fixed_flavors",
+    **EXTRA_SPEC_FIELDS,
 }
 
 
 class Contradiction(NamedTuple):
-    """What is wrong at a key, and how to fix it."""
+    """A key that contradicts the rest of the file, and how to fix it."""
 
     keys: tuple[str | int, ...]
     text: str
 
 
-def aggregate_name(group: HostGroup) -> str:
-    """What the group's host aggregate is called."""
-    return group.aggregate or f"gpu-{group.name}"
-
-
 def contradictions(file: FleetFile) -> Iterator[Contradiction]:
-    """All of them, in the order of the file's keys."""
+    """Yield all contradictions in the order of the file's keys."""
     yield from _groups(file)
     yield from _aliases(file)
     for number, rule in enumerate(file.flavors):
@@ -49,97 +50,96 @@ def contradictions(file: FleetFile) -> Iterator[Contradiction]:
 
 def _groups(file: FleetFile) -> Iterator[Contradiction]:
     yield from _twice([group.name for group in file.groups], "groups", "name")
-    yield from _twice([aggregate_name(group) for group in file.groups], "groups", "aggregate")
+    yield from _twice([group.aggregate_name for group in file.groups], "groups", "aggregate")
     for number, group in enumerate(file.groups):
         for key, instead in _METADATA.items():
             if key in group.metadata:
                 yield Contradiction(
-                    ("groups", number, "metadata", key), f"is made from the group's {instead}"
+                    ("groups", number, "metadata", key), f"is set from the group's {instead}"
                 )
 
 
 def _aliases(file: FleetFile) -> Iterator[Contradiction]:
-    stands_for = [(rule.model, rule.kind, rule.device_type) for rule in file.aliases]
-    yield from _twice(stands_for, "aliases", "model")
+    devices = [(rule.model, rule.kind, rule.device_type) for rule in file.aliases]
+    yield from _twice(devices, "aliases", "model")
     yield from _twice([rule.name for rule in file.aliases], "aliases", "name")
     classes = [rule.resource_class and rule.resource_class.upper() for rule in file.aliases]
     yield from _twice(classes, "aliases", "resource_class")
     for number, rule in enumerate(file.aliases):
         if rule.name in AMOUNTS:
             yield Contradiction(
-                ("aliases", number, "name"), f"{rule.name} means something else in quotas"
+                ("aliases", number, "name"), f"{rule.name} has another meaning in quotas"
             )
 
 
 def _flavor(
-    rule: FlavorRule, place: tuple[str | int, ...], groups: Iterable[HostGroup]
+    rule: FlavorRule, path: tuple[str | int, ...], groups: Iterable[HostGroup]
 ) -> Iterator[Contradiction]:
     modes = {group.name: group.mode for group in groups}
     for number, name in enumerate(rule.groups or ()):
-        keys = (*place, "groups", number)
+        keys = (*path, "groups", number)
         if name not in modes:
             known = ", ".join(modes)
             yield Contradiction(keys, f"there is no group {name}, expected one of: {known}")
         elif modes[name] is not Mode.PASSTHROUGH:
             yield Contradiction(
                 keys,
-                f"group {name} is of mode {modes[name]}, whose flavors are written out below "
-                "fixed_flavors",
+                f"group {name} has mode {modes[name]}; define flavors for it below fixed_flavors",
             )
     reason = _bad_template(rule.name)
     if reason:
         known = ", ".join(f"{{{word}}}" for word in PLACEHOLDERS)
-        yield Contradiction((*place, "name"), f"{reason}; expected a text with any of {known}")
+        yield Contradiction((*path, "name"), f"{reason}; expected a template with any of {known}")
     for key, instead in _EXTRA_SPECS.items():
         if key in rule.extra_specs:
             yield Contradiction(
-                (*place, "extra_specs", key), f"is made from other keys: set {instead}"
+                (*path, "extra_specs", key), f"is set from other keys: set {instead}"
             )
 
 
 def _bad_template(text: str) -> str:
-    """Why a text is no template of flavor names; empty if it is one."""
+    """Return why a template of flavor names is invalid; an empty string if it is valid."""
     try:
-        parts = list(string.Formatter().parse(text))
+        fields = list(string.Formatter().parse(text))
     except ValueError as error:
         return f"{text!r}: {error}"
-    for _, name, form, conversion in parts:
+    for _, name, form, conversion in fields:
         if name is None:
             continue
         if name not in PLACEHOLDERS:
             return f"{text!r}: unknown placeholder {{{name}}}"
         if form or conversion:
-            return f"{text!r}: a format after {{{name}}}"
+            return f"{text!r}: format or conversion after {{{name}}}"
     return ""
 
 
 def _quotas(file: FleetFile) -> Iterator[Contradiction]:
-    places: list[tuple[tuple[str | int, ...], Mapping[str, int]]] = [
+    all_quotas: list[tuple[tuple[str | int, ...], Mapping[str, int]]] = [
         (("quotas", "default"), file.quotas.default)
     ]
-    places += [
+    all_quotas += [
         (("projects", number, "quotas"), project.quotas)
         for number, project in enumerate(file.projects)
     ]
-    for place, quotas in places:
+    for path, quotas in all_quotas:
         for key in quotas:
             if key not in _NOVA_AMOUNTS and file.quotas.driver is QuotaDriver.NOVA:
                 what = "disk" if key in AMOUNTS else "GPUs"
                 yield Contradiction(
-                    (*place, key),
+                    (*path, key),
                     f"Nova's own quotas do not count {what}, expected one of "
-                    f"{', '.join(_NOVA_AMOUNTS)}; quotas.driver: unified-limits has limits on "
+                    f"{', '.join(_NOVA_AMOUNTS)}; set quotas.driver: unified-limits to limit "
                     f"{what}",
                 )
             elif key in AMOUNTS and key not in file.quotas.default:
                 yield Contradiction(
-                    (*place, key),
-                    f"a project can differ only from a default: add {key} to quotas.default",
+                    (*path, key),
+                    f"a project can only override a default: add {key} to quotas.default",
                 )
 
 
 def _twice(values: Iterable[object], where: str, key: str) -> Iterator[Contradiction]:
-    """Values that must be there once; None is no value."""
+    """Yield each value that occurs twice; None is not a value."""
     seen: dict[object, int] = {}
     for number, value in enumerate(values):
         if value is None:
@@ -148,6 +148,4 @@ def _twice(values: Iterable[object], where: str, key: str) -> Iterator[Contradic
         if first != number:
             words = value if isinstance(value, tuple) else (value,)
             what = " ".join(str(word) for word in words if word)
-            yield Contradiction(
-                (where, number, key), f"{what} is there twice: see {where}[{first}]"
-            )
+            yield Contradiction((where, number, key), f"{what} occurs twice: see {where}[{first}]")

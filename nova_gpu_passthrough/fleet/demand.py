@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the servers of a flavor need, as Nova reads it from the flavor.
+"""The resources and devices that the servers of a flavor request, as Nova reads the flavor.
 
-The rules are those of ``ResourceRequest`` in nova/scheduler/utils.py and of nova/pci/request.py
-(Nova 31 to 34), for an image without properties of its own and a server that boots from an image.
+Restates ``ResourceRequest`` in nova/scheduler/utils.py and ``_translate_alias_to_requests`` in
+nova/pci/request.py, for an image without properties and a server that boots from an image.
 """
 
 import re
@@ -13,20 +13,23 @@ import os_resource_classes
 
 from nova_gpu_passthrough import extra_specs as gpu_extra_specs
 from nova_gpu_passthrough.fleet.aliases import Alias
-from nova_gpu_passthrough.fleet.offers import Kind as DeviceKind
-from nova_gpu_passthrough.nova_rules import guest_topology as guests
+from nova_gpu_passthrough.fleet.offers import DeviceKind
+from nova_gpu_passthrough.nova_rules import alias_string, guest_topology, placement_extra_specs
+from nova_gpu_passthrough.nova_rules.alias_string import (
+    EXTRA_SPEC,
+    AliasCount,
+    InvalidAliasStringError,
+)
 from nova_gpu_passthrough.nova_rules.guest_topology import (
     CpuPolicy,
-    Guest,
-    GuestError,
+    GuestTopology,
+    GuestTopologyError,
     ThreadPolicy,
 )
-from nova_gpu_passthrough.nova_rules.host_capacity import Kind, Needs, Query
-from nova_gpu_passthrough.topology.model import MAX_GPUS, Demand, GpuRequest, NumaPolicy
+from nova_gpu_passthrough.nova_rules.host_capacity import DeviceClass, PlacementQuery, ServerDemand
+from nova_gpu_passthrough.topology.model import MAX_GPUS, GpuRequest, NumaPolicy, PciRequest
 
-ALIAS = "pci_passthrough:alias"
 _AFFINITY = "hw:pci_numa_affinity_policy"
-_GRANULAR = re.compile(r"^(resources|trait)([a-zA-Z0-9_-]{1,64})?:(.*)$")
 _DISABLED = "COMPUTE_STATUS_DISABLED"
 _HYPERTHREADING = "HW_CPU_HYPERTHREADING"
 #: Traits that Nova requires for the value of an extra spec.
@@ -39,23 +42,23 @@ _TRAITS = {
     (_AFFINITY, "socket"): "COMPUTE_SOCKET_PCI_NUMA_AFFINITY",
 }
 _TPM_MODELS = {"tpm-tis": "COMPUTE_SECURITY_TPM_TIS", "tpm-crb": "COMPUTE_SECURITY_TPM_CRB"}
-#: What hosts are also chosen by, and is not looked at here.
+#: Extra specs that Nova selects hosts by and that are ignored here.
 _NOT_MODELLED = re.compile(
     r"hw:pmem|hw:mem_encryption|hw:virtio_packed_ring|hw:ephemeral_encryption|"
     r"accel:device_profile|capabilities:.*|aggregate_instance_extra_specs:.*|"
     r"(resources|trait)[a-zA-Z0-9_-]+:.*|(?!hide_hypervisor_id)[^:]+"
 )
-#: The order in which people look at them.
+#: The order of resource classes in messages.
 _ORDER = {name: number for number, name in enumerate(("VCPU", "PCPU", "MEMORY_MB", "DISK_GB"))}
 
 
 class FlavorError(ValueError):
-    """Nova refuses all servers of the flavor; the message says why, and how to fix it."""
+    """Nova refuses all servers of a flavor; the message says why and how to fix the flavor."""
 
 
 @dataclass(frozen=True)
-class Size:
-    """What a flavor is besides its extra specs."""
+class FlavorSize:
+    """The size of a flavor: everything but its extra specs."""
 
     vcpus: int
     ram_mib: int
@@ -65,95 +68,80 @@ class Size:
 
     @property
     def local_disk_gib(self) -> int:
-        """All of its disks; swap takes whole GiB."""
+        """Return the size of all disks; swap is rounded up to GiB."""
         return self.disk_gib + self.ephemeral_gib + -(-self.swap_mib // 1024)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the servers of a flavor need."""
+class FlavorDemand:
+    """The resources and devices that a server of a flavor requests."""
 
-    needs: Needs
-    #: GPUs of a server, and their models.
+    server_demand: ServerDemand
+    #: The number of GPUs.
     gpus: int
+    #: The models of these GPUs.
     models: tuple[str, ...]
-    #: What of the flavor is not looked at, one sentence each.
+    #: Extra specs that are ignored, one sentence each.
     notes: tuple[str, ...] = ()
-    #: Why GpuPassthroughFilter refuses the server on every host.
+    #: The reason for which GpuPassthroughFilter refuses the server on every host.
     invalid: str | None = None
 
 
 def by_name(aliases: Iterable[Alias]) -> Mapping[str, Alias]:
-    """Aliases by their names."""
+    """Return aliases by name."""
     return {alias.name: alias for alias in aliases}
 
 
-def alias_counts(extra_specs: Mapping[str, str]) -> tuple[tuple[str, int], ...]:
-    """Names of aliases and how many devices of each, in the flavor's order.
-
-    :raises FlavorError: if Nova cannot read it
-    """
-    text = extra_specs.get(ALIAS)
-    if text is None:
-        return ()
-    counts = []
-    for part in text.split(","):
-        name, colon, number = part.partition(":")
-        if not colon or not re.fullmatch(r"\s*\d+\s*", number):
-            raise FlavorError(f"{ALIAS} is {text!r}, expected NAME:COUNT[,NAME:COUNT...]")
-        counts.append((name.strip(), int(number)))
-    return tuple(counts)
-
-
-def asks_for_gpus(extra_specs: Mapping[str, str], aliases: Mapping[str, Alias]) -> bool:
-    """Whether a flavor asks for GPUs by an alias."""
+def requests_gpus(extra_specs: Mapping[str, str], aliases: Mapping[str, Alias]) -> bool:
+    """Check whether a flavor requests GPUs by an alias."""
     try:
-        counts = alias_counts(extra_specs)
+        counts = _alias_counts(extra_specs)
     except FlavorError:
         return False
     return any(name in aliases and aliases[name].kind is DeviceKind.GPU for name, _ in counts)
 
 
-def read(size: Size, extra_specs: Mapping[str, str], aliases: Mapping[str, Alias]) -> Asked:
-    """What a flavor's servers need.
+def read(
+    size: FlavorSize, extra_specs: Mapping[str, str], aliases: Mapping[str, Alias]
+) -> FlavorDemand:
+    """Read the demand of a server from its flavor.
 
-    :raises FlavorError: if Nova refuses the flavor, or it names an alias that the fleet does not
-        have
+    :raises FlavorError: if Nova refuses the flavor, or the fleet does not have one of its aliases
     """
     try:
-        guest = guests.read(size.vcpus, size.ram_mib, extra_specs)
-    except GuestError as error:
+        guest = guest_topology.from_flavor(size.vcpus, size.ram_mib, extra_specs)
+    except GuestTopologyError as error:
         raise FlavorError(str(error)) from None
-    demands = list(_demands(extra_specs, aliases))
+    pci_requests = list(_pci_requests(extra_specs, aliases))
     invalid = None
-    wishes = gpu_extra_specs.GpuExtraSpecs()
+    gpu_specs = gpu_extra_specs.GpuExtraSpecs()
     try:
-        wishes = gpu_extra_specs.parse(extra_specs)
+        gpu_specs = gpu_extra_specs.parse(extra_specs)
     except gpu_extra_specs.InvalidExtraSpecError as error:
         invalid = str(error)
-    gpus = tuple(demand for demand, alias in demands if alias.kind is DeviceKind.GPU)
-    request = GpuRequest(
+    gpus = tuple(request for request, alias in pci_requests if alias.kind is DeviceKind.GPU)
+    gpu_request = GpuRequest(
         gpus,
-        tuple(demand for demand, _ in demands if demand not in gpus),
-        wishes.link,
-        wishes.switch,
-        wishes.numa,
-        wishes.companions,
+        tuple(request for request, _ in pci_requests if request not in gpus),
+        gpu_specs.link,
+        gpu_specs.switch,
+        gpu_specs.numa,
+        gpu_specs.companions,
         guest.cells,
     )
-    needs = Needs(
-        request,
+    server_demand = ServerDemand(
+        gpu_request,
         guest,
-        tuple((demand.id, Kind(alias.resource_class)) for demand, alias in demands),
+        tuple((request.id, DeviceClass(alias.resource_class)) for request, alias in pci_requests),
         _query(size, extra_specs, guest),
         _fallback(size, extra_specs, guest),
     )
-    return Asked(
-        needs,
-        request.count,
-        tuple(dict.fromkeys(a.model for _, a in demands if a.kind is DeviceKind.GPU)),
+    return FlavorDemand(
+        server_demand,
+        gpu_request.count,
+        tuple(dict.fromkeys(a.model for _, a in pci_requests if a.kind is DeviceKind.GPU)),
         tuple(
-            f"extra spec {key} is not looked at"
+            f"extra spec {key} is ignored"
             for key in sorted(extra_specs)
             if _NOT_MODELLED.fullmatch(key)
         ),
@@ -161,31 +149,48 @@ def read(size: Size, extra_specs: Mapping[str, str], aliases: Mapping[str, Alias
     )
 
 
-def _demands(
+def _alias_counts(extra_specs: Mapping[str, str]) -> tuple[AliasCount, ...]:
+    """Return the aliases of a flavor in its order.
+
+    :raises FlavorError: if Nova refuses the value
+    """
+    try:
+        return alias_string.read(extra_specs)
+    except InvalidAliasStringError as error:
+        value = extra_specs[EXTRA_SPEC]
+        raise FlavorError(
+            f"{EXTRA_SPEC} is {value!r}, expected NAME:COUNT[,NAME:COUNT...]: {error}"
+        ) from None
+
+
+def _pci_requests(
     extra_specs: Mapping[str, str], aliases: Mapping[str, Alias]
-) -> Iterator[tuple[Demand, Alias]]:
+) -> Iterator[tuple[PciRequest, Alias]]:
     affinity = extra_specs.get(_AFFINITY)
-    for index, (name, count) in enumerate(alias_counts(extra_specs)):
+    for index, (name, count) in enumerate(_alias_counts(extra_specs)):
         alias = aliases.get(name)
         if alias is None:
             known = ", ".join(sorted(aliases)) or "none"
             raise FlavorError(
-                f"{ALIAS} names {name}, which is no alias of the fleet; expected one of: {known}"
+                f"{EXTRA_SPEC} names {name}, and the fleet has no such alias; expected one of: "
+                f"{known}"
             )
         if count > MAX_GPUS or not count:
             raise FlavorError(
-                f"{ALIAS} asks for {count} devices of {name}, expected 1 to {MAX_GPUS}"
+                f"{EXTRA_SPEC} requests {count} devices of {name}, expected 1 to {MAX_GPUS}"
             )
         try:
             policy = NumaPolicy(affinity or alias.numa_policy)
         except ValueError:
             policies = ", ".join(policy.value for policy in NumaPolicy)
             raise FlavorError(f"{_AFFINITY} is {affinity!r}, expected one of: {policies}") from None
-        yield Demand(f"{index}-{name}", name, count, policy), alias
+        yield PciRequest(f"{index}-{name}", name, count, policy), alias
 
 
-def _query(size: Size, extra_specs: Mapping[str, str], guest: Guest) -> Query:
-    """What Nova asks Placement for first."""
+def _query(
+    size: FlavorSize, extra_specs: Mapping[str, str], guest: GuestTopology
+) -> PlacementQuery:
+    """Return the first query that Nova sends to Placement."""
     resources, required, forbidden = _explicit(extra_specs)
     policy = extra_specs.get("hw:cpu_policy")
     if policy in (CpuPolicy.DEDICATED, CpuPolicy.MIXED):
@@ -200,8 +205,10 @@ def _query(size: Size, extra_specs: Mapping[str, str], guest: Guest) -> Query:
     return _completed(size, extra_specs, resources, required, forbidden)
 
 
-def _fallback(size: Size, extra_specs: Mapping[str, str], guest: Guest) -> Query | None:
-    """What it asks for then, for the sake of hosts that report no PCPU."""
+def _fallback(
+    size: FlavorSize, extra_specs: Mapping[str, str], guest: GuestTopology
+) -> PlacementQuery | None:
+    """Return the second query, for hosts that report no PCPU; None if Nova sends none."""
     if extra_specs.get("hw:cpu_policy") != CpuPolicy.DEDICATED:
         return None
     return _completed(size, extra_specs, *_explicit(extra_specs))
@@ -210,35 +217,32 @@ def _fallback(size: Size, extra_specs: Mapping[str, str], guest: Guest) -> Query
 def _explicit(
     extra_specs: Mapping[str, str],
 ) -> tuple[dict[str, int], set[str], set[str]]:
-    """Amounts, required and forbidden traits that the flavor names itself."""
+    """Return the amounts and the required and forbidden traits that the flavor names itself."""
     resources: dict[str, int] = {}
     required: set[str] = set()
     forbidden: set[str] = set()
-    for key, value in extra_specs.items():
-        found = _GRANULAR.match(key)
-        if not found or found[2]:
-            continue
-        if found[1] == "resources":
-            # Nova passes over what is no number or no resource class.
-            name = found[3]
-            known = name.startswith("CUSTOM_") or name in os_resource_classes.STANDARDS
-            if known and re.fullmatch(r"\s*\d+\s*", value):
-                resources[found[3]] = int(value)
-        elif value == "required":
-            required.add(found[3])
-        elif value == "forbidden":
-            forbidden.add(found[3])
+    for one in placement_extra_specs.resources(extra_specs):
+        # Nova ignores a value that is not a number, and an unknown resource class.
+        name = one.name
+        known = os_resource_classes.is_custom(name) or name in os_resource_classes.STANDARDS
+        if not one.group and known and re.fullmatch(r"\s*\d+\s*", one.value):
+            resources[name] = int(one.value)
+    for one in placement_extra_specs.traits(extra_specs):
+        if not one.group and one.value == "required":
+            required.add(one.name)
+        elif not one.group and one.value == "forbidden":
+            forbidden.add(one.name)
     return resources, required, forbidden
 
 
 def _completed(
-    size: Size,
+    size: FlavorSize,
     extra_specs: Mapping[str, str],
     resources: dict[str, int],
     required: set[str],
     forbidden: set[str],
-) -> Query:
-    """With what follows from the flavor's size and other extra specs."""
+) -> PlacementQuery:
+    """Complete a query by what follows from the flavor's size and its other extra specs."""
     if "VCPU" not in resources and "PCPU" not in resources:
         resources["VCPU"] = size.vcpus
     resources.setdefault("MEMORY_MB", size.ram_mib)
@@ -248,7 +252,7 @@ def _completed(
         model = extra_specs.get("hw:tpm_model", "tpm-tis")
         required.add(_TPM_MODELS.get(model, _TPM_MODELS["tpm-tis"]))
     order = sorted(resources, key=lambda name: (_ORDER.get(name, len(_ORDER)), name))
-    return Query(
+    return PlacementQuery(
         tuple((name, resources[name]) for name in order if resources[name]),
         frozenset(required),
         frozenset(forbidden | {_DISABLED}),

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``[pci] device_spec``: one entry per function, by address and ids."""
+"""``[pci] device_spec``: one entry for each offered function, by address and ids."""
 
 import json
 from collections.abc import Iterator, Mapping
 
-from nova_gpu_passthrough.fleet import aliases
-from nova_gpu_passthrough.fleet.aliases import Alias, Key
-from nova_gpu_passthrough.fleet.offers import Kind, Offer, Offered
+from nova_gpu_passthrough.fleet import device_names
+from nova_gpu_passthrough.fleet.aliases import Alias, AliasMap, alias_key
+from nova_gpu_passthrough.fleet.offers import DeviceKind, HostOffer, OfferedDevice
 from nova_gpu_passthrough.fleet.settings import Settings
 from nova_gpu_passthrough.inventory.pci import DeviceType
 from nova_gpu_passthrough.topology import tags
 
 
-def make(offer: Offer, known: Mapping[Key, Alias], settings: Settings) -> list[dict[str, str]]:
-    """The entries of a host, in the order of their addresses.
+def make(offer: HostOffer, aliases: AliasMap, settings: Settings) -> list[dict[str, str]]:
+    """Make the entries of a host, sorted by address.
 
     Every value is a string, since Nova compares tags as strings.
     """
@@ -21,7 +21,7 @@ def make(offer: Offer, known: Mapping[Key, Alias], settings: Settings) -> list[d
     for offered in offer.devices:
         parent = offered.device.physical_function
         if parent:
-            # VFs share their PF's resource provider, so must have the same traits
+            # The VFs of a PF have one resource provider, so they must have the same traits
             # (add_child in nova/compute/pci_placement_translator.py).
             traits[offered.address] = set.intersection(
                 *(
@@ -31,17 +31,19 @@ def make(offer: Offer, known: Mapping[Key, Alias], settings: Settings) -> list[d
                 )
             )
     return [
-        _entry(offered, known[aliases.key_of(offered)], traits[offered.address], settings)
+        _entry(offered, aliases[alias_key(offered)], traits[offered.address], settings)
         for offered in offer.devices
     ]
 
 
 def to_json(entry: Mapping[str, str]) -> str:
-    """The option's value."""
+    """Return the value of the option."""
     return json.dumps(entry)
 
 
-def _entry(offered: Offered, alias: Alias, traits: set[str], settings: Settings) -> dict[str, str]:
+def _entry(
+    offered: OfferedDevice, alias: Alias, traits: set[str], settings: Settings
+) -> dict[str, str]:
     device, gpu = offered.device, offered.gpu
     entry = {
         "address": device.address,
@@ -51,13 +53,12 @@ def _entry(offered: Offered, alias: Alias, traits: set[str], settings: Settings)
         "traits": ",".join(sorted(traits)),
     }
     if offered.bound:
-        # vfio-pci has it since boot. With "yes", libvirt would take a GPU whose binding failed
-        # away from a driver that works with it, which can hang the host; with "no", the server
-        # fails to start.
+        # vfio-pci binds it at boot. If that failed, libvirt would, with "yes", unbind the GPU from
+        # a driver that uses it, which can hang the host; with "no", the server fails to start.
         entry["managed"] = "no"
     if _one_time(offered, settings):
         entry["one_time_use"] = "true"
-    if gpu is not None and offered.kind is Kind.GPU:
+    if gpu is not None and offered.kind is DeviceKind.GPU:
         entry[tags.MODEL] = gpu.model
         if gpu.link_group:
             entry[tags.LINK_GROUP] = tags.LINK_SEPARATOR.join(gpu.link_group)
@@ -68,22 +69,21 @@ def _entry(offered: Offered, alias: Alias, traits: set[str], settings: Settings)
     return {key: value for key, value in entry.items() if value}
 
 
-def _one_time(offered: Offered, settings: Settings) -> bool:
+def _one_time(offered: OfferedDevice, settings: Settings) -> bool:
     # Nova refuses the tag on VFs.
     return (
         settings.one_time_use
         and settings.release.one_time_use
-        and offered.kind is Kind.GPU
+        and offered.kind is DeviceKind.GPU
         and offered.device.device_type is not DeviceType.VF
     )
 
 
-def _traits(offered: Offered) -> Iterator[str]:
-    """So that Placement alone can show, and aliases ask for, model, NUMA node and link group."""
+def _traits(offered: OfferedDevice) -> Iterator[str]:
+    """Yield traits that show model, link group and NUMA node of a device in Placement."""
     if offered.gpu is not None:
-        yield aliases.trait("GPU_MODEL", offered.gpu.model)
-        if offered.kind is Kind.GPU and offered.gpu.link_group:
-            yield aliases.trait("GPU_LINK", offered.gpu.link_group[0])
+        yield device_names.model_trait(offered.gpu.model)
+        if offered.kind is DeviceKind.GPU and offered.gpu.link_group:
+            yield device_names.link_trait(offered.gpu.link_group[0])
     if offered.device.numa_node is not None:
-        family = "NIC" if offered.kind is Kind.NIC else "GPU"
-        yield aliases.trait(f"{family}_NUMA", str(offered.device.numa_node))
+        yield device_names.numa_trait(offered.kind, offered.device.numa_node)

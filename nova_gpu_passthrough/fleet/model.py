@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fleet file as plain immutable data, as ``schema-v1.json`` describes it.
+"""The fleet file as immutable data, in the structure of ``schema-v1.json``.
 
-What is None or empty was not said: then the generator's own choice holds.
+None or an empty value means that the file does not set the key; the generator then chooses.
 """
 
 import enum
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
+
+from nova_gpu_passthrough.fleet.settings import Settings
+
+#: Key of the metadata of a field: the extra spec that it sets.
+_EXTRA_SPEC = "extra_spec"
 
 
 class Mode(enum.StrEnum):
-    """What a group's GPUs are to servers."""
+    """How servers use the GPUs of a group."""
 
     #: Whole GPUs by PCI passthrough.
     PASSTHROUGH = "passthrough"
@@ -21,17 +28,17 @@ class Mode(enum.StrEnum):
 
 
 class QuotaDriver(enum.StrEnum):
-    """Which of Nova's ``[quota] driver`` counts."""
+    """Nova's ``[quota] driver``, which keeps the limits."""
 
     #: nova.quota.UnifiedLimitsDriver, with limits in Keystone.
     UNIFIED_LIMITS = "unified-limits"
-    #: nova.quota.DbQuotaDriver: instances, cores and RAM; it knows neither GPUs nor disk.
+    #: nova.quota.DbQuotaDriver: instances, cores and RAM; it counts neither GPUs nor disk.
     NOVA = "nova"
 
 
 @dataclass(frozen=True)
 class HostGroup:
-    """Hosts that are alike, which become one aggregate."""
+    """A group of equal hosts, which becomes one host aggregate."""
 
     name: str
     #: Patterns of inventory files, relative to the fleet file.
@@ -40,55 +47,76 @@ class HostGroup:
     #: Default: ``gpu-<name>``.
     aggregate: str | None = None
     availability_zone: str | None = None
-    #: Of the aggregate, besides what the generator sets.
+    #: Metadata of the aggregate, besides what the generator sets.
     metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def aggregate_name(self) -> str:
+        """Return the name of the host aggregate."""
+        return self.aggregate or f"gpu-{self.name}"
 
 
 @dataclass(frozen=True)
 class AliasRule:
-    """What an alias shall be called or do other than the generator would choose."""
+    """Changes to the alias that the generator makes for a model."""
 
-    #: Of the catalogue or the audit, such as ``H100-SXM5-80GB``.
+    #: The model in the catalogue or the audit, such as ``H100-SXM5-80GB``.
     model: str
     #: gpu, audio, usb, ucsi or nic.
     kind: str = "gpu"
-    #: type-PCI, type-PF or type-VF; None: the one that most devices of the model have.
+    #: type-PCI, type-PF or type-VF; None: the most frequent type of the model.
     device_type: str | None = None
     name: str | None = None
     resource_class: str | None = None
     numa_policy: str | None = None
 
 
+def _extra_spec(key: str, default: Any) -> Any:
+    """Declare a field whose value, unless it is None, is the value of an extra spec."""
+    return field(default=default, metadata={_EXTRA_SPEC: key})
+
+
 @dataclass(frozen=True)
 class FlavorRule:
-    """Flavors to be generated for one GPU model."""
+    """A rule by which flavors are generated for a GPU model."""
 
     model: str
-    #: GPUs of a server; None: 1, 2, 4, 8 and all of a host, as far as hosts have them.
+    #: Numbers of GPUs of a server; None: powers of two, and all GPUs of a host.
     counts: tuple[int, ...] | None = None
-    #: With ``{alias}``, ``{model}``, ``{count}``, ``{vcpus}``, ``{ram_gib}`` and ``{disk_gib}``.
+    #: A template with the placeholders of ``consistency.PLACEHOLDERS``.
     name: str = "gpu.{alias}.{count}"
-    #: Names of host groups; None: all that have the model and mode passthrough.
+    #: Names of host groups; None: all groups of mode passthrough that have the model.
     groups: tuple[str, ...] | None = None
-    #: Each GPU's; None: its share of the host.
+    #: vCPUs and memory for each GPU; None: the GPU's share of the host.
     vcpus_per_gpu: int | None = None
     ram_mib_per_gpu: int | None = None
     disk_gib: int = 40
-    #: None: the fewest on which so many GPUs of one host are.
-    numa_nodes: int | None = None
+    #: NUMA nodes of a server; None: the fewest that have so many GPUs.
+    numa_nodes: int | None = _extra_spec("hw:numa_nodes", None)
     #: ``dedicated`` or ``shared``.
-    cpu_policy: str = "dedicated"
-    #: ``hw:mem_page_size``; None: 1GB with ``settings.hugepages``, else small.
-    page_size: str | None = None
-    #: Extra specs set, or with an empty text left out, whatever the generator chose.
+    cpu_policy: str = _extra_spec("hw:cpu_policy", "dedicated")
+    #: None: 1GB with ``settings.hugepages``, else small.
+    page_size: str | None = _extra_spec("hw:mem_page_size", None)
+    #: Extra specs that replace those of the generator; an empty value removes one.
     extra_specs: dict[str, str] = field(default_factory=dict)
-    #: Whether every project may use them; else those of ``projects`` that name them.
+    #: Whether every project may use the flavors; otherwise only the projects that name them.
     public: bool = False
+
+    def own_extra_specs(self) -> dict[str, str]:
+        """Return the extra specs that fields of the rule set."""
+        values = {key: getattr(self, name) for key, name in EXTRA_SPEC_FIELDS.items()}
+        return {key: str(value) for key, value in values.items() if value is not None}
+
+
+#: Names of the fields of a flavor rule by the extra spec that they set.
+EXTRA_SPEC_FIELDS: Mapping[str, str] = {
+    one.metadata[_EXTRA_SPEC]: one.name for one in fields(FlavorRule) if _EXTRA_SPEC in one.metadata
+}
 
 
 @dataclass(frozen=True)
 class FixedFlavor:
-    """A flavor that is written out: for servers without GPUs, for vGPU and MIG."""
+    """A flavor that the file defines completely: without GPUs, or for vGPU or MIG."""
 
     name: str
     vcpus: int
@@ -100,11 +128,11 @@ class FixedFlavor:
 
 @dataclass(frozen=True)
 class Project:
-    """What a project may use."""
+    """A project, the flavors that it may use, and its quotas."""
 
     #: Name or id in Keystone.
     name: str
-    #: Name or id of its domain; None: the caller's or ``default``.
+    #: Name or id of its domain; None: the domain of the caller, or ``default``.
     domain: str | None = None
     #: Patterns of flavor names, such as ``gpu.h100-*``.
     flavors: tuple[str, ...] = ()
@@ -114,43 +142,26 @@ class Project:
 
 @dataclass(frozen=True)
 class Quotas:
-    """How limits are kept, and what a project gets of which nothing is said."""
+    """The quota driver and the quotas of projects that set none themselves."""
 
     driver: QuotaDriver = QuotaDriver.UNIFIED_LIMITS
-    #: GPUs by alias name, and ``servers``, ``vcpus``, ``ram_mib``, ``disk_gib``; an alias not
-    #: named: 0.
+    #: GPUs by alias name, and ``servers``, ``vcpus``, ``ram_mib``, ``disk_gib``. An alias that is
+    #: not named has the quota 0.
     default: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class FleetSettings:
-    """Options of ``nova-gpu config generate`` for all hosts; see ``generate/settings.py``."""
-
-    release: str | None = None
-    exclude: tuple[str, ...] = ()
-    nics: tuple[str, ...] = ()
-    include_unfit: bool = False
-    numa_policy: str = "legacy"
-    one_time_use: bool = False
-    enabled_filters: tuple[str, ...] | None = None
-    policy: str = "pack"
-    host_cores: int | None = None
-    reserved_host_memory_mb: int | None = None
-    hugepages: bool = False
-
-
-@dataclass(frozen=True)
 class FleetFile:
-    """The whole file."""
+    """A fleet file."""
 
-    #: Names the fleet among others of the same cloud, such as ``paris-1``.
+    #: The name of the fleet, such as ``paris-1``; unique in a cloud.
     name: str
     groups: tuple[HostGroup, ...]
-    settings: FleetSettings = FleetSettings()
+    settings: Settings = Settings()
     aliases: tuple[AliasRule, ...] = ()
     flavors: tuple[FlavorRule, ...] = ()
     fixed_flavors: tuple[FixedFlavor, ...] = ()
     projects: tuple[Project, ...] = ()
     quotas: Quotas = Quotas()
-    #: Where it was read from; patterns of inventories are relative to its directory.
+    #: The path of the file; patterns of inventories are relative to its directory.
     path: Path = Path("fleet.yaml")

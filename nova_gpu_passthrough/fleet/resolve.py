@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A fleet file with its inventories and all that follows from them."""
+"""Resolve a fleet file: read its inventories, choose the devices, make the aliases."""
 
 import glob
 import re
@@ -8,37 +8,38 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.fleet import aliases, references, releases
-from nova_gpu_passthrough.fleet.aliases import Alias, Key
+from nova_gpu_passthrough.fleet import aliases as fleet_aliases
+from nova_gpu_passthrough.fleet import references
+from nova_gpu_passthrough.fleet.aliases import AliasMap
 from nova_gpu_passthrough.fleet.model import FleetFile, HostGroup, Mode
-from nova_gpu_passthrough.fleet.notes import Note
-from nova_gpu_passthrough.fleet.offers import Offer, choose
-from nova_gpu_passthrough.fleet.settings import ENABLED_FILTERS, Settings
-from nova_gpu_passthrough.fleet.store import place
+from nova_gpu_passthrough.fleet.offers import HostOffer, Note, choose
+from nova_gpu_passthrough.fleet.settings import Settings
+from nova_gpu_passthrough.fleet.store import location
 from nova_gpu_passthrough.inventory import store
 from nova_gpu_passthrough.inventory.model import Inventory
 
 
 @dataclass(frozen=True)
-class Resolved:
-    """What a fleet file comes to."""
+class ResolvedFleet:
+    """A fleet file with its inventories, offered devices and aliases."""
 
     file: FleetFile
+    #: Those of the file, with what a command overrides.
     settings: Settings
-    #: Of hosts in groups of mode passthrough that have a GPU for servers, by the order of names.
-    offers: tuple[Offer, ...]
-    aliases: Mapping[Key, Alias]
-    #: Of every host in the file, whatever its mode.
+    #: Offers of the hosts in groups of mode passthrough that have a GPU for servers, by host name.
+    offers: tuple[HostOffer, ...]
+    aliases: AliasMap
+    #: The groups of all hosts, whatever their mode, by host.
     groups: Mapping[str, HostGroup]
     inventories: Mapping[str, Inventory]
     notes: tuple[Note, ...] = ()
 
 
-def resolve(file: FleetFile) -> Resolved:
-    """Read the inventories, choose the devices, name the aliases.
+def resolve(file: FleetFile) -> ResolvedFleet:
+    """Read the inventories of a fleet file, and resolve it.
 
-    :raises UserError: with file, line and key where one is to blame: a pattern without a match, an
-        inventory that cannot be read, a host in two groups, a name that stands for nothing
+    :raises UserError: with file, line and key where possible: for a pattern without a match, an
+        invalid inventory, a host in two groups, or a name that does not exist
     """
     groups: dict[str, HostGroup] = {}
     inventories: dict[str, Inventory] = {}
@@ -48,8 +49,8 @@ def resolve(file: FleetFile) -> Resolved:
             other = groups.get(inventory.host)
             if other is not None:
                 raise UserError(
-                    f"{where}: {path} is of host {inventory.host}, of which another inventory is "
-                    f"in group {other.name}; name each host once"
+                    f"{where}: {path} is of host {inventory.host}, and group {other.name} has "
+                    "another inventory of this host; name each host once"
                 )
             groups[inventory.host] = group
             inventories[inventory.host] = inventory
@@ -58,62 +59,44 @@ def resolve(file: FleetFile) -> Resolved:
 
 def derive(
     file: FleetFile, groups: Mapping[str, HostGroup], inventories: Mapping[str, Inventory]
-) -> Resolved:
-    """The same, of inventories that have been read.
+) -> ResolvedFleet:
+    """Resolve a fleet file with given inventories.
 
     :param groups: by host
     :param inventories: by host
+    :raises UserError: as `resolve`
     """
-    wanted = settings(file)
-    passed = [inventories[h] for h, group in groups.items() if group.mode is Mode.PASSTHROUGH]
-    offers, notes = _offers(file, passed, wanted)
+    passthrough = [inventories[h] for h, group in groups.items() if group.mode is Mode.PASSTHROUGH]
+    offers, offer_notes = _offers(file, passthrough)
     for number, rule in enumerate(file.aliases):
-        if aliases.key_of_rule(rule, offers) is None:
+        if fleet_aliases.rule_key(rule, offers) is None:
             raise UserError(references.unknown_device(file, number, offers))
-    known, more = aliases.make(offers, wanted.numa_policy, file.aliases)
-    references.check(file, offers, known, groups)
-    return Resolved(
+    aliases, alias_notes = fleet_aliases.make(offers, file.settings.numa_policy, file.aliases)
+    references.check(file, offers, aliases, groups)
+    return ResolvedFleet(
         file,
-        wanted,
+        file.settings,
         offers,
-        known,
+        aliases,
         dict(sorted(groups.items())),
         dict(sorted(inventories.items())),
-        (*notes, *more),
-    )
-
-
-def settings(file: FleetFile) -> Settings:
-    """The settings of ``nova-gpu config generate`` that the file holds."""
-    given = file.settings
-    return Settings(
-        releases.parse(given.release) if given.release else releases.NEWEST,
-        exclude=given.exclude,
-        nics=given.nics,
-        include_unfit=given.include_unfit,
-        numa_policy=given.numa_policy,
-        one_time_use=given.one_time_use,
-        enabled_filters=given.enabled_filters or ENABLED_FILTERS,
-        policy=given.policy,
-        host_cores=given.host_cores,
-        reserved_host_memory_mb=given.reserved_host_memory_mb,
-        hugepages=given.hugepages,
+        (*offer_notes, *alias_notes),
     )
 
 
 def _files(file: FleetFile, number: int) -> Iterator[tuple[Path, str]]:
-    """Inventory files of a group, each once, and where the file names them."""
+    """Yield each inventory file of a group once, with its location in the fleet file."""
     directory = file.path.parent
     seen: set[Path] = set()
     for index, pattern in enumerate(file.groups[number].inventories):
-        where = place(file, "groups", number, "inventories", index)
-        found = sorted(glob.glob(pattern, root_dir=directory, recursive=True))
-        if not found:
+        where = location(file, "groups", number, "inventories", index)
+        names = sorted(glob.glob(pattern, root_dir=directory, recursive=True))
+        if not names:
             raise UserError(
                 f"{where}: no file matches {pattern} in {directory}; name inventories that "
-                "nova-gpu host audit --write made"
+                "nova-gpu host audit --write wrote"
             )
-        for name in found:
+        for name in names:
             path = directory / name
             if path not in seen:
                 seen.add(path)
@@ -121,21 +104,21 @@ def _files(file: FleetFile, number: int) -> Iterator[tuple[Path, str]]:
 
 
 def _offers(
-    file: FleetFile, inventories: list[Inventory], wanted: Settings
-) -> tuple[tuple[Offer, ...], list[Note]]:
+    file: FleetFile, inventories: list[Inventory]
+) -> tuple[tuple[HostOffer, ...], list[Note]]:
     if not inventories:
         for key in ("exclude", "nics"):
-            if getattr(wanted, key):
+            if getattr(file.settings, key):
                 raise UserError(
-                    f"{place(file, 'settings', key)}: there is no group of mode passthrough"
+                    f"{location(file, 'settings', key)}: there is no group of mode passthrough"
                 )
         return (), []
     try:
-        return choose(inventories, wanted)
+        return choose(inventories, file.settings)
     except UserError as error:
         option = re.match(r"--(exclude|nic) ", str(error))
         if option is None:
             raise UserError(f"{file.path}: {error}") from None
         key = "nics" if option[1] == "nic" else "exclude"
         text = str(error)[option.end() :]
-        raise UserError(f"{place(file, 'settings', key)}: {text}") from None
+        raise UserError(f"{location(file, 'settings', key)}: {text}") from None

@@ -1,15 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator can ask of the generator."""
+"""The settings of generated files, from a fleet file or from the options of a command.
 
+A fleet file and a command have a key or an option of the same name for each field of `Settings`, so
+a new setting needs a field here, a property in the schema of fleet files, and an option of
+``nova-gpu config generate`` only if it can be set without a fleet file.
+"""
+
+import dataclasses
 import enum
 import shlex
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
+from nova_gpu_passthrough.fleet import releases
 from nova_gpu_passthrough.fleet.releases import NEWEST, Release
 
 
-class Target(enum.StrEnum):
-    """Who puts the files in their places."""
+class DeploymentTarget(enum.StrEnum):
+    """The deployment tool that the files are generated for."""
 
     PLAIN = "plain"
     KOLLA = "kolla"
@@ -17,14 +26,14 @@ class Target(enum.StrEnum):
 
 
 class Distribution(enum.StrEnum):
-    """Families of distributions, which differ in boot loader and initramfs tools."""
+    """The families of distributions, which differ in boot loader and initramfs tools."""
 
     DEBIAN = "debian"
     REDHAT = "redhat"
     SUSE = "suse"
 
 
-#: Nova's default filters (nova/conf/scheduler.py) and the two that look at PCI devices.
+#: Nova's default filters (nova/conf/scheduler.py) and the two that check PCI devices.
 ENABLED_FILTERS = (
     "ComputeFilter",
     "ComputeCapabilitiesFilter",
@@ -34,53 +43,104 @@ ENABLED_FILTERS = (
     "PciPassthroughFilter",
     "NUMATopologyFilter",
 )
+#: The settings that a command may set although a fleet file is given.
+OVERRIDABLE = ("release", "target", "distribution")
+
+
+def _parse_release(value: object) -> Release:
+    return releases.parse(str(value))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The defaults need no word from the operator."""
+    """The settings of generated files; every field has a default that works.
 
-    release: Release = NEWEST
-    target: Target = Target.PLAIN
-    #: None: what the inventory tells.
-    distribution: Distribution | None = None
+    The metadata ``parse`` of a field converts its value in a fleet file or an option.
+    """
+
+    release: Release = field(default=NEWEST, metadata={"parse": _parse_release})
+    target: DeploymentTarget = field(
+        default=DeploymentTarget.PLAIN, metadata={"parse": DeploymentTarget}
+    )
+    #: None: the distribution in the inventory.
+    distribution: Distribution | None = field(default=None, metadata={"parse": Distribution})
     #: Cards (by the address of any function) that stay with the host: ``ADDRESS`` or
     #: ``HOST/ADDRESS``.
     exclude: tuple[str, ...] = ()
-    #: NICs that servers can ask for by an alias, in the same form.
+    #: NICs that servers can request by an alias, in the same form.
     nics: tuple[str, ...] = ()
     include_unfit: bool = False
     #: ``numa_policy`` of the aliases.
     numa_policy: str = "legacy"
     one_time_use: bool = False
-    #: Filters in the operator's order; ours is added.
+    #: Filters in the operator's order; GpuPassthroughFilter is added.
     enabled_filters: tuple[str, ...] = ENABLED_FILTERS
     #: ``[gpu_passthrough] policy``.
     policy: str = "pack"
-    #: Whole cores of each NUMA node that no server gets; None: one of 32, at least one.
+    #: Whole cores of each NUMA node that the host keeps; None: one of 32, at least one.
     host_cores: int | None = None
-    #: MiB that no server gets; None: see ``memory``.
+    #: Memory (MiB) that the host keeps; None: a default, see ``memory``.
     reserved_host_memory_mb: int | None = None
-    #: Whether servers' memory is made of 1 GiB pages.
+    #: Whether the memory of servers consists of 1 GiB pages.
     hugepages: bool = False
 
     def arguments(self) -> str:
-        """The options that give these settings, for the head of generated files."""
+        """Return the command-line options that give these settings, for the head of files."""
         words: list[str] = []
-        for field in fields(self):
-            value = getattr(self, field.name)
-            option = "--" + field.name.replace("_", "-")
-            if value == field.default:
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            option = option_name(setting.name)
+            if value == setting.default:
                 continue
-            if field.name == "release":
+            if setting.name == "release":
                 words += [option, str(value.nova)]
-            elif field.name == "enabled_filters":
+            elif setting.name == "enabled_filters":
                 words += [option, ",".join(value)]
             elif isinstance(value, tuple):
-                # "nics" is given one at a time as --nic.
-                words += [word for item in value for word in (option.removesuffix("s"), item)]
+                words += [word for item in value for word in (option, item)]
             elif value is True:
                 words.append(option)
             else:
                 words += [option, str(value)]
         return shlex.join(words)
+
+
+def option_name(setting: str) -> str:
+    """Return the command-line option of a setting; ``--nic`` is repeated for ``nics``."""
+    return "--nic" if setting == "nics" else "--" + setting.replace("_", "-")
+
+
+def given_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that values give: those that are not None, False or empty.
+
+    :param values: by the name of the setting; other keys are ignored
+    """
+    return {
+        setting.name: value
+        for setting in fields(Settings)
+        if (value := values.get(setting.name)) is not None
+        and value is not False
+        and value not in ([], (), "")
+    }
+
+
+def override(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """Replace the settings that values give.
+
+    :param values: by the name of the setting, as in a fleet file or in the options of a command
+    :raises UserError: if the release is not supported
+    """
+    parsed = {}
+    for name, value in given_values(values).items():
+        parse = Settings.__dataclass_fields__[name].metadata.get("parse")
+        if parse is not None:
+            value = parse(value)
+        elif isinstance(value, list):
+            value = tuple(value)
+        parsed[name] = value
+    return dataclasses.replace(settings, **parsed)
+
+
+def make(values: Mapping[str, Any]) -> Settings:
+    """Make settings of values, with defaults for what they do not give; see `override`."""
+    return override(Settings(), values)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From inventories to configuration: kernel, drivers, Nova, Placement, guests. Pure: no files.
+"""Render configuration files for kernel, drivers, Nova, Placement and guests as texts.
 
-``tree.generate`` is the whole; every other file makes one kind of file or decides one question.
+`render` makes all files of a cloud from its offers, aliases and settings, which ``fleet`` derives.
+Every other module renders the files of one purpose, and `targets` arranges the options of Nova and
+Placement for a deployment tool. Nothing here reads or writes files.
 """

@@ -1,26 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What API, conductor, scheduler and Placement need."""
+"""The options of API, conductor, scheduler and Placement."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from nova_gpu_passthrough.fleet.aliases import Alias, Key
-from nova_gpu_passthrough.fleet.notes import Note
-from nova_gpu_passthrough.fleet.offers import Kind, Offer
+from nova_gpu_passthrough.fleet.aliases import AliasMap
+from nova_gpu_passthrough.fleet.offers import DeviceKind, HostOffer, Note
 from nova_gpu_passthrough.fleet.settings import ENABLED_FILTERS, Settings
-from nova_gpu_passthrough.generate.options import Option, Section, option
+from nova_gpu_passthrough.generate.service_options import Option, Section, option
 
 FILTER = "nova_gpu_passthrough.scheduler.filters.GpuPassthroughFilter"
 WEIGHER = "nova_gpu_passthrough.scheduler.weights.GpuPassthroughWeigher"
-#: Before these, ours stands.
+#: The filters that GpuPassthroughFilter precedes.
 _LAST_FILTERS = ("PciPassthroughFilter", "NUMATopologyFilter")
-#: Candidates that name all free GPUs of a host, even for eight of eight.
+#: Enough candidates to name every free GPU of a host, even for eight of eight GPUs.
 _CANDIDATES_PER_HOST = 10
-#: Nova's default of max_placement_results: how many hosts a request without GPUs sees now.
+#: Nova's default of max_placement_results, so that requests without GPUs get as many hosts.
 _LEAST_CANDIDATES = 1000
 
 
-def shared(known: Mapping[Key, Alias]) -> tuple[Section, ...]:
-    """What has to be the same on API, conductor, scheduler and all compute nodes."""
+def shared(aliases: AliasMap) -> tuple[Section, ...]:
+    """Make the options that are the same on API, conductor, scheduler and all compute nodes."""
     return (
         Section(
             "filter_scheduler",
@@ -28,8 +27,8 @@ def shared(known: Mapping[Key, Alias]) -> tuple[Section, ...]:
                 option(
                     "pci_in_placement",
                     True,
-                    "Read wherever aliases are: without it, Nova refuses aliases by resource "
-                    "class. Switch it on when all compute nodes report their devices.",
+                    "Every service that reads aliases needs it: without it, Nova refuses aliases "
+                    "with a resource class. Set it when all compute nodes report their devices.",
                 ),
             ),
         ),
@@ -38,8 +37,8 @@ def shared(known: Mapping[Key, Alias]) -> tuple[Section, ...]:
             (
                 Option(
                     "alias",
-                    tuple(alias.to_json() for alias in known.values()),
-                    "A name must not come twice.",
+                    tuple(alias.to_json() for alias in aliases.values()),
+                    "Names must be unique.",
                 ),
             ),
         ),
@@ -47,10 +46,10 @@ def shared(known: Mapping[Key, Alias]) -> tuple[Section, ...]:
 
 
 def scheduler(
-    offers: Sequence[Offer], known: Mapping[Key, Alias], settings: Settings
+    offers: Sequence[HostOffer], aliases: AliasMap, settings: Settings
 ) -> tuple[Section, ...]:
-    """What nova-scheduler needs besides."""
-    classes = [alias.resource_class for alias in known.values() if alias.kind is Kind.GPU]
+    """Make the further options of nova-scheduler."""
+    classes = [alias.resource_class for alias in aliases.values() if alias.kind is DeviceKind.GPU]
     return (
         Section(
             "scheduler",
@@ -72,11 +71,11 @@ def scheduler(
                 option(
                     "enabled_filters",
                     ",".join(filters(settings.enabled_filters)),
-                    "Nova's default with GpuPassthroughFilter; give yours with --enabled-filters."
+                    "Nova's default and GpuPassthroughFilter; set yours with --enabled-filters."
                     if settings.enabled_filters == ENABLED_FILTERS
-                    else "Yours, with GpuPassthroughFilter before the filters of PCI devices.",
+                    else "Your filters, and GpuPassthroughFilter before those for PCI devices.",
                 ),
-                # One list, unlike available_filters: of several lines Nova takes the last.
+                # One list: Nova reads only the last of several lines, unlike available_filters.
                 option("weight_classes", f"nova.scheduler.weights.all_weighers,{WEIGHER}"),
             ),
         ),
@@ -91,9 +90,9 @@ def scheduler(
 
 
 def placement(
-    offers: Sequence[Offer], settings: Settings
+    offers: Sequence[HostOffer], settings: Settings
 ) -> tuple[tuple[Section, ...], list[Note]]:
-    """What keeps Placement from listing every order of the same GPUs."""
+    """Make the options that keep Placement from listing every order of the same GPUs."""
     since = settings.release.wide_provider_trees_since
     notes = []
     if since:
@@ -101,8 +100,8 @@ def placement(
             Note(
                 None,
                 f"Placement of {settings.release.series} knows "
-                f"optimize_for_wide_provider_trees since {since} only; an older one ignores it, "
-                "and requests for many GPUs of one host then time out",
+                f"optimize_for_wide_provider_trees only since {since}; an older version ignores "
+                "it, and requests for many GPUs of one host then time out",
             )
         )
     sections = (
@@ -113,17 +112,17 @@ def placement(
                     "max_allocation_candidates",
                     candidates(offers),
                     f"{_CANDIDATES_PER_HOST} for each host with GPUs, at least "
-                    f"{_LEAST_CANDIDATES}; more, if you have more compute nodes.",
+                    f"{_LEAST_CANDIDATES}; raise it if you have more compute nodes.",
                 ),
                 option("allocation_candidates_generation_strategy", "breadth-first"),
-                # What the first try wrote is still in its transaction (_set_allocations and
-                # replace_all in placement/objects/allocation.py).
+                # The records of the first attempt are still in its transaction (_set_allocations
+                # and replace_all in placement/objects/allocation.py).
                 option(
                     "allocation_conflict_retry_count",
                     1,
-                    "Nova tries again by itself. Placement's own retry takes what its first try "
-                    "wrote for usage that was there before, and may so give one GPU to two "
-                    "servers, of which the compute node refuses one.",
+                    "Nova retries by itself. Placement's own retry counts the records of its first "
+                    "attempt as earlier usage, so it may allocate one GPU to two servers, and the "
+                    "compute node then refuses one of them.",
                 ),
             ),
         ),
@@ -132,15 +131,15 @@ def placement(
     return sections, notes
 
 
-def candidates(offers: Sequence[Offer]) -> int:
-    """How many allocation candidates Placement may give."""
+def candidates(offers: Sequence[HostOffer]) -> int:
+    """Return the maximum number of allocation candidates."""
     return max(_LEAST_CANDIDATES, _CANDIDATES_PER_HOST * len(offers))
 
 
 def filters(enabled: Iterable[str]) -> list[str]:
-    """The operator's filters with ours before the two that look at PCI devices."""
-    ours = FILTER.rpartition(".")[2]
-    names = [name for name in dict.fromkeys(enabled) if name != ours]
+    """Add GpuPassthroughFilter to filters, before the two that check PCI devices."""
+    gpu_filter = FILTER.rpartition(".")[2]
+    names = [name for name in dict.fromkeys(enabled) if name != gpu_filter]
     names += [name for name in _LAST_FILTERS if name not in names]
-    names.insert(min(names.index(name) for name in _LAST_FILTERS), ours)
+    names.insert(min(names.index(name) for name in _LAST_FILTERS), gpu_filter)
     return names

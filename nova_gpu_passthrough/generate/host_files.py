@@ -1,71 +1,86 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernel, drivers and initramfs of one host, by distribution."""
+"""The files of one host for kernel, drivers and initramfs, by distribution."""
 
 from typing import NamedTuple
 
 from nova_gpu_passthrough.fleet import memory
-from nova_gpu_passthrough.fleet.notes import Note
-from nova_gpu_passthrough.fleet.offers import Offer
+from nova_gpu_passthrough.fleet.offers import HostOffer, Note
 from nova_gpu_passthrough.fleet.settings import Distribution, Settings
-from nova_gpu_passthrough.generate import (
-    binding,
-    distributions,
-    initramfs,
-    kernel_command_line,
-    steps,
-)
+from nova_gpu_passthrough.generate import binding, initramfs, kernel_command_line, steps
+from nova_gpu_passthrough.inventory.host import Machine
+
+#: By ``ID`` of os-release.
+_FAMILIES = {
+    "debian": Distribution.DEBIAN,
+    "ubuntu": Distribution.DEBIAN,
+    "rhel": Distribution.REDHAT,
+    "fedora": Distribution.REDHAT,
+    "centos": Distribution.REDHAT,
+    "rocky": Distribution.REDHAT,
+    "almalinux": Distribution.REDHAT,
+    "suse": Distribution.SUSE,
+    "sles": Distribution.SUSE,
+    "opensuse": Distribution.SUSE,
+}
+#: The first Ubuntu that makes its initramfs with dracut.
+_UBUNTU_DRACUT = (25, 10)
 
 
 class HostFile(NamedTuple):
-    """A file below the host's root."""
+    """A generated file of a host, without its seal."""
 
+    #: Below the host's root.
     path: str
     purpose: str
     text: str
 
 
-def make(offer: Offer, settings: Settings) -> tuple[list[HostFile], list[Note]]:
-    """The files of a host, and what else there is to know."""
+def make(offer: HostOffer, settings: Settings) -> tuple[list[HostFile], list[Note]]:
+    """Render the files of a host, with notes for the operator."""
     machine = offer.inventory.machine
-    distribution = settings.distribution or distributions.family(machine)
-    dracut = distribution is None or distributions.uses_dracut(machine, distribution)
-    bound = binding.decide(offer)
+    distribution = settings.distribution or distribution_of(machine)
+    dracut = distribution is None or uses_dracut(machine, distribution)
+    vfio_binding = binding.make(offer)
     plan = memory.plan(offer, settings.reserved_host_memory_mb, settings.hugepages)
-    words = kernel_command_line.options(offer, bound, plan)
+    words = kernel_command_line.options(offer, vfio_binding, plan)
     notes = []
     files = []
-    if bound.devices:
+    if vfio_binding.devices:
         files += [
-            HostFile(binding.MODPROBE_PATH, "order and ids of drivers", binding.options(bound)),
-            HostFile(binding.LOAD_PATH, "loads vfio-pci", binding.load()),
-            HostFile(binding.BINDING_PATH, "no D3cold", binding.rules(bound)),
+            HostFile(
+                binding.MODPROBE_PATH,
+                "order and ids of drivers",
+                binding.modprobe_options(vfio_binding),
+            ),
+            HostFile(binding.LOAD_PATH, "loads vfio-pci", binding.modules_load()),
+            HostFile(binding.UDEV_PATH, "no D3cold", binding.udev_rules(vfio_binding)),
         ]
     if distribution is None:
         notes.append(
             Note(
                 offer.host,
-                f"distribution {machine.os_id or 'unknown'} is of no known family, so boot loader "
-                "and initramfs are left to you; --distribution names the family",
+                f"the family of distribution {machine.os_id or 'unknown'} is unknown, so no files "
+                "for boot loader and initramfs are generated; set it with --distribution",
             )
         )
     else:
-        files += _boot(distribution, dracut, words, bound)
-    if bound.overrides:
+        files += _boot(distribution, dracut, words, vfio_binding)
+    if vfio_binding.overrides:
         notes.append(
             Note(
                 offer.host,
-                f"{', '.join(bound.overrides)}: bound by address and not by ids, since "
-                + "; ".join(dict.fromkeys(bound.overrides.values())),
+                f"{', '.join(vfio_binding.overrides)}: bound by address and not by ids, because "
+                + "; ".join(dict.fromkeys(vfio_binding.overrides.values())),
             )
         )
     directories = sorted({file.path.partition("/")[0] for file in files} | {"etc"})
-    text = steps.host(distribution, dracut, words, bound, directories)
+    text = steps.host(distribution, dracut, words, vfio_binding, directories)
     files.append(HostFile(steps.PATH, "what to do, in order", text))
     return files, notes
 
 
 def _boot(
-    distribution: Distribution, dracut: bool, words: tuple[str, ...], bound: binding.Binding
+    distribution: Distribution, dracut: bool, words: tuple[str, ...], vfio_binding: binding.Binding
 ) -> list[HostFile]:
     files = []
     if distribution is Distribution.DEBIAN:
@@ -76,25 +91,46 @@ def _boot(
                 kernel_command_line.grub(words),
             )
         )
-    if not bound.devices:
+    if not vfio_binding.devices:
         return files
     by_address = "binds by address, before other drivers"
     if not dracut:
         files.append(HostFile(initramfs.HOOK_PATH, "vfio-pci in the initramfs", initramfs.hook()))
-        if bound.overrides:
-            script = initramfs.script(bound)
+        if vfio_binding.overrides:
+            script = initramfs.script(vfio_binding)
             files.append(HostFile(initramfs.SCRIPT_PATH, by_address, script))
         return files
     files.append(
-        HostFile(initramfs.DRACUT_PATH, "vfio-pci in the initramfs", initramfs.dracut_conf(bound))
+        HostFile(
+            initramfs.DRACUT_PATH, "vfio-pci in the initramfs", initramfs.dracut_conf(vfio_binding)
+        )
     )
-    if bound.overrides:
+    if vfio_binding.overrides:
         files += [
             HostFile(
                 initramfs.DRACUT_SETUP_PATH,
-                "takes the script into the initramfs",
+                "includes the script in the initramfs",
                 initramfs.dracut_setup(),
             ),
-            HostFile(initramfs.DRACUT_SCRIPT_PATH, by_address, initramfs.dracut_script(bound)),
+            HostFile(
+                initramfs.DRACUT_SCRIPT_PATH, by_address, initramfs.dracut_script(vfio_binding)
+            ),
         ]
     return files
+
+
+def distribution_of(machine: Machine) -> Distribution | None:
+    """Return the family of a distribution by ``ID`` and ``ID_LIKE``; None if both are unknown."""
+    for word in (machine.os_id or "", *machine.os_like):
+        family = _FAMILIES.get(word) or _FAMILIES.get(word.partition("-")[0])
+        if family:
+            return family
+    return None
+
+
+def uses_dracut(machine: Machine, distribution: Distribution) -> bool:
+    """Check whether dracut makes the initramfs, not initramfs-tools."""
+    if distribution is not Distribution.DEBIAN:
+        return True
+    numbers = [int(part) for part in (machine.os_version or "").split(".") if part.isdecimal()]
+    return machine.os_id == "ubuntu" and tuple(numbers) >= _UBUNTU_DRACUT

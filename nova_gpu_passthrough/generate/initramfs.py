@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vfio-pci in the initramfs, and the script that binds by address there.
+"""Files that load vfio-pci in the initramfs, and the script that binds functions by address there.
 
 initramfs-tools(7): ``force_load`` in a hook; scripts in ``init-top`` run before modules are loaded.
-dracut.conf(5): ``force_drivers``; dracut.modules(7): ``inst_hook pre-udev``. Both take over
-modprobe.d with its softdeps. Scripts carry the ids as well, so that they never touch another device
-that got the address.
+dracut.conf(5): ``force_drivers``; dracut.modules(7): ``inst_hook pre-udev``. Both include
+modprobe.d with its softdeps. The scripts check the ids of a function, so that they never bind
+another device that has got its address.
 """
 
 from nova_gpu_passthrough.generate.binding import MODPROBE_PATH, Binding
-from nova_gpu_passthrough.generate.options import comment
+from nova_gpu_passthrough.generate.service_options import comment
 
 HOOK_PATH = "etc/initramfs-tools/hooks/gpu-passthrough"
 SCRIPT_PATH = "etc/initramfs-tools/scripts/init-top/gpu-passthrough"
@@ -28,9 +28,9 @@ esac
 """
 _WHY = (
     "Binds functions to vfio-pci by address, before udev loads other drivers.\n\n"
-    "A function with other ids than in the inventory is left alone."
+    "A function with other ids than in the inventory is not changed."
 )
-#: POSIX shell with builtins only, but for modprobe: busybox and klibc differ in the rest.
+#: POSIX shell with builtins only, besides modprobe: other commands of busybox and klibc differ.
 _BIND = """\
 gpu_passthrough_claim() {
 \tdevice="/sys/bus/pci/devices/$1"
@@ -38,7 +38,7 @@ gpu_passthrough_claim() {
 \tread -r vendor < "$device/vendor"
 \tread -r product < "$device/device"
 \tif [ "$vendor:$product" != "0x$2:0x$3" ]; then
-\t\techo "gpu-passthrough: $1 is $vendor:$product, not $2:$3: left alone" > /dev/kmsg
+\t\techo "gpu-passthrough: $1 is $vendor:$product, not $2:$3: not changed" > /dev/kmsg
 \t\treturn 0
 \tfi
 \techo vfio-pci > "$device/driver_override"
@@ -57,10 +57,10 @@ gpu_passthrough_probe() {
 
 
 def hook() -> str:
-    """initramfs-tools: puts vfio-pci into the initramfs and loads it there."""
+    """Render the hook of initramfs-tools that includes vfio-pci and loads it."""
     return (
         _SHEBANG
-        + comment("Puts vfio-pci into the initramfs and has it loaded there.")
+        + comment("Includes vfio-pci in the initramfs and loads it there.")
         + _PREREQUISITES
         + ". /usr/share/initramfs-tools/hook-functions\n\n"
         + "".join(f"force_load {module}\n" for module in _MODULES)
@@ -68,13 +68,13 @@ def hook() -> str:
 
 
 def script(binding: Binding) -> str:
-    """initramfs-tools: binds by address."""
+    """Render the script of initramfs-tools that binds by address."""
     return _SHEBANG + comment(_WHY) + _PREREQUISITES + _bind(binding)
 
 
 def dracut_conf(binding: Binding) -> str:
-    """dracut: puts vfio-pci into the initramfs and loads it before udev."""
-    text = comment("vfio-pci is loaded before udev looks for drivers.")
+    """Render the configuration of dracut that includes vfio-pci and loads it before udev."""
+    text = comment("Load vfio-pci before udev loads other drivers.")
     text += f'force_drivers+=" {" ".join(_MODULES)} "\n'
     text += f'install_items+=" /{MODPROBE_PATH} "\n'
     if binding.overrides:
@@ -83,9 +83,9 @@ def dracut_conf(binding: Binding) -> str:
 
 
 def dracut_setup() -> str:
-    """dracut: the module that carries the script. It is sourced by bash."""
+    """Render the setup of the dracut module that contains the script; bash sources it."""
     return (
-        comment("Included only where dracut.conf.d names it.")
+        comment("dracut includes this module only if dracut.conf.d names it.")
         + "check() {\n    return 255\n}\n\n"
         + "depends() {\n    return 0\n}\n\n"
         + 'install() {\n    inst_hook pre-udev 00 "$moddir/bind.sh"\n}\n'
@@ -93,7 +93,7 @@ def dracut_setup() -> str:
 
 
 def dracut_script(binding: Binding) -> str:
-    """dracut: binds by address. It is sourced."""
+    """Render the script of dracut that binds by address; a shell sources it."""
     return comment(_WHY) + _bind(binding)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All files of a cloud: from inventories and settings to sealed texts."""
+"""Render all files of a cloud, with seals that show later edits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.files import writing
-from nova_gpu_passthrough.fleet import aliases
-from nova_gpu_passthrough.fleet.desired import Flavor
-from nova_gpu_passthrough.fleet.flavors import groups
-from nova_gpu_passthrough.fleet.notes import Note
-from nova_gpu_passthrough.fleet.offers import CONTROL, Offer, choose
-from nova_gpu_passthrough.fleet.settings import Settings, Target
+from nova_gpu_passthrough.files import generated_files
+from nova_gpu_passthrough.fleet import aliases as fleet_aliases
+from nova_gpu_passthrough.fleet.aliases import AliasMap
+from nova_gpu_passthrough.fleet.desired_state import Flavor
+from nova_gpu_passthrough.fleet.flavors import group_traits
+from nova_gpu_passthrough.fleet.offers import CONTROL, HostOffer, Note, choose
+from nova_gpu_passthrough.fleet.releases import first_with
+from nova_gpu_passthrough.fleet.settings import DeploymentTarget, Settings
 from nova_gpu_passthrough.generate import (
     compute_options,
     control_options,
@@ -21,72 +22,73 @@ from nova_gpu_passthrough.generate import (
     host_files,
     steps,
 )
-from nova_gpu_passthrough.generate.options import CloudOptions
+from nova_gpu_passthrough.generate.service_options import CloudOptions, UnsealedFile
 from nova_gpu_passthrough.generate.targets import devstack, kolla, plain
 from nova_gpu_passthrough.inventory.model import Inventory
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.fleet.flavors import FlavorPlan
-    from nova_gpu_passthrough.fleet.resolve import Resolved
+    from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
 
 GUESTS_PATH = "etc/gpu-passthrough/guests.yaml"
 _TARGETS = {
-    Target.PLAIN: plain.files,
-    Target.KOLLA: kolla.files,
-    Target.DEVSTACK: devstack.files,
+    DeploymentTarget.PLAIN: plain.files,
+    DeploymentTarget.KOLLA: kolla.files,
+    DeploymentTarget.DEVSTACK: devstack.files,
 }
 
 
 @dataclass(frozen=True)
-class File:
-    """A generated file."""
+class GeneratedFile:
+    """A generated file with its seal."""
 
     #: The compute host's name, or `CONTROL`.
     host: str
     #: Below the host's root.
     path: str
     purpose: str
-    #: With its seal.
+    #: Including the seal.
     text: str
 
     def below(self, root: Path, alone: bool = False) -> Path:
-        """Where it is in a tree.
+        """Return the path of the file below a root.
 
-        :param alone: whether the tree is of its host only, so has no directory for each host
+        :param alone: whether the root has the files of this host only, without a directory for it
         """
         return root / self.path if alone else root / self.host / self.path
 
 
 @dataclass(frozen=True)
 class Generated:
-    """The files, those of the control plane first, and what else there is to know."""
+    """The generated files, those of the control plane first, and notes for the operator."""
 
-    files: tuple[File, ...]
+    files: tuple[GeneratedFile, ...]
     notes: tuple[Note, ...]
 
 
 def generate(inventories: Sequence[Inventory], settings: Settings, command: str = "") -> Generated:
-    """All files for these hosts.
+    """Render all files for hosts without a fleet file.
 
-    :param command: what made them, on one line, for their heads; by default
-        ``nova-gpu config generate`` with the settings
-    :raises UserError: if the inventories or settings make no sense together
+    :param command: the command line for the head of the files; by default ``nova-gpu config
+        generate`` with the settings
+    :raises UserError: if inventories and settings contradict each other
     """
     command = command or f"nova-gpu config generate {settings.arguments()}".strip()
     offers, notes = choose(inventories, settings)
-    known, alias_notes = aliases.make(offers, settings.numa_policy)
-    return _generate(offers, known, settings, command, [*notes, *alias_notes])
+    aliases, alias_notes = fleet_aliases.make(offers, settings.numa_policy)
+    return _generate(offers, aliases, settings, command, [*notes, *alias_notes])
 
 
-def generate_fleet(resolved: "Resolved", plan: "FlavorPlan", command: str) -> Generated:
-    """All files for the hosts of a fleet.
+def generate_fleet(resolved: "ResolvedFleet", plan: "FlavorPlan", command: str) -> Generated:
+    """Render all files for the hosts of a fleet.
 
-    :param resolved: with the settings that are wanted
-    :raises UserError: if no host of the fleet passes its GPUs through
+    :raises UserError: if no host group has the mode passthrough
     """
     if not resolved.offers:
         raise UserError(f"{resolved.file.path}: there is no group of mode passthrough")
-    traits = groups.traits(resolved.file, resolved.offers, resolved.aliases, resolved.groups)
+    traits = group_traits.traits_by_host(
+        resolved.file, resolved.offers, resolved.aliases, resolved.groups
+    )
     notes = [*resolved.notes, *plan.notes]
     return _generate(
         resolved.offers,
@@ -100,8 +102,8 @@ def generate_fleet(resolved: "Resolved", plan: "FlavorPlan", command: str) -> Ge
 
 
 def _generate(
-    offers: Sequence[Offer],
-    known: Mapping[aliases.Key, aliases.Alias],
+    offers: Sequence[HostOffer],
+    aliases: AliasMap,
     settings: Settings,
     command: str,
     notes: list[Note],
@@ -110,37 +112,39 @@ def _generate(
 ) -> Generated:
     computes = {}
     for offer in offers:
-        computes[offer.host], more = compute_options.make(offer, known, settings)
+        computes[offer.host], more = compute_options.make(offer, aliases, settings)
         notes += more
     placement, more = control_options.placement(offers, settings)
     notes += [*more, *_release_notes(settings), *_target_notes(settings, bool(traits))]
     cloud = CloudOptions(
-        control_options.shared(known),
-        control_options.scheduler(offers, known, settings),
+        control_options.shared(aliases),
+        control_options.scheduler(offers, aliases, settings),
         placement,
         computes,
         traits or {},
     )
-    table = guests.table(offers, known, settings, flavors)
-    drafts = [
-        File(CONTROL, GUESTS_PATH, "flavors and images", table),
-        File(CONTROL, steps.PATH, "what to do, in order", _control_steps(known, settings)),
+    table = guests.table(offers, aliases, settings, flavors)
+    unsealed = [
+        UnsealedFile(CONTROL, GUESTS_PATH, "flavors and images", table),
+        UnsealedFile(
+            CONTROL, steps.PATH, "what to do, in order", _control_steps(aliases, settings)
+        ),
     ]
-    drafts += [File(*draft) for draft in _TARGETS[settings.target](cloud)]
+    unsealed += _TARGETS[settings.target](cloud)
     for offer in offers:
-        made, more = host_files.make(offer, settings)
+        of_host, more = host_files.make(offer, settings)
         notes += more
-        drafts += [File(offer.host, *file) for file in made]
+        unsealed += [UnsealedFile(offer.host, *file) for file in of_host]
     files = [
-        File(draft.host, draft.path, draft.purpose, writing.seal(draft.text, command))
-        for draft in drafts
+        GeneratedFile(file.host, file.path, file.purpose, generated_files.seal(file.text, command))
+        for file in unsealed
     ]
     files.sort(key=lambda file: (file.host != CONTROL, file.host, file.path))
     return Generated(tuple(files), tuple(notes))
 
 
-def _control_steps(known: Mapping[aliases.Key, aliases.Alias], settings: Settings) -> str:
-    classes = [alias.resource_class for alias in known.values()]
+def _control_steps(aliases: AliasMap, settings: Settings) -> str:
+    classes = [alias.resource_class for alias in aliases.values()]
     return steps.control(settings.target, classes)
 
 
@@ -150,35 +154,33 @@ def _release_notes(settings: Settings) -> list[Note]:
         return [
             Note(
                 None,
-                f"one_time_use is left out: Nova {release.nova} ({release.series}) does not know "
-                "it, Nova 32 (2025.2) is the first that does",
+                f"one_time_use is left out: {release} does not know it, "
+                f"{first_with('one_time_use')} is the first release that does",
             )
         ]
     if settings.one_time_use:
         return [
             Note(
                 None,
-                "one_time_use: Nova leaves a GPU reserved in Placement after its server; somebody "
-                "has to clean it and set reserved to 0",
+                "one_time_use: Nova keeps a GPU reserved in Placement after its server is deleted; "
+                "clean the GPU and set reserved to 0",
             )
         ]
     return []
 
 
 def _target_notes(settings: Settings, with_traits: bool) -> list[Note]:
-    if settings.target is Target.KOLLA:
-        host_vars = "Kolla: copy etc/kolla/host_vars into the directory of your inventory"
+    if settings.target is DeploymentTarget.KOLLA:
+        host_vars = "Kolla: copy etc/kolla/host_vars to the directory of your inventory"
         return [
             *([Note(None, host_vars)] if with_traits else []),
             Note(
                 None,
                 "Kolla: the images of nova-scheduler and nova-api must contain "
-                "nova-gpu-passthrough; a value in a later override file replaces all values of the "
-                "same option in earlier ones",
+                "nova-gpu-passthrough; an option in a later override file replaces all values of "
+                "this option in earlier files",
             ),
         ]
-    if settings.target is Target.DEVSTACK:
-        return [
-            Note(None, "DevStack: append the fragments to local.conf on the machine they are for")
-        ]
+    if settings.target is DeploymentTarget.DEVSTACK:
+        return [Note(None, "DevStack: append each fragment to local.conf on its machine")]
     return []

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to do with the files, in order: on a compute host, and for the control plane."""
+"""The files steps.txt: how to apply the files, for each compute host and the control plane."""
 
 from collections.abc import Iterable
 
-from nova_gpu_passthrough.fleet.settings import Distribution, Target
+from nova_gpu_passthrough.fleet.settings import DeploymentTarget, Distribution
 from nova_gpu_passthrough.generate.binding import Binding
-from nova_gpu_passthrough.generate.options import comment
+from nova_gpu_passthrough.generate.service_options import comment
 
 PATH = "etc/gpu-passthrough/steps.txt"
 
@@ -26,15 +26,15 @@ def host(
     binding: Binding,
     directories: Iterable[str],
 ) -> str:
-    """Steps on a compute host.
+    """Render the steps on a compute host.
 
     :param words: options for the kernel command line
-    :param directories: the first parts of the files' paths
+    :param directories: the top directories of the files
     """
     line = " ".join(words)
     steps = [
         _step(
-            "Move servers with GPUs away: the host has to reboot. Then look at its state:",
+            "Migrate the servers with GPUs, since the host has to reboot. Then check its state:",
             "nova-gpu host audit",
         ),
         _step(
@@ -42,8 +42,7 @@ def host(
             *(f"cp -r --preserve=mode {directory} /" for directory in directories),
         ),
         _step(
-            "Look for older settings of vfio-pci and take them away, since only one list of ids "
-            "counts:",
+            "Find and remove older settings of vfio-pci, since it reads only one list of ids:",
             "grep -r vfio /etc/modprobe.d /etc/default/grub /etc/default/grub.d /proc/cmdline",
         ),
         _command_line(distribution, line),
@@ -53,25 +52,27 @@ def host(
     if binding.devices:
         steps.append(
             _step(
-                'Each of these shows "Kernel driver in use: vfio-pci":',
+                'Check that each of these shows "Kernel driver in use: vfio-pci":',
                 *(f"lspci -nnk -s {device.address}" for device in binding.devices),
                 "nova-gpu host audit",
             )
         )
     steps.append(
         _step(
-            "Once Placement has its options, restart nova-compute. API, conductor and scheduler "
-            "get theirs when all compute nodes report their GPUs: see the control plane's steps.",
+            "When Placement has its options, restart nova-compute. API, conductor and scheduler "
+            "get theirs when all compute nodes report their GPUs: see the steps of the control "
+            "plane.",
         )
     )
-    return _text("How to bring these files into use, as root.", steps)
+    return _text("How to apply these files, as root.", steps)
 
 
-def control(target: Target, resource_classes: Iterable[str]) -> str:
-    """Steps of the control plane.
+def control(target: DeploymentTarget, resource_classes: Iterable[str]) -> str:
+    """Render the steps of the control plane.
 
-    The order is that of Nova's documentation (PCI tracking in Placement,
-    doc/source/admin/pci-passthrough.rst): compute nodes report before the scheduler asks.
+    They are in the order of Nova's documentation (PCI tracking in Placement,
+    doc/source/admin/pci-passthrough.rst): compute nodes report devices before the scheduler queries
+    them.
     """
     steps = [
         _step(
@@ -80,37 +81,37 @@ def control(target: Target, resource_classes: Iterable[str]) -> str:
         ),
         *_CONTROL[target],
         _step(
-            "Look whether the GPUs are resource providers:",
+            "Check that the GPUs are resource providers:",
             *(f"openstack resource provider list --resource {n}=1" for n in resource_classes),
         ),
-        _step("Make flavors and images: guests.yaml tells what they need."),
+        _step("Create flavors and images with the extra specs and properties in guests.yaml."),
     ]
-    return _text("How to bring these files into use.", steps)
+    return _text("How to apply these files.", steps)
 
 
 _CONTROL = {
-    Target.PLAIN: (
+    DeploymentTarget.PLAIN: (
         _step("Copy etc/placement to the Placement servers, and restart Placement."),
         _step(
-            "Bring the files of all compute hosts into use (steps.txt of each), so that they "
-            "report their GPUs."
+            "Apply the files of all compute hosts (see their steps.txt), so that they report their "
+            "GPUs."
         ),
         _step(
             "Copy etc/nova to the servers of nova-api, nova-conductor and nova-scheduler, and "
-            "restart these."
+            "restart these services."
         ),
     ),
-    Target.KOLLA: (
+    DeploymentTarget.KOLLA: (
         _step(
-            "Copy etc/kolla/config to node_custom_config on the deployment host, and bring the "
-            "files of all compute hosts into use (steps.txt of each)."
+            "Copy etc/kolla/config to node_custom_config on the deployment host, and apply the "
+            "files of all compute hosts (see their steps.txt)."
         ),
         _step("Then:", "kolla-ansible reconfigure -i INVENTORY --tags placement,nova"),
     ),
-    Target.DEVSTACK: (
+    DeploymentTarget.DEVSTACK: (
         _step(
-            "Append local.conf of each directory to local.conf on its machine, and bring the other "
-            "files of the compute hosts into use (steps.txt of each)."
+            "Append local.conf of each directory to local.conf on its machine, and apply the other "
+            "files of the compute hosts (see their steps.txt)."
         ),
         _step("Then:", "./stack.sh"),
     ),
@@ -121,7 +122,7 @@ def _command_line(distribution: Distribution | None, line: str) -> str:
     what = f"Kernel command line: {line}"
     if distribution is Distribution.DEBIAN:
         return _step(
-            f"{what} (without GRUB, put it into your boot loader's own file instead):",
+            f"{what} (without GRUB, add it to the configuration of your boot loader instead):",
             "update-grub",
         )
     if distribution is Distribution.REDHAT:
@@ -131,14 +132,14 @@ def _command_line(distribution: Distribution | None, line: str) -> str:
             f"{what}: add it to GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub, then:",
             "grub2-mkconfig -o /boot/grub2/grub.cfg",
         )
-    return _step(f"{what}: add it with your distribution's tool.")
+    return _step(f"{what}: add it with the tool of your distribution.")
 
 
 def _initramfs(distribution: Distribution | None, dracut: bool) -> str:
     if distribution is None:
         return _step(
-            "Have your distribution's tool put vfio-pci and modprobe.d into the initramfs, and "
-            "make it anew."
+            "Include vfio-pci and modprobe.d in the initramfs with the tool of your distribution, "
+            "and rebuild it."
         )
     return _step(
         "Rebuild the initramfs:",

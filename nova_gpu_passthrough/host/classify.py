@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which PCI functions are GPUs, their companions, or something else: by class code and ids."""
+"""Classify PCI functions as GPUs, companions and other roles, by class code and ids."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -11,10 +11,11 @@ NVIDIA, AMD = "10de", "1002"
 #: VGA, 3D and other display controllers, processing accelerators (PCI code and ID assignment
 #: specification; include/linux/pci_ids.h).
 GPU_CLASSES = frozenset(("0300", "0302", "0380", "1200"))
-#: Vendors of which every function of such a class is taken for a GPU, in the catalogue or not. Of
-#: others (ASPEED and Matrox displays, FPGAs, emulated cards) only those that are named.
+#: Vendors whose functions of these classes are all GPUs, in the catalogue or not. Functions of
+#: other vendors (ASPEED and Matrox displays, FPGAs, emulated cards) are GPUs only if they are in
+#: the catalogue or the operator names them.
 _GPU_VENDORS = frozenset((NVIDIA, AMD))
-#: Displays of management controllers by those vendors: ES1000 and Rage XL (pci.ids).
+#: Display adapters of management controllers by these vendors: ES1000 and Rage XL (pci.ids).
 _MANAGEMENT_DISPLAYS = frozenset(("1002:515e", "1002:5969", "1002:474f", "1002:4752"))
 _BY_CLASS = {
     "0403": Role.AUDIO,
@@ -28,30 +29,32 @@ _BY_BASE_CLASS = {
 }
 
 
-def role_of(class_code: str, vendor_id: str, product_id: str, named: Mapping[str, str]) -> Role:
-    """The role of a PCI function.
+def role_of(
+    class_code: str, vendor_id: str, product_id: str, model_names: Mapping[str, str]
+) -> Role:
+    """Return the role of a PCI function.
 
     :param class_code: six hex digits
-    :param named: models by the operator's word, by ``vendor:product``
+    :param model_names: the operator's names of GPU models, by ``vendor:product``
     """
-    kind = class_code[:4]
-    if f"{vendor_id}:{product_id}" in named:
+    subclass = class_code[:4]
+    if f"{vendor_id}:{product_id}" in model_names:
         return Role.GPU
-    if kind in GPU_CLASSES:
+    if subclass in GPU_CLASSES:
         if f"{vendor_id}:{product_id}" in _MANAGEMENT_DISPLAYS:
             return Role.DISPLAY
         if vendor_id in _GPU_VENDORS or models.lookup(vendor_id, product_id) is not None:
             return Role.GPU
-        return Role.OTHER if kind == "1200" else Role.DISPLAY
-    if kind == "0680" and vendor_id == NVIDIA:
+        return Role.OTHER if subclass == "1200" else Role.DISPLAY
+    if subclass == "0680" and vendor_id == NVIDIA:
         return Role.NVSWITCH
-    return _BY_CLASS.get(kind) or _BY_BASE_CLASS.get(kind[:2], Role.OTHER)
+    return _BY_CLASS.get(subclass) or _BY_BASE_CLASS.get(subclass[:2], Role.OTHER)
 
 
-def gpus_of(devices: Iterable[PciDevice], named: Mapping[str, str]) -> tuple[Gpu, ...]:
-    """The GPUs among the functions of a host, with companions and switch, without links.
+def gpus_of(devices: Iterable[PciDevice], model_names: Mapping[str, str]) -> tuple[Gpu, ...]:
+    """Return the GPUs among the functions of a host, with companions and switch, without links.
 
-    :param named: models by the operator's word, by ``vendor:product``
+    :param model_names: the operator's names of GPU models, by ``vendor:product``
     """
     slots: dict[str, list[PciDevice]] = {}
     for device in devices:
@@ -60,9 +63,9 @@ def gpus_of(devices: Iterable[PciDevice], named: Mapping[str, str]) -> tuple[Gpu
     nics = [d for functions in slots.values() for d in functions if d.role is Role.NIC]
     result = []
     for device in gpus:
-        model, source = _model(device, named)
+        model, source = _model(device, model_names)
         companions = [d.address for d in slots[device.slot] if d.role in COMPANIONS]
-        # Of several GPU functions in a slot the first has the companions.
+        # The first of several GPU functions in a slot gets the companions.
         first = next(d for d in slots[device.slot] if d.role is Role.GPU)
         result.append(
             Gpu(
@@ -78,20 +81,20 @@ def gpus_of(devices: Iterable[PciDevice], named: Mapping[str, str]) -> tuple[Gpu
 
 
 def shared_port(device: PciDevice, others: Iterable[PciDevice]) -> str | None:
-    """The closest bridge above a function that is also above one of ``others``, not of its card."""
+    """Return the closest bridge above a function that is also above a function of another card."""
     above = {bridge for d in others if d.slot != device.slot for bridge in d.bridges}
     return next((bridge for bridge in reversed(device.bridges) if bridge in above), None)
 
 
-def _model(device: PciDevice, named: Mapping[str, str]) -> tuple[str, str]:
-    """A GPU's model and who names it."""
-    if device.ids in named:
-        return named[device.ids], "operator"
+def _model(device: PciDevice, model_names: Mapping[str, str]) -> tuple[str, str]:
+    """Return the model of a GPU and the source of its name."""
+    if device.ids in model_names:
+        return model_names[device.ids], "operator"
     known = models.lookup(device.vendor_id, device.product_id)
     if known:
         return known.name, "catalogue"
     if device.name:
-        # "AD102 [GeForce RTX 4090]": the name in brackets is the one that people know.
+        # "AD102 [GeForce RTX 4090]": the name in brackets is the marketing name.
         marketing = re.search(r"\[([^\]]+)\]", device.name)
         name = re.sub(r"[^A-Za-z0-9.]+", "-", marketing[1] if marketing else device.name)
         if name.strip("-"):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PCI configuration space, as far as the kernel lets a reader see it.
+"""Parse PCI configuration space, as far as the kernel lets a user read it.
 
-Without root the kernel gives the first 64 bytes only, which hold the header and no capabilities
+Users other than root can read only the first 64 bytes: the header, without capabilities
 (``pci_read_config`` in drivers/pci/pci-sysfs.c). Layouts: PCI Express Base Specification 6.0,
 chapter 7, and include/uapi/linux/pci_regs.h.
 """
@@ -17,17 +17,17 @@ _ACS_CONTROLS = ("SrcValid", "TransBlk", "ReqRedir", "CmpltRedir", "UpstreamFwd"
 
 
 def bridge_buses(config: bytes) -> tuple[int, int] | None:
-    """Secondary and subordinate bus number of a bridge; None for what is no bridge."""
+    """Return the secondary and subordinate bus number of a bridge; None for other functions."""
     if len(config) < _HEADER_BYTES or config[0x0E] & 0x7F != _BRIDGE:
         return None
     return config[0x19], config[0x1A]
 
 
 def acs_controls(config: bytes) -> tuple[str, ...] | None:
-    """ACS controls that are on; None if it has no ACS capability or that cannot be read."""
-    offset, seen = 0x100, set()
-    while 0x100 <= offset <= len(config) - 8 and offset not in seen:
-        seen.add(offset)
+    """Return the ACS controls that are on; None without a readable ACS capability."""
+    offset, visited = 0x100, set()
+    while 0x100 <= offset <= len(config) - 8 and offset not in visited:
+        visited.add(offset)
         (header,) = struct.unpack_from("<I", config, offset)
         if header & 0xFFFF == _EXT_CAP_ACS:
             (control,) = struct.unpack_from("<H", config, offset + 6)
@@ -37,7 +37,7 @@ def acs_controls(config: bytes) -> tuple[str, ...] | None:
 
 
 def slot_power_watts(config: bytes) -> float | None:
-    """Slot power limit of a port with a slot, in watts; None if it has none or cannot be read."""
+    """Return the power limit of a port's slot in watts; None if it has none or is unreadable."""
     offset = _capability(config, _CAP_EXPRESS)
     if offset is None or offset + 0x18 > len(config):
         return None
@@ -47,20 +47,20 @@ def slot_power_watts(config: bytes) -> float | None:
     if not slot:
         return None
     value, scale = slot >> 7 & 0xFF, slot >> 15 & 0x3
-    # Values from F0h on stand for limits above 239 W (table 7-27).
+    # Values from F0h mean limits above 239 W (table 7-27).
     if value >= 0xF0 and scale == 0:
         return 250.0 + 25.0 * (value - 0xF0) if value <= 0xFE else None
     return float(value) / 10**scale or None
 
 
-def _capability(config: bytes, wanted: int) -> int | None:
-    """Offset of a capability in the first 256 bytes."""
+def _capability(config: bytes, capability_id: int) -> int | None:
+    """Return the offset of a capability in the first 256 bytes."""
     if len(config) < 256 or not config[0x06] & 0x10:
         return None
-    offset, seen = config[0x34] & 0xFC, set()
-    while 0x40 <= offset < 0xFF and offset not in seen:
-        seen.add(offset)
-        if config[offset] == wanted:
+    offset, visited = config[0x34] & 0xFC, set()
+    while 0x40 <= offset < 0xFF and offset not in visited:
+        visited.add(offset)
+        if config[offset] == capability_id:
             return offset
         offset = config[offset + 1] & 0xFC
     return None

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads hwloc's XML export (``lstopo host.xml``) into an inventory.
+"""Read hwloc's XML export (``lstopo host.xml``) into an inventory.
 
-Formats: hwloc2.dtd for hwloc 2 and 3, hwloc.dtd for hwloc 1, and topology-xml.c for what attributes
-hold. A topology tells NUMA nodes, CPUs, PCI functions, the bridges above them and links between
-GPUs. It tells no IOMMU groups, drivers, BARs, reset methods or huge pages, of PCI Express links
-only the bandwidth (a x16 link at 8 GT/s and a x8 link at 16 GT/s look the same), and lstopo leaves
-PCI functions out that it takes for unimportant, among them the companions of GPUs.
+Formats: hwloc2.dtd for hwloc 2 and 3, hwloc.dtd for hwloc 1, and topology-xml.c for the values of
+attributes. A topology has NUMA nodes, CPUs, PCI functions, the bridges above them and links between
+GPUs. It has no IOMMU groups, drivers, BARs, reset methods or huge pages. For PCI Express links it
+has only the bandwidth (a x16 link at 8 GT/s and a x8 link at 16 GT/s look the same). lstopo leaves
+out PCI functions that it considers unimportant, among them the companions of GPUs.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from pathlib import Path
 from nova_gpu_passthrough.files import cpu_list
 from nova_gpu_passthrough.host import hwloc_xml
 from nova_gpu_passthrough.host.classify import gpus_of, role_of
-from nova_gpu_passthrough.host.hwloc_xml import Element, Topology
+from nova_gpu_passthrough.host.hwloc_xml import HwlocObject, HwlocTopology
 from nova_gpu_passthrough.host.platform import cpu_vendor
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Severity
 from nova_gpu_passthrough.inventory.host import Cpu, Kernel, Machine, NumaNode
@@ -23,29 +23,35 @@ from nova_gpu_passthrough.inventory.model import Inventory
 from nova_gpu_passthrough.inventory.pci import Gpu, PciDevice
 
 #: Names of the matrices of hwloc's NVML and RSMI backends (doc/hwloc.doxy): MB/s, hops.
-_LINKS = ("NVLinkBandwidth", "XGMIBandwidth")
+_LINK_MATRICES = ("NVLinkBandwidth", "XGMIBandwidth")
 _LATENCY = 1 << 2
 
 
 def read(
-    path: Path, audited_at: str, host: str | None = None, named: Mapping[str, str] | None = None
+    path: Path,
+    audited_at: str,
+    host: str | None = None,
+    model_names: Mapping[str, str] | None = None,
 ) -> Inventory:
-    """The inventory of a recorded topology; what hwloc does not tell is None or empty.
+    """Return the inventory of a recorded topology; facts that hwloc lacks are None or empty.
 
     :param audited_at: ISO 8601 in UTC; hwloc does not record it
     :param host: the host's name in Nova, if it is not the recorded host name
-    :param named: models by the operator's word, by ``vendor:product``
-    :raises UserError: if the file cannot be read or is no topology of hwloc's
+    :param model_names: the operator's names of GPU models, by ``vendor:product``
+    :raises UserError: if the file cannot be read or is no hwloc topology
     """
-    return parse(hwloc_xml.read(path), audited_at, host, named)
+    return parse(hwloc_xml.read(path), audited_at, host, model_names)
 
 
 def parse(
-    topology: Topology, audited_at: str, host: str | None, named: Mapping[str, str] | None
+    topology: HwlocTopology,
+    audited_at: str,
+    host: str | None,
+    model_names: Mapping[str, str] | None,
 ) -> Inventory:
-    """The inventory of a topology that is read already; see `read`."""
-    named = named or {}
-    devices = tuple(sorted(_devices(topology, named), key=lambda device: device.address))
+    """Return the inventory of a parsed topology; see `read`."""
+    model_names = model_names or {}
+    devices = tuple(sorted(_devices(topology, model_names), key=lambda device: device.address))
     infos = topology.infos
     linux = infos.get("OSName", "Linux") == "Linux"
     return Inventory(
@@ -57,22 +63,22 @@ def parse(
         Kernel(release=infos.get("OSRelease") if linux else None),
         numa_nodes=tuple(_numa_nodes(topology)),
         devices=devices,
-        gpus=_with_peers(topology, gpus_of(devices, named)),
+        gpus=_with_peers(topology, gpus_of(devices, model_names)),
         findings=(
             Finding(
                 "read.hwloc",
                 Severity.WARNING,
                 HOST,
-                "hwloc tells no IOMMU groups, drivers, BARs, reset methods and companions",
+                "an hwloc export has no IOMMU groups, drivers, BARs, reset methods and companions",
                 topology.source,
-                "Whether the GPUs can be passed through, these decide.",
+                "They decide whether the GPUs can be passed through.",
                 "Run the audit on the host, or on a recorded tree of its /sys and /proc.",
             ),
         ),
     )
 
 
-def _cpu(topology: Topology) -> Cpu:
+def _cpu(topology: HwlocTopology) -> Cpu:
     for element in topology.of_type("Package", "Socket"):
         vendor = element.infos.get("CPUVendor")
         name = cpu_vendor(vendor) if vendor else None
@@ -80,14 +86,14 @@ def _cpu(topology: Topology) -> Cpu:
     return Cpu()
 
 
-def _numa_nodes(topology: Topology) -> Iterator[NumaNode]:
+def _numa_nodes(topology: HwlocTopology) -> Iterator[NumaNode]:
     packages = list(topology.of_type("Package", "Socket"))
     cores = [core.bits("cpuset") for core in topology.of_type("Core")]
     nodes = sorted(topology.of_type("NUMANode"), key=lambda node: node.number("os_index"))
     units = {unit.number("os_index") for unit in topology.of_type("PU")}
     distances = _distances(topology)
     for node in nodes:
-        # The set may be infinite: a machine with one node.
+        # The set may be infinite on a machine with one node.
         cpus = {cpu for cpu in node.bits("cpuset", units) if cpu in units}
         own = [sorted(core & cpus) for core in cores if core & cpus]
         sockets = {p.number("os_index") for p in packages if p.bits("cpuset", units) & cpus}
@@ -101,8 +107,8 @@ def _numa_nodes(topology: Topology) -> Iterator[NumaNode]:
         )
 
 
-def _distances(topology: Topology) -> dict[int, tuple[int, ...]]:
-    """Latencies from each NUMA node to all, in the order of their ids; empty if not told."""
+def _distances(topology: HwlocTopology) -> dict[int, tuple[int, ...]]:
+    """Return the distances from each NUMA node to all, by id; empty if the export has none."""
     for matrix in topology.matrices:
         if matrix.type == "NUMANode" and matrix.kind & _LATENCY and matrix.by_os_index:
             nodes = [int(index) for index in matrix.indexes]
@@ -111,10 +117,10 @@ def _distances(topology: Topology) -> dict[int, tuple[int, ...]]:
     return {}
 
 
-def _devices(topology: Topology, named: Mapping[str, str]) -> Iterator[PciDevice]:
+def _devices(topology: HwlocTopology, model_names: Mapping[str, str]) -> Iterator[PciDevice]:
     for element in topology.of_type("PCIDev", "Bridge"):
         if "pci_busid" not in element.attributes:
-            # A host bridge.
+            # A host bridge has no address.
             continue
         ids = element.pci_type()
         yield PciDevice(
@@ -122,7 +128,7 @@ def _devices(topology: Topology, named: Mapping[str, str]) -> Iterator[PciDevice
             ids.class_code,
             ids.vendor,
             ids.product,
-            role_of(ids.class_code, ids.vendor, ids.product, named),
+            role_of(ids.class_code, ids.vendor, ids.product, model_names),
             element.infos.get("PCIDevice") or None,
             ids.subsystem_vendor,
             ids.subsystem_product,
@@ -135,8 +141,8 @@ def _devices(topology: Topology, named: Mapping[str, str]) -> Iterator[PciDevice
         )
 
 
-def _numa_node(element: Element) -> int | None:
-    """The node of the closest object above that has one only."""
+def _numa_node(element: HwlocObject) -> int | None:
+    """Return the NUMA node of the closest object above that belongs to a single node."""
     for above in element.ancestors():
         if above.attributes.get("nodeset"):
             nodes = above.bits("nodeset")
@@ -144,11 +150,11 @@ def _numa_node(element: Element) -> int | None:
     return None
 
 
-def _with_peers(topology: Topology, gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
-    """GPUs with those that hwloc saw at the far ends of their links, across switches."""
+def _with_peers(topology: HwlocTopology, gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
+    """Return the GPUs with their peers: the GPUs at the far ends of links, through switches."""
     ends: dict[str, set[str]] = {}
     for matrix in topology.matrices:
-        if matrix.name in _LINKS:
+        if matrix.name in _LINK_MATRICES:
             addresses = [topology.address_of(index) for index in matrix.indexes]
             for i, a in enumerate(addresses):
                 for j, b in enumerate(addresses):
@@ -160,7 +166,7 @@ def _with_peers(topology: Topology, gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
         reached, frontier = set(), set(ends[gpu])
         while frontier:
             reached |= frontier
-            # On from switches, not from GPUs, which do not pass traffic on.
+            # Continue from switches, but not from GPUs, which do not forward traffic.
             frontier = {
                 end for switch in frontier - known for end in ends.get(switch, ())
             } - reached

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads processor, firmware, kernel and IOMMU of a host."""
+"""Read processor, firmware, kernel and IOMMU of a host."""
 
 import re
 import shlex
 from collections.abc import Iterable
 
-from nova_gpu_passthrough.host.modules import Modules
+from nova_gpu_passthrough.host.kernel_modules import KernelModules
 from nova_gpu_passthrough.host.root import Root
 from nova_gpu_passthrough.inventory.host import Cpu, Iommu, IommuKind, Kernel, Machine
 
@@ -17,16 +17,16 @@ _SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e
 
 
 def kernel_release(root: Root) -> str | None:
-    """The running kernel's release."""
+    """Return the release of the running kernel."""
     release = root.text("/proc/sys/kernel/osrelease")
     if release:
         return release
-    found = re.match(r"Linux version (\S+)", root.text("/proc/version") or "")
-    return found[1] if found else None
+    match = re.match(r"Linux version (\S+)", root.text("/proc/version") or "")
+    return match[1] if match else None
 
 
 def read_machine(root: Root) -> Machine:
-    """Maker and distribution."""
+    """Read vendor, product and distribution."""
     text = root.text("/etc/os-release") or root.text("/usr/lib/os-release") or ""
     values = {
         key: _unquoted(value)
@@ -42,13 +42,13 @@ def read_machine(root: Root) -> Machine:
 
 
 def cpu_vendor(vendor_id: str) -> str:
-    """A processor's vendor by its CPUID signature; one that is not known is its own name."""
+    """Return the vendor of a processor by its CPUID signature; an unknown signature is returned."""
     return _CPU_VENDORS.get(vendor_id, vendor_id)
 
 
 def read_cpu(root: Root) -> Cpu:
-    """Vendor, model and width of physical addresses."""
-    # The first processor tells; with 256 of them the file has half a megabyte.
+    """Read vendor, model and width of physical addresses."""
+    # The first processor suffices; the file of a host with 256 processors has half a megabyte.
     text = (root.data("/proc/cpuinfo", 2**14) or b"").decode(errors="replace")
     vendor = re.search(r"^vendor_id\s*: (.+)$", text, re.MULTILINE)
     model = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
@@ -59,8 +59,8 @@ def read_cpu(root: Root) -> Cpu:
     return Cpu(name, model[1].strip() if model else None, int(bits[1]) if bits else None)
 
 
-def read_kernel(root: Root, release: str | None, modules: Modules) -> Kernel:
-    """Release, command line, modules and what may lock it down."""
+def read_kernel(root: Root, release: str | None, modules: KernelModules) -> Kernel:
+    """Read release, command line, modules, lockdown and secure boot."""
     lockdown = re.search(r"\[(\w+)\]", root.text("/sys/kernel/security/lockdown") or "")
     return Kernel(
         release,
@@ -72,7 +72,7 @@ def read_kernel(root: Root, release: str | None, modules: Modules) -> Kernel:
 
 
 def read_iommu(root: Root) -> Iommu:
-    """The IOMMU that runs and the one that the firmware offers."""
+    """Read the IOMMU that the kernel uses and the one that the firmware describes."""
     kind = None
     names = root.names("/sys/class/iommu")
     for name in names:
@@ -94,9 +94,9 @@ def read_iommu(root: Root) -> Iommu:
 
 
 def _address_bits(root: Root, names: Iterable[str]) -> int | None:
-    """The narrowest IOMMU's maximum guest address width.
+    """Return the smallest maximum guest address width of the IOMMUs.
 
-    Intel's only, by its capability register (cap_mgaw in drivers/iommu/intel/iommu.h).
+    Only for Intel, from the capability register (cap_mgaw in drivers/iommu/intel/iommu.h).
     """
     widths = []
     for name in names:
@@ -108,10 +108,10 @@ def _address_bits(root: Root, names: Iterable[str]) -> int | None:
 
 
 def _interrupt_remapping(root: Root) -> bool | None:
-    """Interrupt chips behind a remapping IOMMU have names that begin with ``IR-``.
+    """Check whether interrupts are remapped: the interrupt chips then have names with ``IR-``.
 
-    (drivers/iommu/intel/irq_remapping.c, drivers/iommu/amd/iommu.c.) The kernel's own line about
-    it is in its log, which takes privileges. On Arm the GIC ITS does it, under another name.
+    (drivers/iommu/intel/irq_remapping.c, drivers/iommu/amd/iommu.c.) The kernel also logs it, but
+    the log needs privileges. On Arm the GIC ITS remaps interrupts, and has another name.
     """
     text = root.text("/proc/interrupts")
     if not text or not re.search(r"\b(IR-)?(IO-APIC|PCI-MSIX?)\b", text):
@@ -122,11 +122,11 @@ def _interrupt_remapping(root: Root) -> bool | None:
 
 
 def _secure_boot(root: Root) -> bool | None:
-    """The EFI variable: four bytes of attributes and one of value."""
+    """Read the EFI variable: four bytes of attributes and one of value."""
     data = root.data(_SECURE_BOOT, 8)
     if data is None or len(data) < 5:
-        # Booted without UEFI there is no secure boot; with it, the variable may be unreadable. A
-        # recording need not have the folder of either.
+        # Without UEFI there is no secure boot; with UEFI, the variable may be unreadable. A
+        # recording may have no firmware folder at all.
         efi, any_firmware = root.exists("/sys/firmware/efi"), root.exists("/sys/firmware")
         return None if efi or not any_firmware else False
     return data[4] == 1
@@ -134,7 +134,7 @@ def _secure_boot(root: Root) -> bool | None:
 
 def _unquoted(value: str) -> str:
     try:
-        parts = shlex.split(value)
+        words = shlex.split(value)
     except ValueError:
         return value
-    return parts[0] if parts else ""
+    return words[0] if words else ""

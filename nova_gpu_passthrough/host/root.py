@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The file system that is audited: this machine's, or a recorded tree's.
+"""The file system that is audited: this machine's, or a recorded tree.
 
-Every read may fail: files are missing on older kernels, unreadable without privileges, garbled in
-a recording, or gone because the device has just been unplugged. A missing file reads as None. What
-is there and cannot be used reads as None, too, and leaves a note for the operator.
+Every read may fail: files are missing in older kernels, unreadable without privileges, garbled in
+a recording, or gone because the device has just been unplugged. A missing file reads as None. A
+file that exists and cannot be used reads as None, too, and leaves a note for the operator.
 """
 
 import contextlib
@@ -19,24 +19,24 @@ from nova_gpu_passthrough.inventory.findings import HOST, Finding, Severity
 
 _T = TypeVar("_T")
 
-#: Nothing that the audit reads is larger; modules.alias and pci.ids have 1 to 2 MiB.
+#: No file that the audit reads is larger; modules.alias and pci.ids have 1 to 2 MiB.
 MAX_BYTES = 8 * 2**20
-_GONE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO))
-#: No file of the kernel's has them; in a recording they could drive the reader's terminal.
+_MISSING = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO))
+#: Kernel files do not contain them; those in a recording could control the operator's terminal.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Root:
-    """Files below one directory, by their paths from ``/``.
+    """The files below one directory, addressed by their paths from ``/``.
 
     :param path: the directory; ``/`` is the running machine
-    :raises UserError: if it is no directory, or has no ``sys`` in it
+    :raises UserError: if it is no directory, or contains no ``sys``
     """
 
     def __init__(self, path: Path) -> None:
         if not (path / "sys").is_dir():
             raise UserError(
-                f"{path}: no directory sys in it; --root expects a directory with sys and proc, "
+                f"{path}: contains no directory sys; --root expects a directory with sys and proc, "
                 "such as / or a recorded tree"
             )
         self.path = path
@@ -49,39 +49,39 @@ class Root:
         return self._base == "/"
 
     def text(self, path: str) -> str | None:
-        """A file's text without the blanks around it; None if there is none."""
+        """Return the text of a file without surrounding blanks; None if there is no such file."""
         data = self.data(path)
         if data is None:
             return None
         return _CONTROLS.sub("\ufffd", data.decode(errors="replace").strip("\0 \t\r\n"))
 
-    def data(self, path: str, most: int = MAX_BYTES) -> bytes | None:
-        """A file's first bytes; None if there is no such file."""
+    def data(self, path: str, max_bytes: int = MAX_BYTES) -> bytes | None:
+        """Return the first bytes of a file; None if there is no such file."""
         try:
-            # A recorded tree may hold a pipe or a device where a file was: do not wait for it.
+            # A recorded tree may have a pipe or a device instead of the file: do not wait for it.
             handle = os.open(self._base + path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (OSError, ValueError) as error:
-            self._failed(path, error)
+            self._note_error(path, error)
             return None
         try:
-            if not self._holds(handle):
-                self._leads_out(path)
+            if not self._is_open_file_inside(handle):
+                self._note_outside(path)
                 return None
-            parts, left = [], most
-            while left > 0 and (part := os.read(handle, min(left, 2**16))):
-                parts.append(part)
-                left -= len(part)
-            return b"".join(parts)
+            chunks, left = [], max_bytes
+            while left > 0 and (chunk := os.read(handle, min(left, 2**16))):
+                chunks.append(chunk)
+                left -= len(chunk)
+            return b"".join(chunks)
         except OSError as error:
-            self._failed(path, error)
+            self._note_error(path, error)
             return None
         finally:
             os.close(handle)
 
     def parsed(self, path: str, parse: Callable[[str], _T], expected: str) -> _T | None:
-        """What ``parse`` makes of a file's text; a ValueError of it leaves a note.
+        """Return the parsed text of a file; a ValueError of ``parse`` leaves a note.
 
-        :param expected: what the file should hold, for that note
+        :param expected: what the file should contain, for the note
         """
         text = self.text(path)
         if text is None:
@@ -89,62 +89,62 @@ class Root:
         try:
             return parse(text)
         except ValueError:
-            self.note(path, f"holds {text[:40]!r}, expected {expected}")
+            self.note(path, f"contains {text[:40]!r}, expected {expected}")
             return None
 
     def number(self, path: str) -> int | None:
-        """A file's decimal number."""
-        return self.parsed(path, _whole, "a whole number")
+        """Return the decimal number in a file."""
+        return self.parsed(path, _whole_number, "a whole number")
 
     def names(self, path: str) -> list[str]:
-        """Names in a directory, sorted; empty if there is none."""
+        """Return the sorted names in a directory; empty if there is no such directory."""
         folder = path if self.is_live else self.resolve(path)
         if folder is None:
             return []
         try:
             return sorted(os.listdir(self._base + folder))
         except (OSError, ValueError) as error:
-            self._failed(path, error)
+            self._note_error(path, error)
             return []
 
     def exists(self, path: str) -> bool:
-        """Whether there is such a file or directory."""
+        """Check whether a file or directory exists."""
         try:
             real = os.path.realpath(self._base + path, strict=True)
         except (OSError, ValueError):
             return False
-        return self.is_live or self._inside(real)
+        return self.is_live or self._is_inside(real)
 
     def link_name(self, path: str) -> str | None:
-        """The last part of what a symbolic link points to, whether or not that exists."""
+        """Return the last component of a symbolic link's target, which need not exist."""
         try:
             name = os.path.basename(os.readlink(self._base + path))
         except (OSError, ValueError) as error:
             if not (isinstance(error, OSError) and error.errno == errno.EINVAL):
-                self._failed(path, error)
+                self._note_error(path, error)
             return None
         return _printable(name) or None
 
     def resolve(self, path: str) -> str | None:
-        """Where a path leads, links followed, as a path from this root; None if nowhere in it."""
+        """Return a path from this root with all links resolved; None if it leads elsewhere."""
         try:
             real = os.path.realpath(self._base + path, strict=True)
         except (OSError, ValueError) as error:
-            self._failed(path, error)
+            self._note_error(path, error)
             return None
         if self.is_live:
             return real
-        if self._inside(real):
+        if self._is_inside(real):
             return real[len(self._base) :] or "/"
-        self._leads_out(path)
+        self._note_outside(path)
         return None
 
     def note(self, path: str, problem: str) -> None:
-        """Keep what is wrong with a file."""
+        """Remember a problem with a file for `findings`."""
         self._notes.setdefault(_printable(path), _printable(problem))
 
     def findings(self) -> list[Finding]:
-        """What could not be read, for the operator."""
+        """Return the files that could not be read, as findings."""
         return [
             Finding(
                 "read.unusable",
@@ -152,42 +152,42 @@ class Root:
                 HOST,
                 f"{path} {problem}",
                 path,
-                "What it would tell is missing from the audit.",
-                "Read it by hand; if the tree is a recording, record it anew.",
+                "The audit lacks the facts in this file.",
+                "Read the file by hand; if the tree is a recording, record it again.",
             )
             for path, problem in sorted(self._notes.items())
         ]
 
-    def _holds(self, handle: int) -> bool:
-        """Whether an open file is below this root: links of a recording may be absolute."""
+    def _is_open_file_inside(self, handle: int) -> bool:
+        """Check whether an open file is below this root: a recording may have absolute links."""
         if not self.is_live:
-            # Without /proc there is no telling; then the recording is trusted.
+            # Without /proc this cannot be checked; then the recording is trusted.
             with contextlib.suppress(OSError):
-                return self._inside(os.readlink(f"/proc/self/fd/{handle}"))
+                return self._is_inside(os.readlink(f"/proc/self/fd/{handle}"))
         return True
 
-    def _inside(self, real: str) -> bool:
+    def _is_inside(self, real: str) -> bool:
         return real == self._base or real.startswith(self._base + "/")
 
-    def _leads_out(self, path: str) -> None:
-        self.note(path, f"leads out of {self.path}")
+    def _note_outside(self, path: str) -> None:
+        self.note(path, f"is a link to a file outside {self.path}")
 
-    def _failed(self, path: str, error: Exception) -> None:
+    def _note_error(self, path: str, error: Exception) -> None:
         number = error.errno if isinstance(error, OSError) else None
-        if number not in _GONE:
+        if number not in _MISSING:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             self.note(path, f"cannot be read ({reason})")
 
 
-def _whole(text: str) -> int:
+def _whole_number(text: str) -> int:
     number = int(text)
-    # The kernel has none that are longer; a garbled file must not make the reckoning slow.
+    # The kernel writes no larger numbers; a garbled file must not slow down arithmetic.
     if abs(number) >= 2**64:
         raise ValueError(text)
     return number
 
 
 def _printable(name: str) -> str:
-    """A file's name as text: names need not be UTF-8, what is written into an inventory must be."""
+    """Return a file name as text that an inventory may contain: names need not be UTF-8."""
     text = name.encode(errors="surrogateescape").decode(errors="replace")
     return _CONTROLS.sub("\ufffd", text)

@@ -1,29 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a host's facts from /sys and /proc into an inventory, without judging them."""
+"""Read the facts of a host from /sys and /proc into an inventory, without judging them."""
 
 import datetime
 from collections.abc import Mapping
 
 from nova_gpu_passthrough.catalog.pci_ids import PATHS, PciIds
-from nova_gpu_passthrough.host import numa, platform
+from nova_gpu_passthrough.host import numa_nodes, platform
 from nova_gpu_passthrough.host.classify import gpus_of
-from nova_gpu_passthrough.host.functions import FunctionReader
-from nova_gpu_passthrough.host.modules import Modules
+from nova_gpu_passthrough.host.kernel_modules import KernelModules
+from nova_gpu_passthrough.host.pci_functions import PciFunctionReader
 from nova_gpu_passthrough.host.root import Root
 from nova_gpu_passthrough.inventory.model import Inventory
 
 
-def read(root: Root, host: str | None = None, named: Mapping[str, str] | None = None) -> Inventory:
-    """The facts of a host, no findings; what could not be read is in ``root.findings()``.
+def read(
+    root: Root, host: str | None = None, model_names: Mapping[str, str] | None = None
+) -> Inventory:
+    """Return the facts of a host without findings; ``root.findings()`` has the unreadable files.
 
     :param host: the host's name in Nova, if it is not the kernel's host name
-    :param named: models by the operator's word, by ``vendor:product``
+    :param model_names: the operator's names of GPU models, by ``vendor:product``
     """
     release = platform.kernel_release(root)
-    modules = Modules(root, release)
-    named = named or {}
+    modules = KernelModules(root, release)
+    model_names = model_names or {}
     texts = [text for path in PATHS if (text := root.text(path))]
-    devices = FunctionReader(root, modules, PciIds(texts), named).read_all()
+    devices = PciFunctionReader(root, modules, PciIds(texts), model_names).read_all()
     return Inventory(
         host or _host_name(root),
         "sysfs",
@@ -32,14 +34,14 @@ def read(root: Root, host: str | None = None, named: Mapping[str, str] | None = 
         platform.read_cpu(root),
         platform.read_kernel(root, release, modules),
         platform.read_iommu(root),
-        numa.read_nodes(root),
+        numa_nodes.read_nodes(root),
         devices,
-        gpus_of(devices, named),
+        gpus_of(devices, model_names),
     )
 
 
 def now() -> str:
-    """The time of an audit: ISO 8601 in UTC, to the second."""
+    """Return the current time for an inventory: ISO 8601 in UTC, to the second."""
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the audit found on one host: model, file format and schema. No Nova, no sysfs here."""
+"""The inventory that the audit makes of one host: model, file format and schema."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the audit has to say about a host or a GPU."""
+"""Findings of the audit about a host or a GPU, and verdicts."""
 
 import enum
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 class Severity(enum.StrEnum):
-    """How bad a finding is."""
+    """Severity of a finding."""
 
     OK = "ok"
     WARNING = "warning"
@@ -15,7 +15,7 @@ class Severity(enum.StrEnum):
 
 
 class Remedy(enum.StrEnum):
-    """Who can fix a failure, on which a GPU's verdict depends."""
+    """What has to change to fix a failure; the verdict of a GPU depends on it."""
 
     NONE = "none"
     #: A setting or package of the host; ``nova-gpu config generate`` writes most settings.
@@ -27,25 +27,25 @@ class Remedy(enum.StrEnum):
 
 
 class Verdict(enum.StrEnum):
-    """Whether a server can get a GPU."""
+    """Whether a GPU can be passed through to a server."""
 
     READY = "ready"
-    #: Every failure goes away with generated configuration or a firmware setting.
+    #: Configuration or firmware settings fix every failure.
     CONFIGURE = "ready after configuration"
     UNFIT = "unfit"
 
 
-#: Subject of findings about the whole host, which hold for each of its GPUs.
+#: Subject of findings about the whole host, which apply to each of its GPUs.
 HOST = "host"
-#: Id of the finding that sums up a GPU's others.
+#: Id of the finding that summarizes the other findings about a GPU.
 VERDICT = "verdict"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that the audit looked at."""
+    """The result of one check on a host or a GPU."""
 
-    #: Dotted name of the check and its outcome, such as ``iommu.off``; documented, so kept.
+    #: Check and outcome, such as ``iommu.off``; documented, so never renamed.
     id: str
     severity: Severity
     #: `HOST` or a PCI address.
@@ -54,15 +54,15 @@ class Finding:
     found: str
     #: Where it was read: a path below the root, a file, a URL.
     source: str
-    #: Why it matters for passthrough; may be empty where all is well.
+    #: Why it matters for passthrough; may be empty if the severity is OK.
     why: str = ""
-    #: How to fix it; may be empty where all is well.
+    #: How to fix it; may be empty if the severity is OK.
     fix: str = ""
     remedy: Remedy = Remedy.NONE
 
 
 def failures_of(findings: Iterable[Finding], address: str) -> tuple[Finding, ...]:
-    """The failures that hold for a GPU, its own and the host's, but for the verdict itself."""
+    """Return the failures of a GPU and of the host, without the verdict itself."""
     return tuple(
         finding
         for finding in findings

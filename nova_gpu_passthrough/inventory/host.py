@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CPUs, NUMA nodes, firmware and kernel of a host. None means "not told"."""
+"""CPUs, NUMA nodes, firmware and kernel of a host. None means unknown."""
 
 import enum
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class HugePages:
-    """A NUMA node's pool of huge pages of one size."""
+    """Huge pages of one size on a NUMA node."""
 
     size_kib: int
     total: int
@@ -19,7 +19,7 @@ class NumaNode:
     """A host NUMA node."""
 
     id: int
-    #: Physical package; None where the node has no CPUs or the kernel does not tell.
+    #: Physical package; None if the node has no CPUs or the kernel does not report it.
     socket: int | None = None
     #: CPU ids as the kernel lists them, such as ``0-27,56-83``; empty for a node without CPUs.
     cpus: str = ""
@@ -27,7 +27,7 @@ class NumaNode:
     cores: tuple[str, ...] = ()
     memory_mib: int = 0
     huge_pages: tuple[HugePages, ...] = ()
-    #: To all nodes in the order of their ids (ACPI SLIT).
+    #: Distances to all nodes in the order of their ids (ACPI SLIT).
     distances: tuple[int, ...] = ()
 
 
@@ -35,14 +35,19 @@ class NumaNode:
 class Cpu:
     """The processors."""
 
-    #: intel, amd, arm or what /proc/cpuinfo says.
+    #: intel, amd, arm or the vendor id in /proc/cpuinfo.
     vendor: str | None = None
     model: str | None = None
     physical_address_bits: int | None = None
 
+    @property
+    def is_x86(self) -> bool:
+        """Check whether the processors are known to be x86."""
+        return self.vendor in ("intel", "amd")
+
 
 class IommuKind(enum.StrEnum):
-    """Who translates a device's addresses."""
+    """Kind of the IOMMU that translates the addresses of devices."""
 
     INTEL = "intel"
     AMD = "amd"
@@ -52,25 +57,26 @@ class IommuKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Iommu:
-    """The IOMMU as the kernel runs it."""
+    """The IOMMU that the kernel uses."""
 
-    #: None: the kernel runs none.
+    #: None: the kernel uses no IOMMU.
     kind: IommuKind | None = None
-    #: ACPI table in which the firmware offers one: DMAR, IVRS or IORT.
+    #: ACPI table in which the firmware describes an IOMMU: DMAR, IVRS or IORT.
     firmware_table: str | None = None
-    #: How many groups there are.
+    #: Number of IOMMU groups.
     groups: int = 0
     interrupt_remapping: bool | None = None
     #: ``allow_unsafe_interrupts`` of vfio_iommu_type1.
     unsafe_interrupts: bool | None = None
-    #: Bits of an address that it can translate.
+    #: Width in bits of the addresses that it can translate.
     address_bits: int | None = None
-    #: False where what was read says nothing of IOMMUs, as in a recording of parts of /sys.
-    told: bool = True
+    #: False if the source has no data about IOMMUs, as a recording of parts of /sys. The key in
+    #: inventory files is ``told``.
+    known: bool = True
 
 
 class ModuleState(enum.StrEnum):
-    """Where a kernel module is."""
+    """State of a kernel module."""
 
     LOADED = "loaded"
     BUILTIN = "builtin"
@@ -84,8 +90,8 @@ class Kernel:
 
     release: str | None = None
     command_line: str | None = None
-    #: State of vfio-pci, vfio-iommu-type1 and the drivers that could take a GPU, by module name
-    #: with underscores; absent where neither /sys/module nor /lib/modules tells.
+    #: State of vfio-pci, vfio-iommu-type1 and the drivers that could bind a GPU, by module name
+    #: with underscores; None if neither /sys/module nor /lib/modules could be read.
     modules: dict[str, ModuleState] | None = None
     #: ``none``, ``integrity`` or ``confidentiality``.
     lockdown: str | None = None
@@ -94,7 +100,7 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Who made it and what is installed on it."""
+    """Vendor, product and operating system."""
 
     vendor: str | None = None
     product: str | None = None
@@ -106,9 +112,9 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Chassis:
-    """What the management controller says over Redfish."""
+    """Power and temperatures that the management controller reports over Redfish."""
 
     power_watts: float | None = None
     power_capacity_watts: float | None = None
-    #: Degrees Celsius by sensor.
+    #: Degrees Celsius by sensor name.
     temperatures: dict[str, float] | None = None

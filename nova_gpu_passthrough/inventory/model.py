@@ -12,13 +12,13 @@ from nova_gpu_passthrough.inventory.pci import Gpu, PciDevice
 
 @dataclass(frozen=True)
 class Inventory:
-    """What the audit found on one host."""
+    """The inventory of one host."""
 
-    #: The host's name in Nova, which is libvirt's name of it.
+    #: The host's name in Nova, which libvirt reports.
     host: str
-    #: What was read: sysfs or hwloc.
+    #: Source of the facts: sysfs or hwloc.
     source: str
-    #: When, ISO 8601 in UTC.
+    #: Time of the audit: ISO 8601 in UTC.
     audited_at: str
     machine: Machine = Machine()
     cpu: Cpu = Cpu()
@@ -30,7 +30,7 @@ class Inventory:
     gpus: tuple[Gpu, ...] = ()
     chassis: Chassis | None = None
     findings: tuple[Finding, ...] = ()
-    #: By the GPU's address.
+    #: Verdicts by GPU address.
     verdicts: dict[str, Verdict] | None = None
 
     @functools.cached_property
@@ -39,8 +39,8 @@ class Inventory:
         return {device.address: device for device in self.devices}
 
     @functools.cached_property
-    def groups(self) -> Mapping[int, tuple[PciDevice, ...]]:
-        """IOMMU groups: their members by the group's number."""
+    def iommu_groups(self) -> Mapping[int, tuple[PciDevice, ...]]:
+        """Members of the IOMMU groups by group number."""
         members: dict[int, list[PciDevice]] = {}
         for device in self.devices:
             if device.iommu_group is not None:
@@ -48,8 +48,8 @@ class Inventory:
         return {number: tuple(group) for number, group in sorted(members.items())}
 
     @property
-    def tells_kernel(self) -> bool:
-        """Whether it tells of drivers and IOMMU groups, which a topology export does not."""
+    def reports_kernel(self) -> bool:
+        """Whether the source reports drivers and IOMMU groups; a topology export does not."""
         return self.source == "sysfs"
 
     @property
@@ -62,5 +62,5 @@ class Inventory:
         return self.by_address[gpu.address]
 
     def companions(self, gpu: Gpu) -> tuple[PciDevice, ...]:
-        """The PCI functions that go with the GPU."""
+        """The companions of the GPU."""
         return tuple(self.by_address[address] for address in gpu.companions)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PCI functions of a host as the kernel tells of them.
+"""PCI functions of a host as the kernel reports them.
 
-None always means "not told": a file that this kernel, this privilege or this recording lacks.
+None always means unknown: a file that does not exist in this kernel or recording, or that the user
+may not read.
 """
 
 import enum
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 
 class Role(enum.StrEnum):
-    """What a PCI function is to passthrough, by its class code."""
+    """Role of a PCI function in passthrough, from its class code."""
 
     GPU = "gpu"
     AUDIO = "audio"
@@ -18,13 +19,13 @@ class Role(enum.StrEnum):
     NVSWITCH = "nvswitch"
     NIC = "nic"
     STORAGE = "storage"
-    #: A display that is no accelerator: the management controller's, an emulator's.
+    #: A display adapter that is no accelerator, such as the management controller's.
     DISPLAY = "display"
     BRIDGE = "bridge"
     OTHER = "other"
 
 
-#: Roles of a card's further functions, which must go where its GPU goes.
+#: Roles of the other functions of a card, which must be passed through together with its GPU.
 COMPANIONS = frozenset((Role.AUDIO, Role.USB, Role.UCSI))
 
 
@@ -42,29 +43,29 @@ class DeviceType(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A base address register that asks for memory space."""
+    """A base address register that requests memory space."""
 
-    #: 0..5 for the function's own; 7..12 for those of its VFs (``resource`` lines 7 to 12).
+    #: 0 to 5 for the function's BARs; 7 to 12 for those of its VFs (``resource`` lines 7 to 12).
     index: int
     #: Bytes.
     size: int
     prefetchable: bool = False
     #: Whether it can lie above 4 GiB.
     is_64bit: bool = False
-    #: False where firmware and kernel found no room for it.
+    #: False if firmware and kernel found no address range for it.
     assigned: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class PcieLink:
-    """Speed (GT/s) and width (lanes) of a PCIe link, now and at most."""
+    """Current and maximum speed (GT/s) and width (lanes) of a PCIe link."""
 
     speed_gts: float | None = None
     width: int | None = None
-    #: What the card itself can do.
+    #: Maximum of the card.
     max_speed_gts: float | None = None
     max_width: int | None = None
-    #: What the port above it can do.
+    #: Maximum of the port above it.
     slot_max_speed_gts: float | None = None
     slot_max_width: int | None = None
 
@@ -85,36 +86,36 @@ class PciDevice:
     name: str | None = None
     subsystem_vendor_id: str | None = None
     subsystem_product_id: str | None = None
-    #: None where the firmware does not tell (the kernel's -1).
+    #: None if the firmware does not report it (-1 in the kernel).
     numa_node: int | None = None
     iommu_group: int | None = None
-    #: The kernel driver that holds it now.
+    #: The kernel driver that holds it.
     driver: str | None = None
     driver_override: str | None = None
-    #: Modules of the running kernel that match its modalias, so could take it at boot.
+    #: Modules of the running kernel that match its modalias, so could bind it at boot.
     modules: tuple[str, ...] = ()
     #: Bridges above it, from the root port down to the closest.
     bridges: tuple[str, ...] = ()
     boot_vga: bool = False
     link: PcieLink | None = None
     bars: tuple[Bar, ...] = ()
-    #: What the kernel can reset it by, in its order: flr, bus, pm, device_specific, acpi, cxl_bus.
-    #: Empty: none; None: the kernel does not tell (before 5.15).
+    #: Reset methods in the kernel's order: flr, bus, pm, device_specific, acpi, cxl_bus. Empty:
+    #: there is none; None: the kernel does not report them (before 5.15).
     reset_methods: tuple[str, ...] | None = None
     d3cold_allowed: bool | None = None
     #: D0, D1, D2, D3hot, D3cold, unknown.
     power_state: str | None = None
-    #: VFs that it can have; None without the SR-IOV capability.
+    #: Maximum number of VFs; None without the SR-IOV capability.
     sriov_total_vfs: int | None = None
     sriov_vfs: int = 0
-    #: Address of the PF, for a VF.
+    #: Address of a VF's PF.
     physical_function: str | None = None
-    #: ACS controls that are on, for a bridge; None where the capability cannot be read (reading
-    #: beyond the first 64 bytes of ``config`` takes root) or is missing.
+    #: ACS controls of a bridge that are on; None if the capability is missing or cannot be read
+    #: (only root may read beyond the first 64 bytes of ``config``).
     acs: tuple[str, ...] | None = None
-    #: Watts that the slot above may deliver; takes root, as acs does.
+    #: Power limit of the slot; only root can read it, as with acs.
     slot_power_watts: float | None = None
-    #: Watts drawn now and at most, where a driver with hwmon holds the card.
+    #: Power draw and power cap, if the driver that holds the card has hwmon sensors.
     power_watts: float | None = None
     power_cap_watts: float | None = None
 
@@ -130,7 +131,7 @@ class PciDevice:
 
     @property
     def device_type(self) -> DeviceType:
-        """How Nova will see it."""
+        """The device type in Nova."""
         if self.physical_function is not None:
             return DeviceType.VF
         return DeviceType.PF if self.sriov_total_vfs else DeviceType.PCI
@@ -154,23 +155,23 @@ class PciDevice:
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """What passthrough needs to know of a GPU beyond its PCI function."""
+    """A GPU of the host: data beyond its PCI function."""
 
     #: Address of its function among the inventory's devices.
     address: str
-    #: Catalogue's, operator's, or pci.ids' name, without blanks.
+    #: Name from the catalogue, the operator or pci.ids, without blanks.
     model: str
-    #: Where the model comes from: catalogue, operator, pci.ids or ids.
+    #: Source of the model: catalogue, operator, pci.ids or ids.
     model_source: str
     #: Shared by all functions of the card: the value of the tag ``gpu_card``.
     card: str
-    #: Addresses of the card's other functions that go with it.
+    #: Addresses of the card's other functions that must be passed through with it.
     companions: tuple[str, ...] = ()
-    #: Link group and the partitions inside it, outermost first; empty where none is known.
+    #: Link group and the partitions inside it, outermost first; empty if unknown.
     link_group: tuple[str, ...] = ()
-    #: Who says so: a file, xgmi, the catalogue or the operator.
+    #: Source of the link group: a file name, xgmi, hwloc, catalogue or operator.
     link_source: str | None = None
     #: The closest PCIe upstream port that it shares with another GPU, or else with a NIC.
     switch: str | None = None
-    #: xGMI or NVLink peers seen, by address; for the drawing and for checks.
+    #: Addresses of GPUs that are joined by xGMI or NVLink; for the drawing and for checks.
     peers: tuple[str, ...] = ()

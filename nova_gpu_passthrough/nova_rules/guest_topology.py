@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The NUMA topology of a guest, as Nova makes it from a flavor.
+"""The NUMA topology of a guest, derived from the flavor as Nova does.
 
-The rules are those of ``numa_get_constraints`` in nova/virt/hardware.py (Nova 31 to 34), for an
-image without properties of its own.
+Restates ``numa_get_constraints`` in nova/virt/hardware.py for an image without
+properties.
 """
 
 import enum
@@ -15,7 +15,8 @@ from oslo_utils import strutils
 
 from nova_gpu_passthrough.topology.model import GuestCell
 
-#: Page sizes in words, as Nova numbers them (MEMPAGES_SMALL and others in nova/virt/hardware.py).
+#: Nova's numbers for the page sizes ``small``, ``large`` and ``any`` (MEMPAGES_SMALL and others in
+#: nova/virt/hardware.py).
 SMALL, LARGE, ANY = -1, -2, -3
 _PAGE_WORDS = {"small": SMALL, "large": LARGE, "any": ANY}
 #: ``ImageMetaProps.NUMA_NODES_MAX`` in nova/objects/image_meta.py.
@@ -25,12 +26,12 @@ _T = TypeVar("_T")
 _E = TypeVar("_E", bound=enum.StrEnum)
 
 
-class GuestError(ValueError):
-    """Nova refuses the flavor; the message names the extra spec and says why."""
+class GuestTopologyError(ValueError):
+    """Nova refuses the flavor; the message names the extra spec and the reason."""
 
 
 class CpuPolicy(enum.StrEnum):
-    """``hw:cpu_policy``."""
+    """The values of ``hw:cpu_policy``."""
 
     SHARED = "shared"
     DEDICATED = "dedicated"
@@ -38,7 +39,7 @@ class CpuPolicy(enum.StrEnum):
 
 
 class ThreadPolicy(enum.StrEnum):
-    """``hw:cpu_thread_policy``."""
+    """The values of ``hw:cpu_thread_policy``."""
 
     PREFER = "prefer"
     ISOLATE = "isolate"
@@ -46,41 +47,41 @@ class ThreadPolicy(enum.StrEnum):
 
 
 class EmulatorPolicy(enum.StrEnum):
-    """``hw:emulator_threads_policy``."""
+    """The values of ``hw:emulator_threads_policy``."""
 
     SHARE = "share"
     ISOLATE = "isolate"
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
-    """What a guest needs of its host's CPUs and memory."""
+class GuestTopology:
+    """The vCPUs, memory and NUMA cells of a guest."""
 
     vcpus: int
     memory_mib: int
-    #: Empty where it has no NUMA topology.
+    #: Empty if the guest has no NUMA topology.
     cells: tuple[GuestCell, ...] = ()
     cpu_policy: CpuPolicy | None = None
     thread_policy: ThreadPolicy | None = None
-    #: KiB, `SMALL`, `LARGE` or `ANY`; None where the flavor says nothing.
+    #: KiB, `SMALL`, `LARGE` or `ANY`; None without ``hw:mem_page_size``.
     page_size: int | None = None
-    #: Whether QEMU's own threads get a CPU beside those of the vCPUs.
+    #: Whether the emulator threads get a CPU in addition to those of the vCPUs.
     emulator_isolated: bool = False
 
     @property
     def pins(self) -> bool:
-        """Whether any vCPU is pinned."""
+        """Return whether any vCPU is pinned."""
         return self.cpu_policy in (CpuPolicy.DEDICATED, CpuPolicy.MIXED)
 
     @property
     def pinned_cpus(self) -> int:
-        """Host CPUs that only this guest uses, emulator threads' included (PCPU in Placement)."""
+        """Return the number of host CPUs for this guest alone (PCPU), with emulator threads."""
         pinned = sum(cell.pinned_cpus for cell in self.cells)
         return pinned + int(self.emulator_isolated and self.pins)
 
 
-def read(vcpus: int, memory_mib: int, extra_specs: Mapping[str, str]) -> Guest:
-    """The guest of a flavor.
+def from_flavor(vcpus: int, memory_mib: int, extra_specs: Mapping[str, str]) -> GuestTopology:
+    """Return the guest topology of a flavor.
 
     :raises GuestError: if Nova refuses the flavor
     """
@@ -95,10 +96,10 @@ def read(vcpus: int, memory_mib: int, extra_specs: Mapping[str, str]) -> Guest:
     nodes = _node_count(extra_specs)
     page_size = _page_size(extra_specs)
     _check_locked(extra_specs)
-    guest = Guest(vcpus, memory_mib, emulator_isolated=emulator is EmulatorPolicy.ISOLATE)
+    guest = GuestTopology(vcpus, memory_mib, emulator_isolated=emulator is EmulatorPolicy.ISOLATE)
     if not (nodes or page_size or extra_specs.get("hw:pmem") or pinned):
         return guest
-    return Guest(
+    return GuestTopology(
         vcpus,
         memory_mib,
         _cells(vcpus, memory_mib, extra_specs, nodes or 1, pinned),
@@ -110,20 +111,20 @@ def read(vcpus: int, memory_mib: int, extra_specs: Mapping[str, str]) -> Guest:
 
 
 def parse_cpus(text: str) -> frozenset[int]:
-    """CPUs of a list such as ``0-3,^2`` (``parse_cpu_spec``).
+    """Parse a list of CPUs such as ``0-3,^2`` (``parse_cpu_spec``).
 
-    :raises ValueError: if it is none
+    :raises ValueError: if the text is not a list of CPUs
     """
-    taken: set[int] = set()
-    refused: set[int] = set()
+    included: set[int] = set()
+    excluded: set[int] = set()
     for rule in filter(None, (part.strip() for part in text.split(","))):
-        target = refused if rule[0] == "^" else taken
+        cpus = excluded if rule[0] == "^" else included
         low, dash, high = rule.removeprefix("^").partition("-")
         first, last = int(low), int(high if dash else low)
         if first > last:
             raise ValueError(text)
-        target.update(range(first, last + 1))
-    return frozenset(taken - refused)
+        cpus.update(range(first, last + 1))
+    return frozenset(included - excluded)
 
 
 def _word(extra_specs: Mapping[str, str], key: str, words: type[_E]) -> _E | None:
@@ -133,11 +134,13 @@ def _word(extra_specs: Mapping[str, str], key: str, words: type[_E]) -> _E | Non
     try:
         return words(value)
     except ValueError:
-        raise GuestError(f"{key} is {value!r}, expected one of: {', '.join(words)}") from None
+        raise GuestTopologyError(
+            f"{key} is {value!r}, expected one of: {', '.join(words)}"
+        ) from None
 
 
 def _mask(vcpus: int, key: str, text: str) -> frozenset[int]:
-    """A mask that starts with an exclusion excludes from all vCPUs."""
+    """Parse a mask of vCPUs; one that starts with an exclusion excludes from all vCPUs."""
     whole = f"0-{vcpus - 1},{text}" if text.strip().startswith("^") else text
     return _parsed(parse_cpus, key, whole)
 
@@ -146,13 +149,13 @@ def _parsed(parse: Callable[[str], _T], key: str, text: str) -> _T:
     try:
         return parse(text)
     except ValueError:
-        raise GuestError(f"{key} is {text!r}, which Nova cannot read") from None
+        raise GuestTopologyError(f"{key} is {text!r}, which Nova cannot read") from None
 
 
 def _realtime(
     vcpus: int, extra_specs: Mapping[str, str], emulator: EmulatorPolicy | None
 ) -> frozenset[int]:
-    """Which vCPUs run in real time (``get_realtime_cpu_constraint``)."""
+    """Return the vCPUs that run in real time (``get_realtime_cpu_constraint``)."""
     if not strutils.bool_from_string(extra_specs.get("hw:cpu_realtime")):
         return frozenset()
     everything = frozenset(range(vcpus))
@@ -160,7 +163,7 @@ def _realtime(
     text = extra_specs.get(key)
     cpus = _mask(vcpus, key, text) if text else everything
     if not cpus or not cpus <= everything or (cpus == everything and not emulator):
-        raise GuestError(
+        raise GuestTopologyError(
             f"{key} is {text!r}, expected some of the vCPUs 0 to {vcpus - 1}, not all of them "
             "unless hw:emulator_threads_policy is set"
         )
@@ -168,14 +171,16 @@ def _realtime(
 
 
 def _dedicated_mask(vcpus: int, extra_specs: Mapping[str, str]) -> frozenset[int]:
-    """Which vCPUs are to be pinned (``get_dedicated_cpu_constraint``)."""
+    """Return the vCPUs of ``hw:cpu_dedicated_mask`` (``get_dedicated_cpu_constraint``)."""
     key = "hw:cpu_dedicated_mask"
     text = extra_specs.get(key)
     if not text:
         return frozenset()
     cpus, everything = _mask(vcpus, key, text), frozenset(range(vcpus))
     if not cpus or not everything - cpus or not cpus <= everything:
-        raise GuestError(f"{key} is {text!r}, expected some of the vCPUs 0 to {vcpus - 1}, not all")
+        raise GuestTopologyError(
+            f"{key} is {text!r}, expected some of the vCPUs 0 to {vcpus - 1}, not all"
+        )
     return cpus
 
 
@@ -185,22 +190,26 @@ def _explicit_policy(
     policy: CpuPolicy | None,
     emulator: EmulatorPolicy | None,
 ) -> CpuPolicy | None:
-    """What ``resources:PCPU`` and ``resources:VCPU`` say of the policy."""
+    """Return the CPU policy with ``resources:PCPU`` and ``resources:VCPU`` applied."""
     amounts = {"VCPU": 0, "PCPU": 0}
     for key, value in extra_specs.items():
-        # Like Nova, by the beginning of the key.
+        # Like Nova, compare only the beginning of the key.
         found = re.match(r"resources([1-9][0-9]*)?:([VP]CPU)", key)
         if found and re.fullmatch(r"\s*[+-]?\d+\s*", value):
             amounts[found[2]] += int(value)
     shared, pinned = amounts["VCPU"], amounts["PCPU"]
     if policy and (shared or pinned):
-        raise GuestError("hw:cpu_policy excludes resources:VCPU and resources:PCPU; keep one")
+        raise GuestTopologyError(
+            "hw:cpu_policy excludes resources:VCPU and resources:PCPU; keep one"
+        )
     if shared and pinned:
-        raise GuestError("resources:VCPU and resources:PCPU exclude each other; keep one")
+        raise GuestTopologyError("resources:VCPU and resources:PCPU exclude each other; keep one")
     if pinned:
-        wanted = vcpus + int(emulator is EmulatorPolicy.ISOLATE)
-        if pinned != wanted:
-            raise GuestError(f"resources:PCPU is {pinned}, expected {wanted} for {vcpus} vCPUs")
+        expected = vcpus + int(emulator is EmulatorPolicy.ISOLATE)
+        if pinned != expected:
+            raise GuestTopologyError(
+                f"resources:PCPU is {pinned}, expected {expected} for {vcpus} vCPUs"
+            )
         return CpuPolicy.DEDICATED
     return CpuPolicy.SHARED if shared else policy
 
@@ -208,10 +217,12 @@ def _explicit_policy(
 def _explicit_threads(
     extra_specs: Mapping[str, str], threads: ThreadPolicy | None
 ) -> ThreadPolicy | None:
-    """What the trait HW_CPU_HYPERTHREADING says of the thread policy."""
+    """Return the thread policy with the trait HW_CPU_HYPERTHREADING applied."""
     trait = next((v for k, v in extra_specs.items() if _HYPERTHREADING.match(k)), None)
     if threads and trait:
-        raise GuestError("hw:cpu_thread_policy and trait:HW_CPU_HYPERTHREADING exclude each other")
+        raise GuestTopologyError(
+            "hw:cpu_thread_policy and trait:HW_CPU_HYPERTHREADING exclude each other"
+        )
     by_trait = {"forbidden": ThreadPolicy.ISOLATE, "required": ThreadPolicy.REQUIRE}
     return by_trait.get(trait or "", threads)
 
@@ -224,7 +235,7 @@ def _pinned(
     realtime: frozenset[int],
     dedicated: frozenset[int],
 ) -> frozenset[int]:
-    """The vCPUs to be pinned, after Nova's sanity checks."""
+    """Return the vCPUs to pin, after the checks of Nova's API."""
     if policy in (CpuPolicy.SHARED, None):
         words = {
             "hw:cpu_thread_policy (or trait:HW_CPU_HYPERTHREADING)": threads,
@@ -234,14 +245,14 @@ def _pinned(
         }
         for word, given in words.items():
             if given:
-                raise GuestError(f"{word} needs hw:cpu_policy=dedicated or mixed")
+                raise GuestTopologyError(f"{word} needs hw:cpu_policy=dedicated or mixed")
         return frozenset()
     if policy is CpuPolicy.DEDICATED:
         if dedicated:
-            raise GuestError("hw:cpu_dedicated_mask needs hw:cpu_policy=mixed")
+            raise GuestTopologyError("hw:cpu_dedicated_mask needs hw:cpu_policy=mixed")
         return frozenset(range(vcpus))
     if bool(realtime) == bool(dedicated):
-        raise GuestError(
+        raise GuestTopologyError(
             "hw:cpu_policy=mixed needs either hw:cpu_dedicated_mask or hw:cpu_realtime_mask"
         )
     return dedicated or realtime
@@ -252,7 +263,7 @@ def _node_count(extra_specs: Mapping[str, str]) -> int | None:
     if not value:
         return None
     if not re.fullmatch(r"\d+", value) or int(value) < 1:
-        raise GuestError(f"hw:numa_nodes is {value!r}, expected a number from 1 on")
+        raise GuestTopologyError(f"hw:numa_nodes is {value!r}, expected a number of at least 1")
     return int(value)
 
 
@@ -275,7 +286,7 @@ def _bytes(text: str) -> int:
 def _check_locked(extra_specs: Mapping[str, str]) -> None:
     locked = strutils.bool_from_string(extra_specs.get("hw:locked_memory"))
     if locked and not extra_specs.get("hw:mem_page_size"):
-        raise GuestError("hw:locked_memory needs hw:mem_page_size")
+        raise GuestTopologyError("hw:locked_memory needs hw:mem_page_size")
 
 
 def _cells(
@@ -289,18 +300,24 @@ def _cells(
     memory = _by_node(extra_specs, "hw:numa_mem", int)
     if not cpus and not memory:
         if vcpus % nodes or memory_mib % nodes:
-            raise GuestError(
+            raise GuestTopologyError(
                 f"{vcpus} vCPUs and {memory_mib} MiB cannot be divided by hw:numa_nodes={nodes}"
             )
         size = vcpus // nodes
         cpus = [frozenset(range(node * size, (node + 1) * size)) for node in range(nodes)]
         memory = [memory_mib // nodes] * nodes
     elif len(cpus) != nodes or len(memory) != nodes:
-        raise GuestError(f"hw:numa_cpus.N and hw:numa_mem.N must be given for {nodes} NUMA nodes")
+        raise GuestTopologyError(
+            f"hw:numa_cpus.N and hw:numa_mem.N must be given for {nodes} NUMA nodes"
+        )
     elif sorted(cpu for cell in cpus for cpu in cell) != list(range(vcpus)):
-        raise GuestError(f"hw:numa_cpus.N must name each of the vCPUs 0 to {vcpus - 1} once")
+        raise GuestTopologyError(
+            f"hw:numa_cpus.N must name each of the vCPUs 0 to {vcpus - 1} once"
+        )
     elif sum(memory) != memory_mib:
-        raise GuestError(f"hw:numa_mem.N add up to {sum(memory)} MiB, expected {memory_mib} MiB")
+        raise GuestTopologyError(
+            f"hw:numa_mem.N add up to {sum(memory)} MiB, expected {memory_mib} MiB"
+        )
     return tuple(
         GuestCell(len(cell - pinned), len(cell & pinned), mib)
         for cell, mib in zip(cpus, memory, strict=True)
@@ -308,7 +325,7 @@ def _cells(
 
 
 def _by_node(extra_specs: Mapping[str, str], key: str, parse: Callable[[str], _T]) -> list[_T]:
-    """Values of ``KEY.0``, ``KEY.1`` and so on, up to the first that is missing."""
+    """Return the values of ``KEY.0``, ``KEY.1`` and so on, up to the first missing key."""
     values: list[_T] = []
     while (name := f"{key}.{len(values)}") in extra_specs and len(values) < _MOST_CELLS:
         values.append(_parsed(parse, name, extra_specs[name]))

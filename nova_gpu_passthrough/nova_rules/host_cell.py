@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host NUMA cell with all that Nova looks at when it fits a guest's cell to it."""
+"""A host NUMA cell with everything that Nova considers when it fits a guest's cell to it.
+
+Restates ``NUMACell`` and ``NUMAPagesTopology`` in nova/objects/numa.py, and
+``numa_usage_from_instance_numa`` in nova/virt/hardware.py.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -8,64 +12,64 @@ from nova_gpu_passthrough.topology.model import NumaCell
 
 
 @dataclass(frozen=True, slots=True)
-class Pages:
-    """Memory pages of one size (``NUMAPagesTopology`` in nova/objects/numa.py)."""
+class MemoryPages:
+    """The memory pages of one size (``NUMAPagesTopology``)."""
 
     size_kib: int
-    #: Numbers of pages. ``reserved`` is what ``[DEFAULT] reserved_huge_pages`` keeps.
+    #: Numbers of pages; ``reserved`` is set by ``[DEFAULT] reserved_huge_pages``.
     total: int
     used: int = 0
     reserved: int = 0
 
     @property
     def free_kib(self) -> int:
-        """Memory in pages that no server has and the host does not keep."""
+        """Return the memory in pages that are neither used nor reserved."""
         return (self.total - self.used - self.reserved) * self.size_kib
 
     @property
     def total_kib(self) -> int:
-        """Memory in all of them."""
+        """Return the memory in all pages."""
         return self.total * self.size_kib
 
 
 @dataclass(frozen=True, slots=True)
 class HostCell:
-    """One NUMA cell (``NUMACell`` in nova/objects/numa.py); only servers with NUMA cells use it."""
+    """A host NUMA cell (``NUMACell``) with the usage of the servers that have NUMA cells."""
 
     id: int
     memory_mib: int
     socket: int | None = None
-    #: Ids of CPUs that guests without pinning share, and the number of vCPUs on them.
+    #: Ids of the CPUs that guests without pinning share, and the number of vCPUs on them.
     shared: frozenset[int] = frozenset()
     shared_used: int = 0
-    #: Ids of CPUs for pinning, and those that are pinned.
+    #: Ids of the CPUs for pinning, and of those that are pinned.
     dedicated: frozenset[int] = frozenset()
     pinned: frozenset[int] = frozenset()
-    #: Threads of each core, as far as servers may use them, shared CPUs included.
+    #: The threads of each core that servers may use, including shared CPUs.
     siblings: tuple[frozenset[int], ...] = ()
     used_mib: int = 0
-    #: By size; empty where the host reports none.
-    pages: tuple[Pages, ...] = ()
+    #: One entry for each page size; empty if the host reports none.
+    pages: tuple[MemoryPages, ...] = ()
 
     @property
     def free_pinned(self) -> frozenset[int]:
-        """CPUs for pinning that no server has."""
+        """Return the CPUs for pinning that no server has."""
         return self.dedicated - self.pinned
 
     @property
     def free_mib(self) -> int:
-        """Memory that no server has; negative where it is overcommitted."""
+        """Return the memory that no server has; negative if it is overcommitted."""
         return self.memory_mib - self.used_mib
 
     @property
     def threads(self) -> int:
-        """The most threads of a core that servers may use."""
+        """Return the largest number of threads of a core that servers may use."""
         return max(map(len, self.siblings), default=1) or 1
 
     def as_numa_cell(self) -> NumaCell:
-        """What `fit` sees of it.
+        """Return the free CPUs and memory for `topology.fit.fit`.
 
-        Where the host tells its memory pages, Nova looks at these and not at the usage.
+        If the host reports memory pages, Nova considers these instead of the memory usage.
         """
         free = self.free_mib
         if self.pages:
@@ -79,32 +83,34 @@ class HostCell:
             free,
         )
 
-    def with_use(
+    def consume(
         self,
         memory_mib: int,
         shared: int = 0,
         pinned: Iterable[int] = (),
         page_size_kib: int | None = None,
     ) -> "HostCell":
-        """What is left once a guest's cell is on it (``numa_usage_from_instance_numa``).
+        """Return the cell with a guest's cell added (``numa_usage_from_instance_numa``).
 
         :param shared: vCPUs that are not pinned
-        :param pinned: host CPUs that its other vCPUs get, and those of emulator threads
-        :param page_size_kib: None: the guest asks for no page size, and gets the smallest
+        :param pinned: host CPUs of the other vCPUs and of emulator threads
+        :param page_size_kib: None: the guest requests no page size and gets the smallest
         """
-        return self._changed(1, memory_mib, shared, self.pinned.union(pinned), page_size_kib)
+        return self._with_usage(1, memory_mib, shared, self.pinned.union(pinned), page_size_kib)
 
-    def without_use(
+    def release(
         self,
         memory_mib: int,
         shared: int = 0,
         pinned: Iterable[int] = (),
         page_size_kib: int | None = None,
     ) -> "HostCell":
-        """What was left before a guest's cell came; see `with_use`."""
-        return self._changed(-1, memory_mib, shared, self.pinned.difference(pinned), page_size_kib)
+        """Return the cell with a guest's cell removed; the reverse of `consume`."""
+        return self._with_usage(
+            -1, memory_mib, shared, self.pinned.difference(pinned), page_size_kib
+        )
 
-    def _changed(
+    def _with_usage(
         self,
         sign: int,
         memory_mib: int,

@@ -1,33 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a whole host has left for servers, as small values that are equal where hosts are alike.
+"""The free capacity of a host, as a value that is equal for like hosts.
 
-A state is a key of caches: it has no names of hosts, nodes, link groups or devices, only numbers.
+A state is a cache key: it has no names of hosts, nodes, link groups or devices, only numbers.
 Amounts are whole numbers of any unit (vCPUs or thousandths of them), as long as states and request
-classes use the same.
+classes use the same unit.
 """
 
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-#: Link group of GPUs that are linked to no other.
+#: The link group of GPUs without links.
 UNLINKED = 0
-#: How many different values `shared` remembers.
-_MOST_SHARED = 1 << 16
+#: How many different values `interned` keeps.
+_MAX_INTERNED = 1 << 16
 
 
 class GpuGroup(NamedTuple):
-    """Free GPUs of one model that are linked to each other, or to none."""
+    """The free GPUs of one model that are linked to each other, or to none."""
 
     model: str
-    #: Equal for GPUs of one (outermost) link group, on whatever cells; `UNLINKED` for others.
+    #: The number of the outermost link group, which may span cells; `UNLINKED` without links.
     link: int
     free: int
 
 
 class CellState(NamedTuple):
-    """What a NUMA cell has left for guests with a NUMA topology."""
+    """The free capacity of a NUMA cell, for guests with a NUMA topology."""
 
-    #: vCPUs that are not pinned, with overcommit.
+    #: vCPUs that are not pinned, including overcommit.
     shared_cpus: int
     #: CPUs for pinning.
     pinned_cpus: int
@@ -36,25 +36,25 @@ class CellState(NamedTuple):
 
 
 class HostState(NamedTuple):
-    """What a host has left; made by `canonical`."""
+    """The free capacity of a host; a cache key only in the form that `canonical` returns."""
 
-    #: Empty where the host reports no NUMA topology.
+    #: Empty if the host reports no NUMA topology.
     cells: tuple[CellState, ...]
     #: Of the whole host, for guests with and without NUMA topology: vCPUs that are not pinned
-    #: (with overcommit), RAM and disk.
+    #: (including overcommit), RAM and disk.
     vcpus: int
     ram_mib: int
     disk_gib: int = 0
-    #: GPUs of which no NUMA node is known.
+    #: GPUs whose NUMA node is unknown.
     gpus: tuple[GpuGroup, ...] = ()
 
     @property
     def free_gpus(self) -> int:
-        """How many GPUs are free."""
-        return sum(group.free for group in self.groups())
+        """Return the number of free GPUs."""
+        return sum(group.free for group in self.gpu_groups())
 
-    def groups(self) -> Iterable[GpuGroup]:
-        """All free GPUs, cell by cell."""
+    def gpu_groups(self) -> Iterable[GpuGroup]:
+        """Yield all groups of free GPUs, cell by cell."""
         for cell in self.cells:
             yield from cell.gpus
         yield from self.gpus
@@ -64,27 +64,27 @@ _Value = TypeVar("_Value", bound=Hashable)
 _values: dict[Any, Any] = {}
 
 
-def shared(value: _Value) -> _Value:
-    """The one object that stands for all equal ones.
+def interned(value: _Value) -> _Value:
+    """Return one object for all equal values.
 
-    Thousands of hosts are remembered, most with cells like those of others: the fewer objects, the
-    seldomer and the shorter Python's collector of garbage stops the scheduler.
+    The scheduler keeps the states of thousands of hosts, and most cells are equal: with fewer
+    objects, Python's garbage collector stops the scheduler less often and for less time.
     """
-    if len(_values) >= _MOST_SHARED:
+    if len(_values) >= _MAX_INTERNED:
         _values.clear()
-    found: _Value = _values.setdefault(value, value)
-    return found
+    kept: _Value = _values.setdefault(value, value)
+    return kept
 
 
 def canonical(state: HostState) -> HostState:
-    """The same state in the form that like hosts share.
+    """Return the state in the form that all like hosts have.
 
-    What is overdrawn counts as nothing. Cells are sorted; link groups are numbered anew, and a GPU
-    that is alone in its group is not linked. Hosts whose equal cells are joined by links
-    crosswise may get different forms, which costs a cache entry and nothing else.
+    Negative amounts become 0. Cells are sorted, link groups are renumbered, and a GPU that is alone
+    in its link group counts as not linked. If links connect equal cells crosswise, like hosts may
+    get different forms, which costs only a cache entry.
     """
     sizes: dict[int, int] = {}
-    for _, link, free in state.groups():
+    for _, link, free in state.gpu_groups():
         if link and free > 0:
             sizes[link] = sizes.get(link, 0) + free
     linked = {link for link, size in sizes.items() if size > 1}
@@ -98,7 +98,7 @@ def canonical(state: HostState) -> HostState:
     else:
         cells.sort()
     return HostState(
-        tuple(map(shared, cells)),
+        tuple(map(interned, cells)),
         max(0, state.vcpus),
         max(0, state.ram_mib),
         max(0, state.disk_gib),
@@ -107,7 +107,7 @@ def canonical(state: HostState) -> HostState:
 
 
 def _merged(groups: tuple[GpuGroup, ...], linked: Collection[int]) -> tuple[GpuGroup, ...]:
-    """Groups of one model and link joined, empty ones left out."""
+    """Merge groups of one model and link group, and drop empty ones."""
     if len(groups) == 1:
         ((model, link, count),) = groups
         if count <= 0:
@@ -124,7 +124,7 @@ def _merged(groups: tuple[GpuGroup, ...], linked: Collection[int]) -> tuple[GpuG
 def _renumbered(
     cells: list[CellState], loose: tuple[GpuGroup, ...], sizes: Mapping[int, int]
 ) -> tuple[list[CellState], tuple[GpuGroup, ...]]:
-    """Cells sorted and links numbered by all that is known of them but the numbers."""
+    """Sort the cells and renumber the link groups, by everything but the numbers of the groups."""
 
     def shape(group: GpuGroup) -> tuple[str, int, int]:
         model, link, free = group
@@ -134,12 +134,12 @@ def _renumbered(
 
     def numbered(groups: tuple[GpuGroup, ...]) -> tuple[GpuGroup, ...]:
         order = sorted(groups, key=shape) if len(groups) > 1 else groups
-        found = [
+        result = [
             GpuGroup(model, numbers.setdefault(link, len(numbers)), free)
             for model, link, free in order
         ]
-        found.sort()
-        return tuple(found)
+        result.sort()
+        return tuple(result)
 
     cells.sort(key=lambda cell: (cell[:3], sorted(map(shape, cell.gpus))))
     return (

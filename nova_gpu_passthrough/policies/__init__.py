@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How hosts that fit a GPU request are ranked; loaded through stevedore."""
+"""Policies that rank the hosts that a GPU request fits on; loaded through stevedore."""

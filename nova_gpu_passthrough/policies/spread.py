@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Even out the load, so that one host's failure takes few servers along."""
+"""The policy ``spread``: balance the load, so that the failure of a host affects few servers."""
 
-from nova_gpu_passthrough.policies.base import Policy, free_after
-from nova_gpu_passthrough.topology.fit import DeviceChoice
-from nova_gpu_passthrough.topology.model import MAX_GPUS, GpuRequest, HostGpus
+from nova_gpu_passthrough.policies.base import FreeGpuPolicy
+from nova_gpu_passthrough.topology.model import MAX_GPUS
 
 
-class Spread(Policy):
-    """The more matching GPUs stay free, the better."""
+class Spread(FreeGpuPolicy):
+    """Prefers the hosts on which the most GPUs stay free."""
 
-    def score(self, host: HostGpus, request: GpuRequest, choice: DeviceChoice) -> float:
-        """0 for a host that the request fills up."""
-        return min(free_after(host, request), MAX_GPUS) / MAX_GPUS
+    def score_free_gpus(self, free: int) -> float:
+        """Return 0 for a full host; linear."""
+        return min(free, MAX_GPUS) / MAX_GPUS

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What nova-scheduler loads: a filter and a weigher, and how they read Nova's objects."""
+"""The filter and the weigher that nova-scheduler loads, and the readers of Nova's objects."""

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Placement's allocation candidates of one host, taken apart and put together again.
+"""Read Placement's allocation candidates of one host and write better ones.
 
-For k like devices out of n Placement returns permutations. All of them say the same: which
-providers can serve each alias (their union), and what else the server is allocated. From the two
-any choice of devices can be written as a candidate, whether Placement listed it or not: a claim
-is checked against inventory and capacity only.
+For k equal devices out of n, Placement returns permutations. All of them contain the same
+information: which providers can serve each alias, and what else is allocated to the server. From
+these two, a candidate can be written for any choice of devices, whether Placement listed it or not:
+a claim is checked against inventory and capacity only.
 """
 
 import math
@@ -17,180 +17,190 @@ from nova_gpu_passthrough.topology.model import GpuRequest, HostGpus
 
 
 class MalformedCandidatesError(ValueError):
-    """No candidate of the host is what Placement would send."""
+    """No candidate of the host has the form that Placement sends."""
 
 
-class Fitted(NamedTuple):
-    """A choice, and what it was chosen from and for."""
+class HostChoice(NamedTuple):
+    """A device choice with the host and the request that it was made for."""
 
     host: HostGpus
     request: GpuRequest
     choice: DeviceChoice
 
 
-class Candidate(dict[str, Any]):
-    """An allocation candidate that this package wrote.
+class AllocationCandidate(dict[str, Any]):
+    """An allocation candidate written by this package.
 
-    The manager and other filters take it for the dict that it is. It remembers the candidates
-    that it was made from: in a multi-create the same host states pass the filters once for every
-    server, and the next server chooses from all devices again, less those consumed meanwhile.
+    Nova's scheduler manager and the other filters use it as a plain dict. It keeps the candidates
+    that it was made from: in a multi-create, the same host states pass the filters once for every
+    server, and the next server chooses again from all devices except those consumed meanwhile.
     """
 
-    __slots__ = ("fitted", "origin")
+    __slots__ = ("host_choice", "origin")
 
-    def __init__(self, content: Mapping[str, Any], origin: "HostCandidates", fitted: Fitted):
+    def __init__(
+        self, content: Mapping[str, Any], origin: "HostCandidates", host_choice: HostChoice
+    ):
         super().__init__(content)
         self.origin = origin
-        self.fitted = fitted
+        self.host_choice = host_choice
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
-        # A copy is a plain candidate: the claim copies it, and needs no more.
+        # A copy is a plain dict: the claim copies it and needs no more.
         return dict, (dict(self),)
 
 
-class _Rest(NamedTuple):
-    """What a candidate allocates besides the aliases' devices."""
+class _OtherResources(NamedTuple):
+    """What a candidate allocates besides the devices of the aliases."""
 
     allocations: dict[str, Any]
     mappings: dict[str, Any]
 
 
 class HostCandidates:
-    """The union of a host's candidates."""
+    """The information in all allocation candidates of a host."""
 
     def __init__(self, groups: Mapping[str, Sequence[str]]) -> None:
         #: Names of the request groups by alias request id.
         self.groups = groups
-        #: Providers that Placement named, by alias request id.
+        #: Providers that Placement listed, in order, by alias request id.
         self.providers: dict[str, dict[str, None]] = {alias: {} for alias in groups}
-        #: What one device of a provider takes from it, by resource class.
+        #: Amounts that one device of a provider consumes, by resource class.
         self.resources: dict[str, dict[str, int]] = {}
-        #: A pool of the devices that Placement named, by alias request id.
-        self.kinds: dict[str, Pool | None] = {}
-        self.rests: list[_Rest] = []
-        #: False if a provider serves an alias and the rest, too: then nothing is rewritten.
-        self.separable = True
-        #: How many candidates there were, and how many were not what Placement would send.
+        #: A pool of the devices that Placement listed, by alias request id.
+        self.sample_pools: dict[str, Pool | None] = {}
+        #: Alternatives of what is allocated besides the devices.
+        self.other_resources: list[_OtherResources] = []
+        #: False if a provider has both a device of an alias and other resources of the server.
+        self.rewritable = True
+        #: Numbers of all candidates and of those that are malformed.
         self.total = 0
         self.malformed = 0
 
-    def names(self, free: Mapping[str, Set[str]]) -> bool:
-        """Whether all these providers were named, and nothing but devices can differ.
+    def is_complete(self, free_providers: Mapping[str, Set[str]]) -> bool:
+        """Check whether all these providers are listed and candidates differ in devices only.
 
-        Other request groups (Neutron ports) and shared providers (storage) make for more than one
-        kind of rest.
+        Other request groups (Neutron ports) and shared providers (storage) allow alternatives of
+        what is allocated besides the devices.
         """
         return (
-            len(self.rests) == 1
-            and self.rests[0].mappings.keys() <= {""}
-            and len(self.rests[0].allocations) <= 1
-            and all(free[alias] <= self.providers[alias].keys() for alias in self.groups)
+            len(self.other_resources) == 1
+            and self.other_resources[0].mappings.keys() <= {""}
+            and len(self.other_resources[0].allocations) <= 1
+            and all(free_providers[alias] <= self.providers[alias].keys() for alias in self.groups)
         )
 
     @property
     def truncated(self) -> bool:
-        """Whether Placement or Nova cut the list, so that free devices may be missing.
+        """Whether Placement or Nova truncated the list, so that free devices may be missing.
 
-        A whole list has every order of the named devices. With several aliases a cut one has all
-        devices of the last alias, but few of the first.
+        A complete list has every order of the listed devices. With several aliases, a truncated
+        list has all devices of the last alias, but few of the first.
         """
         orders = (math.perm(len(self.providers[a]), len(self.groups[a])) for a in self.groups)
-        return self.total - self.malformed < len(self.rests) * math.prod(orders)
+        return self.total - self.malformed < len(self.other_resources) * math.prod(orders)
 
-    def write(self, fitted: Sequence[Fitted]) -> list[Candidate]:
-        """Candidates for these choices, in their order, one for every kind of rest."""
-        return [self._write(item, rest) for item in fitted for rest in self.rests]
+    def write(self, host_choices: Sequence[HostChoice]) -> list[AllocationCandidate]:
+        """Return candidates for these choices in their order, one per alternative of the rest."""
+        return [
+            self._write(host_choice, other)
+            for host_choice in host_choices
+            for other in self.other_resources
+        ]
 
-    def _write(self, fitted: Fitted, rest: _Rest) -> Candidate:
+    def _write(self, host_choice: HostChoice, other: _OtherResources) -> AllocationCandidate:
         allocations: dict[str, Any] = {
             provider: {**allocation, "resources": dict(allocation["resources"])}
-            for provider, allocation in rest.allocations.items()
+            for provider, allocation in other.allocations.items()
         }
-        mappings = {group: list(providers) for group, providers in rest.mappings.items()}
+        mappings = {group: list(providers) for group, providers in other.mappings.items()}
         for alias, groups in self.groups.items():
-            # A device that Placement did not name takes what its likes take.
+            # A device that Placement did not list consumes what the listed ones consume.
             usual = self.resources[next(iter(self.providers[alias]))] if groups else {}
-            for group, device in zip(groups, fitted.choice.devices[alias], strict=True):
+            for group, device in zip(groups, host_choice.choice.devices[alias], strict=True):
                 provider = device.provider
                 assert provider is not None  # devices without one are not offered
                 mappings[group] = [provider]
-                taken = allocations.setdefault(provider, {"resources": {}})["resources"]
+                resources = allocations.setdefault(provider, {"resources": {}})["resources"]
                 for name, amount in self.resources.get(provider, usual).items():
-                    taken[name] = taken.get(name, 0) + amount
-        return Candidate({"allocations": allocations, "mappings": mappings}, self, fitted)
+                    resources[name] = resources.get(name, 0) + amount
+        content = {"allocations": allocations, "mappings": mappings}
+        return AllocationCandidate(content, self, host_choice)
 
 
 def read(
     candidates: Sequence[Mapping[str, Any]],
     groups: Mapping[str, Sequence[str]],
-    free: Mapping[str, Set[str]] | None = None,
+    free_providers: Mapping[str, Set[str]] | None = None,
 ) -> HostCandidates:
-    """Take the candidates of a host apart.
+    """Read the allocation candidates of a host.
 
     :param groups: names of Placement's request groups by request id of the PCI alias
-    :param free: providers of the free devices by alias; given where candidates differ in nothing
-        but devices, so that no more need to be read once all of these were named
-    :raises MalformedCandidatesError: if they are no list, or are some and none is well-formed
+    :param free_providers: providers of the free devices by alias, if candidates can differ in
+        devices only; reading stops once all of them are listed
+    :raises MalformedCandidatesError: if ``candidates`` is not a list, or none is well-formed
     """
     if not isinstance(candidates, list):
         raise MalformedCandidatesError(
             f"allocation candidates are {type(candidates).__name__}, expected a list"
         )
     first = candidates[0] if candidates else None
-    if isinstance(first, Candidate):
+    if isinstance(first, AllocationCandidate):
         return first.origin
-    union = HostCandidates(groups)
-    union.total = len(candidates)
+    host_candidates = HostCandidates(groups)
+    host_candidates.total = len(candidates)
     error: Exception | None = None
     for candidate in candidates:
         try:
-            _add(union, candidate)
+            _add_candidate(host_candidates, candidate)
         except (KeyError, TypeError, IndexError, AttributeError, ValueError) as malformed:
             error = malformed
-            union.malformed += 1
-        if free is not None and union.names(free):
+            host_candidates.malformed += 1
+        if free_providers is not None and host_candidates.is_complete(free_providers):
             break
-    if error is not None and not union.rests:
+    if error is not None and not host_candidates.other_resources:
         raise MalformedCandidatesError(
             f"none of {len(candidates)} allocation candidates has well-formed allocations and "
             f"mappings ({type(error).__name__}: {error})"
         )
-    return union
+    return host_candidates
 
 
-def _add(union: HostCandidates, candidate: Mapping[str, Any]) -> None:
+def _add_candidate(host_candidates: HostCandidates, candidate: Mapping[str, Any]) -> None:
     allocations, mappings = candidate["allocations"], candidate["mappings"]
-    served = [[mappings[group][0] for group in groups] for groups in union.groups.values()]
-    listed = [provider for providers in served for provider in providers]
+    by_alias = [
+        [mappings[group][0] for group in groups] for groups in host_candidates.groups.values()
+    ]
+    listed = [provider for providers in by_alias for provider in providers]
     devices = set(listed)
     resources = {
         provider: {
             name: amount // listed.count(provider)
             for name, amount in allocations[provider]["resources"].items()
         }
-        for provider in devices.difference(union.resources)
+        for provider in devices.difference(host_candidates.resources)
     }
-    rest = _rest(union, allocations, mappings, devices)
-    if rest not in union.rests:
-        union.rests.append(rest)
-    union.resources.update(resources)
-    for known, providers in zip(union.providers.values(), served, strict=True):
+    other = _other_resources(host_candidates, allocations, mappings, devices)
+    if other not in host_candidates.other_resources:
+        host_candidates.other_resources.append(other)
+    host_candidates.resources.update(resources)
+    for known, providers in zip(host_candidates.providers.values(), by_alias, strict=True):
         known.update(dict.fromkeys(providers))
 
 
-def _rest(
-    union: HostCandidates,
+def _other_resources(
+    host_candidates: HostCandidates,
     allocations: Mapping[str, Any],
     mappings: Mapping[str, Any],
     devices: set[str],
-) -> _Rest:
-    groups = {group for names in union.groups.values() for group in names}
-    rest = _Rest(
+) -> _OtherResources:
+    groups = {group for names in host_candidates.groups.values() for group in names}
+    other = _OtherResources(
         {provider: dict(a) for provider, a in allocations.items() if provider not in devices},
         {group: list(names) for group, names in mappings.items() if group not in groups},
     )
-    if not all(isinstance(a["resources"], dict) for a in rest.allocations.values()):
-        raise TypeError("resources is no mapping")
-    if any(provider in devices for names in rest.mappings.values() for provider in names):
-        union.separable = False
-    return rest
+    if not all(isinstance(a["resources"], dict) for a in other.allocations.values()):
+        raise TypeError("resources is not a mapping")
+    if any(provider in devices for names in other.mappings.values() for provider in names):
+        host_candidates.rewritable = False
+    return other

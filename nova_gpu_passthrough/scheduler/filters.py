@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The filter that knows GPUs and chooses the very devices of a server.
+"""The filter that judges hosts by their free GPUs and chooses the devices of a server.
 
-It stands before PciPassthroughFilter and NUMATopologyFilter, which stay on as the final word.
+It runs before PciPassthroughFilter and NUMATopologyFilter, which make the final decision.
 """
 
 import logging as levels
@@ -17,14 +17,12 @@ from oslo_log import log as logging
 from nova_gpu_passthrough import conf as gpu_conf
 from nova_gpu_passthrough.policies.base import HostPolicy
 from nova_gpu_passthrough.scheduler import mailbox, pools, requests
-from nova_gpu_passthrough.scheduler.assessment import Assessment, assess
-from nova_gpu_passthrough.scheduler.candidates import Fitted, MalformedCandidatesError
-from nova_gpu_passthrough.scheduler.mailbox import Seen, Teller
+from nova_gpu_passthrough.scheduler.assessment import Assessment, assess, guest_certainly_fits
+from nova_gpu_passthrough.scheduler.candidates import HostChoice, MalformedCandidatesError
+from nova_gpu_passthrough.scheduler.mailbox import FilterObservations, RequestReporter
 from nova_gpu_passthrough.scheduler.protection import Protection
-from nova_gpu_passthrough.scheduler.refusal_log import Tally, Warnings
-from nova_gpu_passthrough.scheduler.requests import surely_fits
-from nova_gpu_passthrough.scheduler.startup import configure
-from nova_gpu_passthrough.topology.fit import DeviceChoice, Reason, Refusal
+from nova_gpu_passthrough.scheduler.refusal_log import HostWarnings, RefusalLog
+from nova_gpu_passthrough.topology.fit import DeviceChoice, FitReason, FitRefusal
 
 if TYPE_CHECKING:
     from nova import objects
@@ -33,16 +31,17 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 CONF = cfg.CONF
 
-_LEFT_OUT = "they are left out"
-_REFUSED = "it is refused to servers with GPUs until that is fixed"
+_IGNORED = "they are ignored"
+_REFUSED = "servers with GPUs are refused until that is fixed"
 
 
 class GpuPassthroughFilter(filters.BaseHostFilter):
-    """Passes hosts whose free GPUs serve the request, and leaves the best devices to claim.
+    """Pass hosts whose free GPUs fit the request, and choose the devices to claim.
 
-    Hosts are judged by count, model, NUMA policy, link and switch requirement and companions.
-    With PCI in Placement the allocation candidates of a host that passes are replaced by few
-    ones, the best choice of devices first: the scheduler claims the first that stays.
+    Hosts are judged by number and model of GPUs, NUMA policy, link and switch requirements and
+    companion functions. With PCI in Placement, the allocation candidates of a host that passes are
+    replaced by a few, with the best choice of devices first: the scheduler claims the first one
+    that the other filters leave.
     """
 
     # A rebuild keeps the devices of the server.
@@ -50,22 +49,22 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
 
     def __init__(self) -> None:
         super().__init__()
-        policy = configure(CONF)
+        policy = gpu_conf.load_or_exit(CONF)
         section = CONF[gpu_conf.GROUP.name]
         self._aliases = frozenset(section.aliases)
         self._resource_classes = frozenset(section.resource_classes)
         self._max_candidates: int = section.max_candidates
         self._rng = random.Random() if section.randomize_equal_choices else None
-        self._warnings = Warnings()
+        self._warnings = HostWarnings()
         self._protection = Protection(section, self._warnings)
-        self._teller = Teller() if isinstance(policy, HostPolicy) else None
-        #: Requests whose line was written: a multi-create passes the filter once per server.
-        self._told: weakref.WeakSet[objects.RequestSpec] = weakref.WeakSet()
+        self._reporter = RequestReporter() if isinstance(policy, HostPolicy) else None
+        #: Requests that were logged: a multi-create passes the filter once per server.
+        self._logged: weakref.WeakSet[objects.RequestSpec] = weakref.WeakSet()
 
     def filter_all(
         self, filter_obj_list: "Iterable[HostState]", spec_obj: "objects.RequestSpec"
     ) -> "Iterator[HostState]":
-        """Yield the hosts that pass; at the end, say why the others did not."""
+        """Yield the hosts that pass; at the end, log why the others were refused."""
         if utils.request_is_rebuild(spec_obj):
             yield from filter_obj_list
             return
@@ -73,29 +72,29 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
             request = requests.read(spec_obj, self._aliases, self._resource_classes)
         except Exception as error:  # never raise into the scheduler
             LOG.warning(
-                "A request cannot be read (%(type)s: %(error)s); it is left to Nova's own filters",
+                "Cannot read a request (%(type)s: %(error)s); only Nova's own filters check it",
                 {"type": type(error).__name__, "error": error},
             )
             yield from filter_obj_list
             return
-        seen = Seen()
+        observations = FilterObservations()
         if request is None:
             for host_state in filter_obj_list:
                 if self._passes_without_gpus(host_state, spec_obj):
-                    seen.passed(host_state)
+                    observations.add_passed(host_state)
                     yield host_state
-            self._tell(spec_obj, seen)
+            self._report(spec_obj, observations)
             return
-        tally = Tally(request.server, str(request))
+        refusal_log = RefusalLog(request.server, str(request))
         for host_state in filter_obj_list:
-            if self._passes(host_state, spec_obj, request, tally, seen):
-                seen.passed(host_state)
+            if self._passes(host_state, spec_obj, request, refusal_log, observations):
+                observations.add_passed(host_state)
                 yield host_state
-        self._tell(spec_obj, seen)
-        if tally.concerns_gpus:
-            told = spec_obj in self._told
-            self._told.add(spec_obj)
-            tally.log(levels.DEBUG if told and tally.fitting else levels.INFO)
+        self._report(spec_obj, observations)
+        if refusal_log.concerns_gpus:
+            logged = spec_obj in self._logged
+            self._logged.add(spec_obj)
+            refusal_log.log_summary(levels.DEBUG if logged and refusal_log.passed else levels.INFO)
 
     def host_passes(self, host_state: "HostState", spec_obj: "objects.RequestSpec") -> bool:
         """Judge one host; Nova calls `filter_all`."""
@@ -105,15 +104,15 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
         self, host_state: "HostState", spec_obj: "objects.RequestSpec"
     ) -> bool:
         try:
-            why = self._protection.why_refused(host_state, spec_obj)
+            reason = self._protection.refusal_reason(host_state, spec_obj)
         except Exception as error:  # never raise into the scheduler, never block such servers
             self._warnings.warn(host_state.host, f"{type(error).__name__}: {error}", "it passes")
             return True
-        if why is None:
+        if reason is None:
             return True
         LOG.debug(
-            "Host %(host)s refused for server %(server)s without GPUs: %(why)s",
-            {"host": host_state.host, "server": spec_obj.instance_uuid, "why": why},
+            "Host %(host)s refused for server %(server)s without GPUs: %(reason)s",
+            {"host": host_state.host, "server": spec_obj.instance_uuid, "reason": reason},
         )
         return False
 
@@ -122,22 +121,24 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
         host_state: "HostState",
         spec_obj: "objects.RequestSpec",
         request: requests.ServerRequest,
-        tally: Tally,
-        seen: Seen,
+        refusal_log: RefusalLog,
+        observations: FilterObservations,
     ) -> bool:
         if request.error and request.certainly_gpu:
-            tally.refuses(host_state.host, Refusal(Reason.INVALID_REQUEST, request.error))
+            refusal_log.count_refused(
+                host_state.host, FitRefusal(FitReason.INVALID_REQUEST, request.error)
+            )
             return False
         try:
-            result = assess(host_state, request, self._rng)
-            if self._teller is not None and not request.error:
-                seen.judged(result)
-            if result.union and result.union.malformed:
+            assessment = assess(host_state, request, self._rng)
+            if self._reporter is not None and not request.error:
+                observations.add_assessment(assessment)
+            if assessment.host_candidates and assessment.host_candidates.malformed:
                 self._warnings.warn(
-                    host_state.host, "some of its allocation candidates are malformed", _LEFT_OUT
+                    host_state.host, "some of its allocation candidates are malformed", _IGNORED
                 )
-            if result.choices and not request.error:
-                self._offer(host_state, spec_obj, result)
+            if assessment.choices and not request.error:
+                self._replace_candidates(host_state, spec_obj, assessment)
         except Exception as error:  # never raise into the scheduler
             if not request.certainly_gpu:
                 return self._passes_without_gpus(host_state, spec_obj)
@@ -145,55 +146,57 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
             if not isinstance(error, (pools.MalformedPoolError, MalformedCandidatesError)):
                 problem = f"{type(error).__name__}: {error}"
             self._warnings.warn(host_state.host, problem, _REFUSED)
-            tally.refuses(host_state.host, Refusal(Reason.MALFORMED, problem))
+            refusal_log.count_refused(host_state.host, FitRefusal(FitReason.MALFORMED, problem))
             return False
-        if request.error and (result.refusal or result.choices):
-            # That the alias asks for GPUs was told by the host's devices only.
-            tally.refuses(host_state.host, Refusal(Reason.INVALID_REQUEST, request.error))
+        if request.error and (assessment.refusal or assessment.choices):
+            # Only the devices of the host show that the alias requests GPUs.
+            refusal_log.count_refused(
+                host_state.host, FitRefusal(FitReason.INVALID_REQUEST, request.error)
+            )
             return False
-        if result.refusal:
-            tally.refuses(host_state.host, result.refusal)
+        if assessment.refusal:
+            refusal_log.count_refused(host_state.host, assessment.refusal)
             return False
-        if not result.choices:
+        if not assessment.choices:
             return self._passes_without_gpus(host_state, spec_obj)
-        tally.fits()
+        refusal_log.count_passed()
         return True
 
-    def _tell(self, spec_obj: "objects.RequestSpec", seen: Seen) -> None:
-        if self._teller is None:
+    def _report(self, spec_obj: "objects.RequestSpec", observations: FilterObservations) -> None:
+        if self._reporter is None:
             return
         try:
-            self._teller.tell(spec_obj, seen)
+            self._reporter.report(spec_obj, observations)
         except Exception as error:  # never raise into the scheduler
-            LOG.debug("The policy does not learn of a request: %s", error)
+            LOG.debug("The policy does not learn from a request: %s", error)
 
-    def _offer(
-        self, host_state: "HostState", spec_obj: "objects.RequestSpec", result: Assessment
+    def _replace_candidates(
+        self, host_state: "HostState", spec_obj: "objects.RequestSpec", assessment: Assessment
     ) -> None:
-        """Leave candidates for the best choices only, the first being the one to claim."""
-        union = result.union
-        if union is None or not union.separable:
+        """Replace the host's candidates by those for the best choices, the one to claim first."""
+        host_candidates = assessment.host_candidates
+        if host_candidates is None or not host_candidates.rewritable:
             return
-        choices = result.choices
-        if self._teller is not None:
-            choices = self._preferred(host_state, spec_obj, result)
-        # Without guest NUMA cells no filter behind this one can object to the best choice.
-        most = self._max_candidates if result.request.guest_cells else 1
-        if min(most, len(choices)) > 1 and surely_fits(host_state, spec_obj, choices[0]):
+        choices = assessment.choices
+        if self._reporter is not None:
+            choices = self._sort_by_preference(host_state, spec_obj, assessment)
+        # Without guest NUMA cells, no later filter can refuse the best choice.
+        most = self._max_candidates if assessment.request.guest_cells else 1
+        if min(most, len(choices)) > 1 and guest_certainly_fits(host_state, spec_obj, choices[0]):
             most = 1
-        host_state.allocation_candidates = union.write(
-            [Fitted(result.host, result.request, choice) for choice in choices[:most]]
+        host_state.allocation_candidates = host_candidates.write(
+            [HostChoice(assessment.host, assessment.request, choice) for choice in choices[:most]]
         )
 
-    def _preferred(
-        self, host_state: "HostState", spec_obj: "objects.RequestSpec", result: Assessment
+    def _sort_by_preference(
+        self, host_state: "HostState", spec_obj: "objects.RequestSpec", assessment: Assessment
     ) -> Sequence[DeviceChoice]:
         try:
-            return mailbox.preferred(spec_obj, host_state, result)
+            return mailbox.sort_by_preference(spec_obj, host_state, assessment)
         except Exception as error:  # never raise into the scheduler
             self._warnings.warn(
                 host_state.host,
                 f"{type(error).__name__}: {error}",
-                "the policy does not choose among NUMA nodes",
+                "the policy does not choose among its NUMA nodes",
             )
-            return result.choices
+            return assessment.choices

@@ -5,110 +5,117 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nova_gpu_passthrough.packing.allocate import Place, has_room, taken
+from nova_gpu_passthrough.packing.allocate import GpuLocation, allocate, cell_has_room
 from nova_gpu_passthrough.packing.host_state import (
     UNLINKED,
     CellState,
     GpuGroup,
     HostState,
     canonical,
-    shared,
+    interned,
 )
 from nova_gpu_passthrough.packing.request_class import RequestClass, of_request
 from nova_gpu_passthrough.scheduler import pools, requests
-from nova_gpu_passthrough.scheduler.assessment import free_memory
+from nova_gpu_passthrough.scheduler.assessment import free_memory_mib
 from nova_gpu_passthrough.topology import tags
-from nova_gpu_passthrough.topology.model import MAX_GPUS, Gpu, GpuRequest
+from nova_gpu_passthrough.topology.model import MAX_GPUS, FreeGpu, GpuRequest
 
 if TYPE_CHECKING:
     from nova import objects
     from nova.scheduler import host_manager
 
 
-class WholeHost(NamedTuple):
-    """A host's state with the names that its numbers stand for."""
+class HostSnapshot(NamedTuple):
+    """A host's state, with the NUMA nodes and link groups that its numbers refer to."""
 
     #: Not in canonical form.
     state: HostState
     #: Indices of cells by NUMA node.
     nodes: Mapping[int, int]
-    #: Numbers of (outermost) link groups.
+    #: Numbers of the (outermost) link groups by name.
     links: Mapping[str, int]
 
-    def kept(self) -> "WholeHost":
-        """The same, with cells that like hosts share."""
-        cells = tuple(map(shared, self.state.cells))
+    def interned(self) -> "HostSnapshot":
+        """Return an equal snapshot that shares equal cells with other hosts."""
+        cells = tuple(map(interned, self.state.cells))
         return self._replace(state=self.state._replace(cells=cells))
 
     def before(self) -> HostState:
-        """The state in canonical form."""
+        """Return the state in canonical form."""
         return canonical(self.state)
 
-    def places(self, gpus: Iterable[Gpu]) -> tuple[tuple[Place, int], ...]:
-        """From where on the host so many GPUs are."""
-        return tuple(Counter(self._place(gpu) for gpu in gpus).items())
+    def locations(self, gpus: Iterable[FreeGpu]) -> tuple[tuple[GpuLocation, int], ...]:
+        """Count GPUs by their location on the host."""
+        return tuple(Counter(self._location(gpu) for gpu in gpus).items())
 
     def after(
-        self, wanted: RequestClass, places: Iterable[tuple[Place, int]] = ()
+        self, request_class: RequestClass, gpus: Iterable[tuple[GpuLocation, int]] = ()
     ) -> HostState | None:
-        """What is left with a server on it, in canonical form.
+        """Return the state with a server on the host, in canonical form.
 
-        :param places: from where it gets how many GPUs
-        :returns: None if these are not all known as GPUs of the host
+        :param gpus: how many GPUs the server gets from which location
+        :returns: None if the host does not have all of these as known free GPUs
         """
-        gone = dict(places)
+        allocated = dict(gpus)
         free = {
-            Place(cell, group.model, group.link): group.free
+            GpuLocation(cell, group.model, group.link): group.free
             for cell, groups in self._groups()
             for group in groups
         }
-        if any(free.get(place, 0) < count for place, count in gone.items()):
+        if any(free.get(location, 0) < count for location, count in allocated.items()):
             return None
-        return taken(self.state, wanted, self._cells(wanted, gone), gone)
+        cells = self._guest_cells(request_class, allocated)
+        return allocate(self.state, request_class, cells, allocated)
 
     def _groups(self) -> Iterable[tuple[int | None, tuple[GpuGroup, ...]]]:
         yield from enumerate(cell.gpus for cell in self.state.cells)
         yield None, self.state.gpus
 
-    def _place(self, gpu: Gpu) -> Place:
+    def _location(self, gpu: FreeGpu) -> GpuLocation:
         link = self.links.get(gpu.link_group[0], UNLINKED) if gpu.link_group else UNLINKED
-        node = None if gpu.numa_node is None else self.nodes.get(gpu.numa_node)
-        return Place(node, gpu.model, link)
+        cell = None if gpu.numa_node is None else self.nodes.get(gpu.numa_node)
+        return GpuLocation(cell, gpu.model, link)
 
-    def _cells(self, wanted: RequestClass, gone: Mapping[Place, int]) -> list[int]:
-        """Cells that the guest will probably get: those of its GPUs, then the others in the order
-        in which Nova tries them (``numa_fit_instance_to_host`` in nova/virt/hardware.py).
+    def _guest_cells(
+        self, request_class: RequestClass, gpus: Mapping[GpuLocation, int]
+    ) -> list[int]:
+        """Return the indices of the cells that the guest will probably get.
+
+        These are the cells of its GPUs, then the others in the order in which Nova tries them
+        (``numa_fit_instance_to_host`` in nova/virt/hardware.py).
         """
-        if not wanted.numa_cells:
+        if not request_class.numa_cells:
             return []
-        near: Counter[int] = Counter()
-        for place, count in gone.items():
-            if place.cell is not None:
-                near[place.cell] += count
-        sign = -1 if wanted.gpus else 1
+        allocated: Counter[int] = Counter()
+        for location, count in gpus.items():
+            if location.cell is not None:
+                allocated[location.cell] += count
+        sign = -1 if request_class.gpus else 1
 
         def order(index: int) -> tuple[int, bool, int, int, int]:
             cell = self.state.cells[index]
             free = sum(group.free for group in cell.gpus)
-            cpus = cell.pinned_cpus if wanted.pinned_cpus else cell.shared_cpus
-            return -near[index], not has_room(cell, wanted), sign * free, -cpus, -cell.ram_mib
+            cpus = cell.pinned_cpus if request_class.pinned_cpus else cell.shared_cpus
+            has_room = cell_has_room(cell, request_class)
+            return -allocated[index], not has_room, sign * free, -cpus, -cell.ram_mib
 
-        return sorted(range(len(self.state.cells)), key=order)[: wanted.numa_cells]
+        return sorted(range(len(self.state.cells)), key=order)[: request_class.numa_cells]
 
 
-def read(host_state: "host_manager.HostState", has_gpus: bool = False) -> WholeHost | None:
-    """What a host has left; None if it has no GPUs of known models.
+def read(host_state: "host_manager.HostState", has_gpus: bool = False) -> HostSnapshot | None:
+    """Read what a host has left; return None if it has no GPUs of known models.
 
-    Pools that are not as Nova makes them do not count.
+    Malformed pools are ignored.
 
-    :param has_gpus: whether it has some that may all be taken: pools show free devices only
+    :param has_gpus: whether the host is known to have GPUs, which may all be in use: the pools show
+        free devices only
     """
     free: dict[tuple[int | None, str, str | None], int] = {}
     for pool in host_state.pci_stats.pools if host_state.pci_stats else ():
         model = pools.model_of(pool)
         if model is not None:
-            place = _numa_node(pool), model, _link_group(pool)
-            free[place] = min(MAX_GPUS, free.get(place, 0) + pool["count"])
+            location = _numa_node(pool), model, _link_group(pool)
+            free[location] = min(MAX_GPUS, free.get(location, 0) + pool["count"])
     if not (free or has_gpus):
         return None
     topology = host_state.numa_topology
@@ -117,10 +124,10 @@ def read(host_state: "host_manager.HostState", has_gpus: bool = False) -> WholeH
     names = dict.fromkeys(link for _, _, link in free if link)
     links = {link: number for number, link in enumerate(names, UNLINKED + 1)}
     groups: list[list[GpuGroup]] = [[] for _ in host_cells]
-    loose: list[GpuGroup] = []
+    without_cell: list[GpuGroup] = []
     for (node, model, link), count in free.items():
         index = None if node is None else nodes.get(node)
-        (loose if index is None else groups[index]).append(
+        (without_cell if index is None else groups[index]).append(
             GpuGroup(model, links[link] if link else UNLINKED, count)
         )
     ratio = host_state.cpu_allocation_ratio or 1.0
@@ -128,28 +135,29 @@ def read(host_state: "host_manager.HostState", has_gpus: bool = False) -> WholeH
         CellState(
             int(len(cell.cpuset) * ratio) - cell.cpu_usage,
             cell.avail_pcpus,
-            free_memory(cell),
-            tuple(found),
+            free_memory_mib(cell),
+            tuple(cell_groups),
         )
-        for cell, found in zip(host_cells, groups, strict=True)
+        for cell, cell_groups in zip(host_cells, groups, strict=True)
     )
+    vcpus = int(host_state.vcpus_total * ratio) - host_state.vcpus_used
     state = HostState(
         cells,
-        int(host_state.vcpus_total * ratio) - host_state.vcpus_used + _pinned_apart(host_cells),
+        vcpus + _pinned_dedicated_cpus(host_cells),
         host_state.free_ram_mb,
         int(host_state.free_disk_mb) // 1024,
-        tuple(loose),
+        tuple(without_cell),
     )
-    return WholeHost(state, nodes, links)
+    return HostSnapshot(state, nodes, links)
 
 
 def request_class(
     spec_obj: "objects.RequestSpec", request: GpuRequest | None, models: Iterable[str] = ()
 ) -> RequestClass:
-    """What a server asks of its host.
+    """Return the class of the requested server.
 
-    :param request: what it asks of the GPUs; None if it asks for none
-    :param models: models of the GPUs that hosts offer to it; if there are several, any will do
+    :param request: its GPU request; None if it requests no GPUs
+    :param models: models of the GPUs that hosts offer; if there are several, any model will do
     """
     flavor = spec_obj.flavor
     root = 0 if "is_bfv" in spec_obj and spec_obj.is_bfv else flavor.root_gb
@@ -165,8 +173,11 @@ def request_class(
     )
 
 
-def _pinned_apart(cells: "Sequence[objects.NUMACell]") -> int:
-    """Pinned vCPUs on CPUs set apart for them: ``vcpus_used`` counts them, ``vcpus_total`` not."""
+def _pinned_dedicated_cpus(cells: "Sequence[objects.NUMACell]") -> int:
+    """Count the pinned CPUs of the dedicated set.
+
+    Nova's ``vcpus_used`` includes them, ``vcpus_total`` does not.
+    """
     return sum(len(cell.pinned_cpus - cell.cpuset) for cell in cells if cell.pinned_cpus)
 
 
@@ -176,6 +187,6 @@ def _numa_node(pool: Mapping[str, Any]) -> int | None:
 
 
 def _link_group(pool: Mapping[str, Any]) -> str | None:
-    """The outermost name of the pool's link group."""
+    """Return the outermost name of the pool's link group."""
     path = pool.get(tags.LINK_GROUP)
     return (path.partition(tags.LINK_SEPARATOR)[0] or None) if type(path) is str else None

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What filter and weigher tell each other, for a policy that looks at whole hosts.
+"""The mailbox between filter and weigher, for a policy that ranks whole hosts.
 
-The filter passes on requests and hosts, since Nova does not ask weighers where the filters leave
-one host or none: these would miss just those servers that are hardest to place. The weigher, which
-has the policy, tells which of several sets of devices the filter should leave. Nova makes filter
-and weigher apart; they meet only here.
+Nova creates filter and weigher separately; they share only the state of this module:
+
+* The filter reports requests, and the hosts that pass where these are few. Nova does not call
+  weighers if the filters leave one host or none, so the weigher alone would miss exactly those
+  servers that are hardest to place.
+* The weigher, which holds the policy, sets the preference by which the filter sorts equally good
+  choices of devices.
 """
 
 from collections import deque
@@ -21,110 +24,112 @@ if TYPE_CHECKING:
     from nova import objects
     from nova.scheduler import host_manager
 
-#: Of how many of the best hosts, or of those that passed the filter, is looked after whether they
-#: were taken. Nova takes the best one, unless ``[filter_scheduler] host_subset_size`` says
-#: otherwise.
-FOLLOWED = 16
-#: How many aliases are remembered; a cloud with more has other worries.
-_MOST_ALIASES = 1000
+#: How many hosts per request are tracked: the best ones, or those that passed the filter. A later
+#: request checks whether the scheduler placed a server there. Nova takes the best host, unless
+#: ``[filter_scheduler] host_subset_size`` says otherwise.
+MAX_TRACKED_HOSTS = 16
+#: How many combinations of aliases are remembered, so that memory use is bounded.
+_MAX_ALIASES = 1000
 
-#: Sorts choices of devices for a server on a host that fit equally well, the best first.
-Preference = Callable[
+#: Sorts choices of devices that fit a server equally well on a host, best first.
+DevicePreference = Callable[
     ["objects.RequestSpec", "host_manager.HostState", GpuRequest, Sequence[DeviceChoice]],
     Sequence[DeviceChoice],
 ]
 
 _T = TypeVar("_T")
-#: Requests that the policy has not seen; the oldest are lost beyond that.
+#: Requests that the policy does not know yet; the oldest are dropped first.
 _requests: deque[RequestClass] = deque(maxlen=1000)
-#: Hosts that passed the filter where they were few, and their stamps then.
-_hosts: "deque[tuple[host_manager.HostState, object]]" = deque(maxlen=FOLLOWED)
+#: Hosts that passed the filter where these were few, and their versions at that time.
+_hosts: "deque[tuple[host_manager.HostState, object]]" = deque(maxlen=MAX_TRACKED_HOSTS)
 
-_preference: Preference | None = None
+_preference: DevicePreference | None = None
 
 
-class Seen:
-    """What the hosts told of one request."""
+class FilterObservations:
+    """The GPU models and hosts that one request met in the filter."""
 
     def __init__(self) -> None:
-        self.request: GpuRequest | None = None
-        #: Models of free GPUs that match it.
+        self.gpu_request: GpuRequest | None = None
+        #: Models of free GPUs that match the request.
         self.models: set[str] = set()
-        self._few: list[host_manager.HostState] = []
+        self._passed: list[host_manager.HostState] = []
 
-    def judged(self, result: Assessment) -> None:
-        """Take in the answer of one host."""
-        if result.request.gpus:
-            self.request = result.request
-            self.models.update(gpu.model for gpus in result.host.gpus.values() for gpu in gpus)
+    def add_assessment(self, assessment: Assessment) -> None:
+        """Record the assessment of one host."""
+        if assessment.request.gpus:
+            self.gpu_request = assessment.request
+            self.models.update(gpu.model for gpus in assessment.host.gpus.values() for gpu in gpus)
 
-    def passed(self, host_state: "host_manager.HostState") -> None:
-        """Take in a host that passed."""
-        if len(self._few) <= FOLLOWED:
-            self._few.append(host_state)
+    def add_passed(self, host_state: "host_manager.HostState") -> None:
+        """Record a host that passed."""
+        if len(self._passed) <= MAX_TRACKED_HOSTS:
+            self._passed.append(host_state)
 
-    def few(self) -> "Iterable[host_manager.HostState]":
-        """All hosts that passed; none if they are many."""
-        return self._few if len(self._few) <= FOLLOWED else ()
+    def few_passed(self) -> "Iterable[host_manager.HostState]":
+        """Return all hosts that passed, or none if these are too many to track."""
+        return self._passed if len(self._passed) <= MAX_TRACKED_HOSTS else ()
 
 
-class Teller:
-    """The filter's end."""
+class RequestReporter:
+    """The filter's side of the mailbox."""
 
     def __init__(self) -> None:
-        #: Models that hosts offered when some were free last, by the names of the aliases.
+        #: GPU models that hosts last offered, by the names of the requested aliases.
         self._models: dict[tuple[str, ...], frozenset[str]] = {}
 
-    def tell(self, spec_obj: "objects.RequestSpec", seen: Seen) -> None:
-        """Pass on what was seen of a request."""
-        _hosts.extend((host_state, stamp(host_state)) for host_state in seen.few())
-        request = seen.request
+    def report(self, spec_obj: "objects.RequestSpec", observations: FilterObservations) -> None:
+        """Report a request and the few hosts that passed."""
+        _hosts.extend(
+            (host_state, host_version(host_state)) for host_state in observations.few_passed()
+        )
+        request = observations.gpu_request
         if request is None:
             return
         aliases = tuple(demand.alias for demand in request.gpus)
-        if seen.models and len(self._models) < _MOST_ALIASES:
-            self._models[aliases] = frozenset(seen.models)
-        models = seen.models or self._models.get(aliases, frozenset())
+        if observations.models and len(self._models) < _MAX_ALIASES:
+            self._models[aliases] = frozenset(observations.models)
+        models = observations.models or self._models.get(aliases, frozenset())
         _requests.append(host_snapshot.request_class(spec_obj, request, models))
 
 
-def prefer_by(preference: Preference) -> None:
-    """Have the filter sort equally good choices by this from now on."""
+def set_preference(preference: DevicePreference) -> None:
+    """Make the filter sort equally good choices by this preference."""
     global _preference
     _preference = preference
 
 
-def preferred(
-    spec_obj: "objects.RequestSpec", host_state: "host_manager.HostState", result: Assessment
+def sort_by_preference(
+    spec_obj: "objects.RequestSpec", host_state: "host_manager.HostState", assessment: Assessment
 ) -> Sequence[DeviceChoice]:
-    """The choices of a result, those that fit the server equally well by preference."""
-    choices = result.choices
+    """Return the choices of an assessment, the equally good first ones sorted by preference."""
+    choices = assessment.choices
     if _preference is None or len(choices) < 2:
         return choices
     best = choices[0].fit_key()
     equal = [choice for choice in choices if choice.fit_key() == best]
     if len(equal) < 2:
         return choices
-    return [*_preference(spec_obj, host_state, result.request, equal), *choices[len(equal) :]]
+    return [*_preference(spec_obj, host_state, assessment.request, equal), *choices[len(equal) :]]
 
 
-def requests() -> Iterator[RequestClass]:
-    """Take the classes that were asked for since the last time, the oldest first."""
-    yield from _taken(_requests)
+def take_requests() -> Iterator[RequestClass]:
+    """Take the classes requested since the last call, oldest first."""
+    yield from _take_all(_requests)
 
 
-def hosts() -> "Iterator[tuple[host_manager.HostState, object]]":
-    """Take the hosts that may have been taken since the last time, and their stamps before."""
-    yield from _taken(_hosts)
+def take_hosts() -> "Iterator[tuple[host_manager.HostState, object]]":
+    """Take the hosts that passed since the last call, with their versions at that time."""
+    yield from _take_all(_hosts)
 
 
-def stamp(host_state: "host_manager.HostState") -> object:
-    """Something that differs once the scheduler has taken the host for a server."""
+def host_version(host_state: "host_manager.HostState") -> object:
+    """Return a value that changes when the scheduler places a server on the host."""
     return host_state.updated, host_state.num_instances, host_state.free_ram_mb
 
 
-def _taken(queue: deque[_T]) -> Iterator[_T]:
-    # Other threads may take, too.
+def _take_all(queue: deque[_T]) -> Iterator[_T]:
+    # Other threads may take entries at the same time.
     while True:
         try:
             yield queue.popleft()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's PCI device pools of a host, read with care.
+"""Read and check Nova's PCI device pools of a host.
 
-Pools are dicts that come from the compute node over the database (``nova/pci/stats.py``). What
-does not look as Nova makes it is refused with a sentence that names the pool and the key.
+Pools are dicts that come from the compute node through the database (``nova/pci/stats.py``). A pool
+in another form than Nova's is refused with a message that names the pool and the key.
 """
 
 import functools
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nova_gpu_passthrough.catalog import models
 from nova_gpu_passthrough.topology import tags
-from nova_gpu_passthrough.topology.model import MAX_GPUS, Device, Gpu
+from nova_gpu_passthrough.topology.model import MAX_GPUS, FreeDevice, FreeGpu
 
 if TYPE_CHECKING:
     from nova.pci.stats import PciDeviceStats
@@ -19,37 +19,35 @@ if TYPE_CHECKING:
 #: Types of an optional name.
 _TEXT = (str, type(None))
 _FIX = "fix [pci] device_spec of the compute node"
-
-
-#: Keys of a pool that tell where its devices are, not of what kind they are.
-_PLACES = frozenset(
+#: Keys of a pool that identify its devices or their location, not their kind.
+_LOCATION_KEYS = frozenset(
     ("address", "rp_uuid", "count", "numa_node", tags.LINK_GROUP, tags.SWITCH, tags.CARD)
 )
 
 
 class MalformedPoolError(ValueError):
-    """A pool is not what Nova would make; the message is one sentence for the operator."""
+    """A pool is not as Nova makes it; the message is one sentence for the operator."""
 
 
 class Pool(NamedTuple):
-    """One pool: a device, or the alike VFs of one PF."""
+    """A pool of equal free devices: one device, or the VFs of one PF."""
 
     raw: Mapping[str, Any]
     address: str
     free: int
     numa_node: int | None
-    #: Catalogue or operator's name; None for a device that is no known GPU.
+    #: Model from the tag or the catalogue; None if the devices are not known GPUs.
     model: str | None
     link_group: tuple[str, ...]
     switch: str | None
     card: str | None
     provider: str | None
 
-    def gpus(self) -> list[Gpu]:
-        """Its free devices as GPUs."""
+    def gpus(self) -> list[FreeGpu]:
+        """Return the free devices as GPUs."""
         model = self.model or f"{self.raw['vendor_id']}:{self.raw['product_id']}"
         return [
-            Gpu(
+            FreeGpu(
                 self.address,
                 model,
                 self.numa_node,
@@ -62,34 +60,34 @@ class Pool(NamedTuple):
             for index in range(min(self.free, MAX_GPUS))
         ]
 
-    def devices(self, most: int) -> list[Device]:
-        """At most ``most`` of its free devices."""
+    def devices(self, most: int) -> list[FreeDevice]:
+        """Return at most ``most`` of the free devices."""
         return [
-            Device(self.address, self.numa_node, self.switch, self.card, self.provider, index)
+            FreeDevice(self.address, self.numa_node, self.switch, self.card, self.provider, index)
             for index in range(min(self.free, most))
         ]
 
-    def is_like(self, other: "Pool") -> bool:
-        """Whether the pools differ in nothing but where their devices are."""
-        return {k: v for k, v in self.raw.items() if k not in _PLACES} == {
-            k: v for k, v in other.raw.items() if k not in _PLACES
+    def is_same_kind(self, other: "Pool") -> bool:
+        """Check whether the pools differ only in the location of their devices."""
+        return {k: v for k, v in self.raw.items() if k not in _LOCATION_KEYS} == {
+            k: v for k, v in other.raw.items() if k not in _LOCATION_KEYS
         }
 
     def serves(self, specs: Iterable[Mapping[str, Any]]) -> bool:
-        """Whether the pool has the properties of one of an alias's specs.
+        """Check whether the pool matches one of an alias's specs.
 
-        The rules are those of ``PciDeviceStats._filter_pools`` that do not depend on NUMA.
+        These are the rules of ``PciDeviceStats._filter_pools`` that do not depend on NUMA.
         """
-        return any(self._has(spec) for spec in specs)
+        return any(self._matches(spec) for spec in specs)
 
-    def _has(self, spec: Mapping[str, Any]) -> bool:
+    def _matches(self, spec: Mapping[str, Any]) -> bool:
         raw = self.raw
-        for key, wanted in spec.items():
-            found = raw.get(key)
-            if (found.lower() if isinstance(found, str) else found) != wanted:
+        for key, expected in spec.items():
+            value = raw.get(key)
+            if (value.lower() if isinstance(value, str) else value) != expected:
                 return False
         dev_type = raw.get("dev_type")
-        # An alias's spec is in lower case here, so one that asks for the type has it already.
+        # A spec with dev_type matched above. Without it, these types are never offered.
         if dev_type in ("type-PF", "vdpa") and "dev_type" not in spec:
             return False
         return not _is_true(raw.get("remote_managed")) or _is_true(spec.get("remote_managed"))
@@ -106,9 +104,9 @@ def read(pools: Iterable[Mapping[str, Any]]) -> list[Pool]:
 
 
 def model_of(pool: Mapping[str, Any]) -> str | None:
-    """The GPU model of a pool with free devices; None if it has none, or no known GPUs.
+    """Return the GPU model of a pool; None without free devices or if these are not known GPUs.
 
-    It looks at no more than it needs, since it runs for servers without GPUs on every host.
+    Checks only the keys that it needs, since it runs on every host for servers without GPUs.
     """
     if type(pool) is not dict:
         return None
@@ -125,7 +123,7 @@ def model_of(pool: Mapping[str, Any]) -> str | None:
 
 
 def known_gpus(stats: "PciDeviceStats | None") -> Iterator[tuple[str, int]]:
-    """Model and number of free devices of every pool of known GPUs."""
+    """Yield the model and the number of free devices of every pool of known GPUs."""
     for pool in stats.pools if stats else ():
         model = model_of(pool)
         if model is not None:
@@ -139,7 +137,7 @@ def _read_pool(raw: Mapping[str, Any]) -> Pool:
         raw,
         f"{raw['vendor_id']}:{raw['product_id']}" if address is None else address,
         raw["count"],
-        # Nova passes on the kernel's -1 for "not told" as such or as None.
+        # The kernel reports -1 for an unknown node; Nova passes it on as -1 or None.
         None if numa_node is None or numa_node < 0 else numa_node,
         model,
         () if link_group is None else _link_path(link_group),
@@ -150,7 +148,10 @@ def _read_pool(raw: Mapping[str, Any]) -> Pool:
 
 
 def _check(raw: Mapping[str, Any]) -> str | None:
-    """Refuse a pool that is not as Nova makes it; the GPU model of others."""
+    """Check that a pool is as Nova makes it, and return its GPU model.
+
+    :raises MalformedPoolError: if it is not
+    """
     if not isinstance(raw, dict):
         raise MalformedPoolError(f"a PCI pool is {type(raw).__name__}, expected a mapping")
     try:
@@ -159,23 +160,23 @@ def _check(raw: Mapping[str, Any]) -> str | None:
     except KeyError as missing:
         raise MalformedPoolError(f"PCI pool {_name(raw)} has no {missing}") from None
     if type(vendor) is not str or type(product) is not str:
-        raise MalformedPoolError(f"PCI pool {_name(raw)}: vendor_id or product_id is no string")
+        raise MalformedPoolError(f"PCI pool {_name(raw)}: vendor_id or product_id is not a string")
     if type(count) is not int or count < 0:
-        raise MalformedPoolError(
-            f"PCI pool {_name(raw)}: count is {count!r}, expected a number from 0 on"
-        )
+        raise MalformedPoolError(f"PCI pool {_name(raw)}: count is {count!r}, expected 0 or more")
     if numa_node is not None and type(numa_node) is not int:
         raise MalformedPoolError(
-            f"PCI pool {_name(raw)}: numa_node is {numa_node!r}, expected a number or nothing"
+            f"PCI pool {_name(raw)}: numa_node is {numa_node!r}, expected a number or None"
         )
     address, provider = raw.get("address"), raw.get("rp_uuid")
     if type(address) not in _TEXT or type(provider) not in _TEXT:
         wrong = "rp_uuid" if type(address) in _TEXT else "address"
-        raise MalformedPoolError(f"PCI pool {_name(raw)}: {wrong} is {raw[wrong]!r}, expected text")
-    ours, problem = _tags_among(tuple(raw))
+        raise MalformedPoolError(
+            f"PCI pool {_name(raw)}: {wrong} is {raw[wrong]!r}, expected a string"
+        )
+    tag_keys, problem = _tag_keys(tuple(raw))
     if problem:
         raise MalformedPoolError(f"PCI pool {_name(raw)}: {problem}")
-    for key in ours:
+    for key in tag_keys:
         value = raw[key]
         if (
             type(value) is not str
@@ -193,21 +194,21 @@ def _check(raw: Mapping[str, Any]) -> str | None:
 
 
 @functools.lru_cache(maxsize=1024)
-def _tags_among(keys: tuple[Any, ...]) -> tuple[tuple[str, ...], str | None]:
-    """Which keys of a pool are our tags, and what is wrong with the keys."""
+def _tag_keys(keys: tuple[Any, ...]) -> tuple[tuple[str, ...], str | None]:
+    """Return this package's tags among the keys of a pool, and what is wrong with the keys."""
     for key in keys:
         if not isinstance(key, str):
-            return (), f"key {key!r} is no string"
-    ours = tuple(key for key in keys if key.startswith(tags.PREFIX))
-    for key in ours:
+            return (), f"key {key!r} is not a string"
+    tag_keys = tuple(key for key in keys if key.startswith(tags.PREFIX))
+    for key in tag_keys:
         if key not in tags.TAGS:
             return (), f"tag {key} is unknown, expected one of {', '.join(tags.TAGS)}; {_FIX}"
-    return ours, None
+    return tag_keys, None
 
 
 @functools.lru_cache(maxsize=4096)
 def _link_path(link_group: str) -> tuple[str, ...]:
-    """A link group's name and those of the partitions inside it; empty if one has no name."""
+    """Split a tag into the link group and its partitions; empty if one of the names is empty."""
     path = tuple(link_group.split(tags.LINK_SEPARATOR))
     return path if all(path) else ()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps servers without GPUs from using up GPU hosts."""
+"""Keep servers without GPUs from using up GPU hosts."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,7 @@ from oslo_utils import strutils
 
 from nova_gpu_passthrough import conf as gpu_conf
 from nova_gpu_passthrough.scheduler import pools
-from nova_gpu_passthrough.scheduler.refusal_log import Warnings
+from nova_gpu_passthrough.scheduler.refusal_log import HostWarnings
 
 if TYPE_CHECKING:
     from nova import objects
@@ -20,26 +20,28 @@ _RAM = gpu_conf.AGGREGATE_PREFIX + "reserved_ram_mib_per_gpu"
 
 
 class Protection:
-    """The operator's rules, from options and from the metadata of host aggregates."""
+    """The operator's rules for GPU hosts, from options and metadata of host aggregates."""
 
-    def __init__(self, section: cfg.ConfigOpts, warnings: Warnings) -> None:
-        self._only: bool = section.only_gpu_servers
+    def __init__(self, section: cfg.ConfigOpts, warnings: HostWarnings) -> None:
+        self._only_option: bool = section.only_gpu_servers
         self._vcpus: int = section.reserved_vcpus_per_gpu
         self._ram: int = section.reserved_ram_mib_per_gpu
-        self._by_option = bool(self._only or self._vcpus or self._ram)
+        self._set_by_option = bool(self._only_option or self._vcpus or self._ram)
         self._warnings = warnings
-        #: Hosts that had free GPUs once: with all of them in use, the pools do not show them.
+        #: Hosts that had free GPUs at some time: once all are in use, the pools do not show them.
         self._gpu_hosts: set[str] = set()
 
-    def why_refused(self, host_state: "HostState", spec_obj: "objects.RequestSpec") -> str | None:
-        """Why a server without GPUs may not go to the host, or None if it may."""
+    def refusal_reason(
+        self, host_state: "HostState", spec_obj: "objects.RequestSpec"
+    ) -> str | None:
+        """Return why the host is refused for a server without GPUs; None if it passes."""
         aggregates = host_state.aggregates
-        if not self._by_option and not aggregates:
+        if not self._set_by_option and not aggregates:
             return None
         only = self._only_gpu_servers(host_state)
         by_aggregate = only is not None
         if only is None:
-            only = self._only
+            only = self._only_option
         vcpus = self._reserved(host_state, _VCPUS, self._vcpus)
         ram = self._reserved(host_state, _RAM, self._ram)
         if not (only or vcpus or ram):
@@ -48,17 +50,17 @@ class Protection:
         if free:
             self._gpu_hosts.add(host_state.host)
         if only and (by_aggregate or host_state.host in self._gpu_hosts):
-            return "it is kept for servers with GPUs"
-        return _why_short(host_state, spec_obj, free * vcpus, free * ram)
+            return "it is reserved for servers with GPUs"
+        return _shortage(host_state, spec_obj, free * vcpus, free * ram)
 
     def _only_gpu_servers(self, host_state: "HostState") -> bool | None:
-        answer: bool | None = None
+        only: bool | None = None
         for value in _metadata(host_state, _ONLY):
             try:
-                answer = bool(answer) or strutils.bool_from_string(value, strict=True)
+                only = bool(only) or strutils.bool_from_string(value, strict=True)
             except ValueError:
                 self._warn(host_state, _ONLY, value, "true or false")
-        return answer
+        return only
 
     def _reserved(self, host_state: "HostState", key: str, default: int) -> int:
         amounts = []
@@ -66,7 +68,7 @@ class Protection:
             if str(value).isdecimal():
                 amounts.append(int(value))
             else:
-                self._warn(host_state, key, value, "a number from 0 on")
+                self._warn(host_state, key, value, "a whole number of 0 or more")
         return max(amounts, default=default)
 
     def _warn(self, host_state: "HostState", key: str, value: Any, expected: str) -> None:
@@ -82,18 +84,18 @@ def _metadata(host_state: "HostState", key: str) -> list[Any]:
 
 
 def free_gpus(host_state: "HostState") -> int:
-    """How many known GPUs the host has free; malformed pools do not count."""
+    """Count the known free GPUs of the host; malformed pools are ignored."""
     return sum(count for _, count in pools.known_gpus(host_state.pci_stats))
 
 
-def _why_short(
+def _shortage(
     host_state: "HostState", spec_obj: "objects.RequestSpec", vcpus: int, ram_mib: int
 ) -> str | None:
     ratio = host_state.cpu_allocation_ratio or 1.0
     vcpus_left = int(host_state.vcpus_total * ratio) - host_state.vcpus_used - spec_obj.vcpus
     if vcpus and vcpus_left < vcpus:
-        return f"{vcpus_left} vCPUs would be left, {vcpus} are kept for its free GPUs"
+        return f"{vcpus_left} vCPUs would be left, {vcpus} are reserved for its free GPUs"
     ram_left = host_state.free_ram_mb - spec_obj.memory_mb
     if ram_mib and ram_left < ram_mib:
-        return f"{ram_left} MiB RAM would be left, {ram_mib} are kept for its free GPUs"
+        return f"{ram_left} MiB of RAM would be left, {ram_mib} are reserved for its free GPUs"
     return None

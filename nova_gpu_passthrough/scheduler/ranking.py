@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks a policy that looks at whole hosts, and keeps it up to date."""
+"""Rank hosts by a policy for whole hosts, and keep the policy up to date."""
 
 import threading
 import time
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from oslo_log import log as logging
 
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.packing.host_state import HostState, shared
+from nova_gpu_passthrough.packing.host_state import HostState, interned
 from nova_gpu_passthrough.packing.request_class import RequestClass
-from nova_gpu_passthrough.policies.base import HostPolicy, Offer, Settings
+from nova_gpu_passthrough.policies.base import HostPolicy, PlacementOption, PolicySettings
 from nova_gpu_passthrough.scheduler import host_snapshot, mailbox
-from nova_gpu_passthrough.scheduler.candidates import Fitted
-from nova_gpu_passthrough.scheduler.refusal_log import Warnings
+from nova_gpu_passthrough.scheduler.candidates import HostChoice
+from nova_gpu_passthrough.scheduler.refusal_log import HostWarnings
 from nova_gpu_passthrough.topology.fit import DeviceChoice
-from nova_gpu_passthrough.topology.model import Gpu, GpuRequest
+from nova_gpu_passthrough.topology.model import FreeGpu, GpuRequest
 
 if TYPE_CHECKING:
     from nova import objects
@@ -24,75 +24,77 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-#: A host that no request has met for so many seconds counts no longer: it may be gone, or filled
-#: up by another scheduler. Those that fit no request have little left to count.
+#: Seconds after which a host is forgotten that passed the filters for no request: it may be
+#: removed, or filled by another scheduler. A host that fits no request has little left to count.
 _FORGET_AFTER = 1800.0
-#: What so many different servers would leave is kept of every host.
-_MOST_AFTERS = 32
-#: How often, in seconds, the mix file is looked at.
-_LOOK_EVERY = 10.0
-#: A host that never had GPUs: nothing that is placed there destroys anything.
+#: How many results of placements are kept per host.
+_MAX_AFTER_STATES = 32
+#: Interval in seconds between checks of the mix file.
+_MIX_CHECK_INTERVAL = 10.0
+#: A host that never had GPUs: a placement there harms nothing.
 _WITHOUT_GPUS = HostState((), 0, 0)
 
 
 class HostRanking:
-    """One policy's view of the hosts that this scheduler has met.
+    """Ranks the hosts that this scheduler knows by one policy.
 
-    nova-scheduler may serve several requests at a time in threads: one after the other is ranked.
+    nova-scheduler may serve several requests at a time in threads: they are ranked one by one.
     """
 
-    def __init__(self, policy: HostPolicy, settings: Settings, warnings: Warnings) -> None:
+    def __init__(
+        self, policy: HostPolicy, settings: PolicySettings, warnings: HostWarnings
+    ) -> None:
         self._policy = policy
         self._settings = settings
         self._warnings = warnings
         self._lock = threading.Lock()
-        #: In the order in which they were met.
-        self._met: dict[str, _Met] = {}
-        #: Those that had free GPUs once.
+        #: The least recently seen first.
+        self._known_hosts: dict[str, _KnownHost] = {}
+        #: Names of the hosts that had free GPUs at some time.
         self._gpu_hosts: set[str] = set()
-        #: Hosts that were ranked best, and what was known of them then. The scheduler writes into
-        #: the one that it takes, and forgets it.
-        self._best: list[tuple[host_manager.HostState, object]] = []
-        mailbox.prefer_by(self.prefer)
-        # What another weigher of this process has left over.
-        list(mailbox.requests())
-        list(mailbox.hosts())
-        self._looked = time.monotonic()
-        self._stamp = self._file_stamp()
+        #: The best hosts of the latest request and their versions at that time. The scheduler
+        #: updates the one that it selects, and then drops it.
+        self._best_hosts: list[tuple[host_manager.HostState, object]] = []
+        mailbox.set_preference(self.sort_choices)
+        # Drop what was reported for an earlier weigher of this process.
+        list(mailbox.take_requests())
+        list(mailbox.take_hosts())
+        self._mix_checked_at = time.monotonic()
+        self._mix_version = self._mix_file_version()
 
     def rank(
         self,
         spec_obj: "objects.RequestSpec",
-        hosts: "Sequence[tuple[host_manager.HostState, Fitted | None]]",
+        hosts: "Sequence[tuple[host_manager.HostState, HostChoice | None]]",
     ) -> list[float]:
-        """How good each host is for a request, beside the others: 0..1, the higher the better.
+        """Rank the hosts for a request against each other: 0..1, higher is better.
 
-        :param hosts: hosts and how the server's GPUs fit there; None, if it asks for none there
+        :param hosts: hosts with the choice of GPUs there; None if the server gets no GPUs
         """
         with self._lock:
-            self._reload()
-            self._follow()
-            self._forget()
-            for wanted in mailbox.requests():
-                self._policy.learn(wanted)
+            self._reload_mix()
+            self._update_tracked_hosts()
+            self._forget_hosts()
+            for request_class in mailbox.take_requests():
+                self._policy.learn(request_class)
             return self._rank(spec_obj, hosts)
 
-    def prefer(
+    def sort_choices(
         self,
         spec_obj: "objects.RequestSpec",
         host_state: "host_manager.HostState",
         request: GpuRequest,
         choices: Sequence[DeviceChoice],
     ) -> Sequence[DeviceChoice]:
-        """Choices of devices on one host, the one first that harms the least."""
+        """Sort choices of devices on one host, the least harmful first."""
         with self._lock:
             host = self._observe(host_state)
             if host is None:
                 return choices
-            wanted = host_snapshot.request_class(spec_obj, request)
+            request_class = host_snapshot.request_class(spec_obj, request)
             prices = []
             for choice in choices:
-                after = host.after(wanted, choice.gpus)
+                after = host.after(request_class, choice.gpus)
                 if after is None:
                     return choices
                 prices.append(self._policy.price(host.before, after))
@@ -102,142 +104,153 @@ class HostRanking:
     def _rank(
         self,
         spec_obj: "objects.RequestSpec",
-        hosts: "Sequence[tuple[host_manager.HostState, Fitted | None]]",
+        hosts: "Sequence[tuple[host_manager.HostState, HostChoice | None]]",
     ) -> list[float]:
-        classes = _classes(spec_obj)
+        request_class_of = _cached_request_class(spec_obj)
         ranks = [0.0] * len(hosts)
-        offers: list[Offer] = []
+        options: list[PlacementOption] = []
         indices: list[int] = []
-        for index, (host_state, fitted) in enumerate(hosts):
+        for index, (host_state, host_choice) in enumerate(hosts):
             try:
-                offer = self._offer(classes, host_state, fitted)
-                if offer is not None:
-                    offers.append(offer)
+                option = self._placement_option(request_class_of, host_state, host_choice)
+                if option is not None:
+                    options.append(option)
                     indices.append(index)
-                elif fitted is not None:
-                    ranks[index] = self._policy.score(fitted.host, fitted.request, fitted.choice)
+                elif host_choice is not None:
+                    ranks[index] = self._policy.score(
+                        host_choice.host, host_choice.request, host_choice.choice
+                    )
             except Exception as error:  # never raise into the scheduler
                 self._warnings.warn(
                     host_state.host, f"{type(error).__name__}: {error}", "its rank is the lowest"
                 )
-        for index, rank in zip(indices, self._policy.rank(offers), strict=True):
+        for index, rank in zip(indices, self._policy.rank(options), strict=True):
             ranks[index] = rank
-        order = sorted(indices, key=ranks.__getitem__, reverse=True)[: mailbox.FOLLOWED]
-        self._best = [(hosts[index][0], mailbox.stamp(hosts[index][0])) for index in order]
+        best = sorted(indices, key=ranks.__getitem__, reverse=True)[: mailbox.MAX_TRACKED_HOSTS]
+        self._best_hosts = [
+            (hosts[index][0], mailbox.host_version(hosts[index][0])) for index in best
+        ]
         return ranks
 
-    def _offer(
+    def _placement_option(
         self,
-        classes: Callable[[GpuRequest | None], RequestClass],
+        request_class_of: Callable[[GpuRequest | None], RequestClass],
         host_state: "host_manager.HostState",
-        fitted: Fitted | None,
-    ) -> Offer | None:
-        """None for a server whose GPUs are not known as such without it."""
+        host_choice: HostChoice | None,
+    ) -> PlacementOption | None:
+        """Return the host before and after the placement; None if the GPUs are of unknown model."""
         host = self._observe(host_state)
         if host is None:
-            return None if fitted else Offer(_WITHOUT_GPUS, _WITHOUT_GPUS)
-        if fitted is None:
-            after = host.after(classes(None), ())
+            return None if host_choice else PlacementOption(_WITHOUT_GPUS, _WITHOUT_GPUS)
+        if host_choice is None:
+            after = host.after(request_class_of(None), ())
         else:
-            after = host.after(classes(fitted.request), fitted.choice.gpus)
+            after = host.after(request_class_of(host_choice.request), host_choice.choice.gpus)
         if after is None:
             return None
-        return Offer(host.before, after, fitted.choice.numa_quality if fitted else 1.0)
+        quality = host_choice.choice.numa_quality if host_choice else 1.0
+        return PlacementOption(host.before, after, quality)
 
-    def _observe(self, host_state: "host_manager.HostState") -> "_Met | None":
-        """None for a host that never had GPUs."""
+    def _observe(self, host_state: "host_manager.HostState") -> "_KnownHost | None":
+        """Update a host here and in the policy; return None if it never had GPUs."""
         name = f"{host_state.host} {host_state.nodename}"
-        whole = host_snapshot.read(host_state, name in self._gpu_hosts)
-        if whole is None:
+        snapshot = host_snapshot.read(host_state, name in self._gpu_hosts)
+        if snapshot is None:
             return None
         self._gpu_hosts.add(name)
-        # Out and in again: the times stay in order.
-        host = self._met.pop(name, None)
-        if host is None or host.whole != whole:
-            host = _Met(whole)
-        host.when = time.monotonic()
-        self._met[name] = host
+        # Removed and inserted, to keep the order of the times.
+        host = self._known_hosts.pop(name, None)
+        if host is None or host.snapshot != snapshot:
+            host = _KnownHost(snapshot)
+        host.last_seen = time.monotonic()
+        self._known_hosts[name] = host
         self._policy.observe(name, host.before)
         return host
 
-    def _follow(self) -> None:
-        """See what has become of the hosts that were ranked best: a full one is met no more."""
-        followed, self._best = [*self._best, *mailbox.hosts()], []
-        for host_state, stamp in followed:
+    def _update_tracked_hosts(self) -> None:
+        """Observe the tracked hosts that got a server: a full host passes no filter again."""
+        tracked, self._best_hosts = [*self._best_hosts, *mailbox.take_hosts()], []
+        for host_state, version in tracked:
             try:
-                if mailbox.stamp(host_state) != stamp:
+                if mailbox.host_version(host_state) != version:
                     self._observe(host_state)
             except Exception as error:  # never raise into the scheduler
                 LOG.debug("%(host)s: %(error)s", {"host": host_state.host, "error": error})
 
-    def _forget(self) -> None:
+    def _forget_hosts(self) -> None:
         deadline = time.monotonic() - _FORGET_AFTER
-        while self._met:
-            name, host = next(iter(self._met.items()))
-            if host.when >= deadline:
+        while self._known_hosts:
+            name, host = next(iter(self._known_hosts.items()))
+            if host.last_seen >= deadline:
                 break
-            del self._met[name]
+            del self._known_hosts[name]
             self._policy.forget(name)
 
-    def _reload(self) -> None:
-        """Begin anew with the mix file, if it has changed."""
+    def _reload_mix(self) -> None:
+        """Configure the policy again if the mix file has changed."""
         now = time.monotonic()
-        if self._settings.mix_file is None or now - self._looked < _LOOK_EVERY:
+        if self._settings.mix_file is None or now - self._mix_checked_at < _MIX_CHECK_INTERVAL:
             return
-        self._looked = now
-        stamp = self._file_stamp()
-        if stamp == self._stamp:
+        self._mix_checked_at = now
+        version = self._mix_file_version()
+        if version == self._mix_version:
             return
-        self._stamp = stamp
+        self._mix_version = version
         try:
             self._policy.configure(self._settings)
         except UserError as error:
-            LOG.warning("The mix file has changed and is left aside: %s", error)
+            LOG.warning("The mix file has changed, but cannot be used and is ignored: %s", error)
             return
-        LOG.info("The mix file %s is read again", self._settings.mix_file)
+        LOG.info("The mix file %s has changed and is loaded", self._settings.mix_file)
 
-    def _file_stamp(self) -> object:
+    def _mix_file_version(self) -> object:
         path = self._settings.mix_file
         try:
-            found = path.stat() if path else None
+            status = path.stat() if path else None
         except OSError:
             return None
-        return (found.st_mtime_ns, found.st_size, found.st_ino) if found else None
+        return (status.st_mtime_ns, status.st_size, status.st_ino) if status else None
 
 
-class _Met:
-    """A host that was met, and what was worked out of it: kept until it changes."""
+class _KnownHost:
+    """A host known to this scheduler, with results computed from it until it changes."""
 
-    __slots__ = ("_afters", "before", "when", "whole")
+    __slots__ = ("_after_states", "before", "last_seen", "snapshot")
 
-    def __init__(self, whole: host_snapshot.WholeHost) -> None:
-        self.whole = whole.kept()
-        self.before = whole.before()
-        self.when = 0.0
-        self._afters: dict[object, HostState | None] = {}
+    def __init__(self, snapshot: host_snapshot.HostSnapshot) -> None:
+        self.snapshot = snapshot.interned()
+        self.before = snapshot.before()
+        self.last_seen = 0.0
+        self._after_states: dict[object, HostState | None] = {}
 
-    def after(self, wanted: RequestClass, gpus: Sequence[Gpu]) -> HostState | None:
-        """What a server with these GPUs would leave of it; None if they are not known."""
-        places = self.whole.places(gpus)
-        key = wanted, places
-        if key in self._afters:
-            return self._afters[key]
-        if len(self._afters) >= _MOST_AFTERS:
-            self._afters.clear()
-        after = self._afters[shared(key)] = self.whole.after(wanted, places)
+    def after(self, request_class: RequestClass, gpus: Sequence[FreeGpu]) -> HostState | None:
+        """Return the state with a server and these GPUs; None if these are not known."""
+        locations = self.snapshot.locations(gpus)
+        key = request_class, locations
+        if key in self._after_states:
+            return self._after_states[key]
+        if len(self._after_states) >= _MAX_AFTER_STATES:
+            self._after_states.clear()
+        after = self.snapshot.after(request_class, locations)
+        self._after_states[interned(key)] = after
         return after
 
 
-def _classes(spec_obj: "objects.RequestSpec") -> Callable[[GpuRequest | None], RequestClass]:
-    """What is asked of hosts, worked out once where they are asked for the same."""
+def _cached_request_class(
+    spec_obj: "objects.RequestSpec",
+) -> Callable[[GpuRequest | None], RequestClass]:
+    """Return a function from a GPU request to the class of the server.
+
+    It computes each class once: the GPU requests of most hosts are equal.
+    """
     known: list[tuple[GpuRequest | None, RequestClass]] = []
 
-    def of(request: GpuRequest | None) -> RequestClass:
-        for other, wanted in known:
+    def request_class_of(request: GpuRequest | None) -> RequestClass:
+        for other, request_class in known:
             if other == request:
-                return wanted
-        wanted = host_snapshot.request_class(spec_obj, request)
-        known.append((request, wanted))
-        return wanted
+                return request_class
+        request_class = host_snapshot.request_class(spec_obj, request)
+        known.append((request, request_class))
+        return request_class
 
-    return of
+    return request_class_of

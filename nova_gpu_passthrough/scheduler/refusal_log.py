@@ -1,38 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why hosts are refused, counted for one line at INFO and told one by one at DEBUG."""
+"""Log why hosts are refused: one line with counts at INFO, one line per host at DEBUG."""
 
 from oslo_log import log as logging
 
-from nova_gpu_passthrough.nova_rules.why_not import counted
-from nova_gpu_passthrough.topology.fit import Refusal
+from nova_gpu_passthrough.nova_rules.refusal import format_counts
+from nova_gpu_passthrough.topology.fit import FitRefusal
 
 LOG = logging.getLogger(__name__)
 
-#: How many distinct warnings are remembered; a cloud with more has other worries.
-_MOST_WARNINGS = 10_000
+#: How many distinct warnings are remembered, so that memory use is bounded.
+_MAX_WARNINGS = 10_000
 
 
-class Tally:
-    """Counts the hosts of one pass through the filter."""
+class RefusalLog:
+    """Counts of the hosts that pass the filter for one request and that are refused, by reason."""
 
     def __init__(self, server: str, request: str) -> None:
         self.server = server
         self.request = request
-        self.fitting = 0
-        #: Which aliases ask for GPUs may show only on the hosts.
+        self.passed = 0
+        #: False until a host is counted: some aliases request GPUs on certain hosts only.
         self.concerns_gpus = False
-        self.refused: dict[str, int] = {}
+        self.refusal_counts: dict[str, int] = {}
 
-    def fits(self) -> None:
+    def count_passed(self) -> None:
         """Count a host that passes."""
-        self.fitting += 1
+        self.passed += 1
         self.concerns_gpus = True
 
-    def refuses(self, host: str, refusal: Refusal) -> None:
-        """Count a host that is refused."""
+    def count_refused(self, host: str, refusal: FitRefusal) -> None:
+        """Count a host that is refused, and log the details at DEBUG."""
         reason = refusal.reason.value
         self.concerns_gpus = True
-        self.refused[reason] = self.refused.get(reason, 0) + 1
+        self.refusal_counts[reason] = self.refusal_counts.get(reason, 0) + 1
         LOG.debug(
             "Host %(host)s refused for GPU request %(request)s of server %(server)s: "
             "%(reason)s (%(detail)s)",
@@ -45,36 +45,36 @@ class Tally:
             },
         )
 
-    def log(self, level: int) -> None:
-        """Write the one line."""
-        total = self.fitting + sum(self.refused.values())
-        reasons = counted(self.refused)
+    def log_summary(self, level: int) -> None:
+        """Log the counts of one request in one line."""
+        total = self.passed + sum(self.refusal_counts.values())
+        reasons = format_counts(self.refusal_counts)
         LOG.log(
             level,
-            "GPU request %(request)s of server %(server)s: %(fitting)d of %(total)d hosts fit"
+            "GPU request %(request)s of server %(server)s: %(passed)d of %(total)d hosts fit"
             "%(refused)s",
             {
                 "request": self.request,
                 "server": self.server,
-                "fitting": self.fitting,
+                "passed": self.passed,
                 "total": total,
                 "refused": f"; refused: {reasons}" if reasons else "",
             },
         )
 
 
-class Warnings:
-    """Says the same thing about the same host once."""
+class HostWarnings:
+    """Warnings about hosts, each of which is logged once."""
 
     def __init__(self) -> None:
-        self._said: set[tuple[str, str]] = set()
+        self._logged: set[tuple[str, str]] = set()
 
     def warn(self, host: str, problem: str, consequence: str) -> None:
-        """Warn unless that was said before."""
-        if (host, problem) in self._said:
+        """Log a warning unless the same problem of the host was logged before."""
+        if (host, problem) in self._logged:
             return
-        if len(self._said) < _MOST_WARNINGS:
-            self._said.add((host, problem))
+        if len(self._logged) < _MAX_WARNINGS:
+            self._logged.add((host, problem))
         LOG.warning(
             "Host %(host)s: %(problem)s; %(consequence)s",
             {"host": host, "problem": problem, "consequence": consequence},

@@ -1,40 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a RequestSpec asks of the PCI devices of its host."""
+"""Read what a RequestSpec requests of the PCI devices of its host."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from nova import objects
 from nova.compute import pci_placement_translator
-from nova.virt import hardware
 
 from nova_gpu_passthrough import extra_specs
 from nova_gpu_passthrough.catalog import models
-from nova_gpu_passthrough.topology.fit import DeviceChoice
-from nova_gpu_passthrough.topology.model import Demand, GpuRequest, GuestCell, NumaPolicy
+from nova_gpu_passthrough.topology.model import GpuRequest, GuestCell, NumaPolicy, PciRequest
 
-if TYPE_CHECKING:
-    from nova.scheduler.host_manager import HostState
-
-
-#: Keys of an alias that Placement matches, not the pools (``PciDeviceStats.ignored_spec_tags``).
+#: Keys of an alias spec that Placement matches (``PciDeviceStats.ignored_spec_tags``).
 _PLACEMENT_KEYS = frozenset(("resource_class", "traits", "rp_uuids"))
 
 
 class AliasRequest(NamedTuple):
     """One PCI alias of the flavor."""
 
-    demand: Demand
-    #: Alternatives of lower-case properties that a pool must have.
+    pci_request: PciRequest
+    #: Alternative sets of lower-case properties, one of which a pool must have.
     specs: tuple[dict[str, Any], ...]
-    #: None if only the devices that serve it can tell.
+    #: None if only the devices that match it show whether it requests GPUs.
     is_gpu: bool | None
-    #: Whether it asks for traits, which the pools do not show.
+    #: Whether it requires traits, which the pools do not show.
     has_traits: bool = False
 
 
 class ServerRequest(NamedTuple):
-    """The PCI aliases of a server that may ask for GPUs."""
+    """The PCI aliases of a server that may request GPUs."""
 
     server: str
     aliases: tuple[AliasRequest, ...]
@@ -42,30 +36,30 @@ class ServerRequest(NamedTuple):
     guest_cells: tuple[GuestCell, ...]
     #: Placement's request groups by alias request id; empty without PCI in Placement.
     groups: Mapping[str, tuple[str, ...]]
-    #: Why no host can serve the request, whatever it offers.
+    #: Why no host can serve the request; None if the request is valid.
     error: str | None = None
 
     @property
     def certainly_gpu(self) -> bool:
-        """Whether any alias asks for GPUs on every host."""
+        """Whether some alias requests GPUs whatever devices a host has."""
         return any(alias.is_gpu for alias in self.aliases)
 
     def gpu_request(self, gpu_ids: Iterable[str]) -> GpuRequest:
-        """The request as fit sees it, where the aliases with these ids ask for GPUs."""
+        """Return the GPU request for a host where the aliases with these ids request GPUs."""
         ids = set(gpu_ids)
-        wishes = self.extra_specs
+        gpu_extra_specs = self.extra_specs
         return GpuRequest(
-            tuple(alias.demand for alias in self.aliases if alias.demand.id in ids),
-            tuple(alias.demand for alias in self.aliases if alias.demand.id not in ids),
-            wishes.link,
-            wishes.switch,
-            wishes.numa,
-            wishes.companions,
+            tuple(alias.pci_request for alias in self.aliases if alias.pci_request.id in ids),
+            tuple(alias.pci_request for alias in self.aliases if alias.pci_request.id not in ids),
+            gpu_extra_specs.link,
+            gpu_extra_specs.switch,
+            gpu_extra_specs.numa,
+            gpu_extra_specs.companions,
             self.guest_cells,
         )
 
     def __str__(self) -> str:
-        return str(self.gpu_request(alias.demand.id for alias in self.aliases))
+        return str(self.gpu_request(alias.pci_request.id for alias in self.aliases))
 
 
 def read(
@@ -73,39 +67,39 @@ def read(
 ) -> ServerRequest | None:
     """Read the aliases, NUMA cells and ``gpu:`` extra specs of a request.
 
-    :param aliases: names of aliases that ask for GPUs by the operator's word
-    :param resource_classes: resource classes that are GPUs by the operator's word
-    :returns: None if the server asks for no PCI devices by alias; requests of Neutron ports are
-        not ours
+    :param aliases: names of the aliases that the operator configured as requests for GPUs
+    :param resource_classes: resource classes that the operator configured as GPUs
+    :returns: None if the server requests no PCI devices by alias; requests of Neutron ports are
+        ignored
     """
     pci_requests = spec_obj.pci_requests
     if not pci_requests or not pci_requests.requests:
         return None
-    wanted = tuple(
+    alias_requests = tuple(
         _alias_request(request, frozenset(aliases), frozenset(resource_classes))
         for request in pci_requests.requests
         if request.source == objects.InstancePCIRequest.FLAVOR_ALIAS
     )
-    if not wanted:
+    if not alias_requests:
         return None
     error = None
-    wishes = extra_specs.GpuExtraSpecs()
+    gpu_extra_specs = extra_specs.GpuExtraSpecs()
     try:
-        wishes = extra_specs.parse(spec_obj.flavor.extra_specs)
+        gpu_extra_specs = extra_specs.parse(spec_obj.flavor.extra_specs)
     except extra_specs.InvalidExtraSpecError as invalid:
         error = str(invalid)
     return ServerRequest(
         spec_obj.instance_uuid,
-        wanted,
-        wishes,
+        alias_requests,
+        gpu_extra_specs,
         guest_cells(spec_obj.numa_topology),
-        _groups(spec_obj, wanted),
+        _groups(spec_obj, alias_requests),
         error,
     )
 
 
 def guest_cells(topology: "objects.InstanceNUMATopology | None") -> tuple[GuestCell, ...]:
-    """What the guest's NUMA cells need; empty without a NUMA topology."""
+    """Return what the NUMA cells of the guest need; empty without a NUMA topology."""
     if not topology:
         return ()
     return tuple(
@@ -114,14 +108,19 @@ def guest_cells(topology: "objects.InstanceNUMATopology | None") -> tuple[GuestC
 
 
 def _groups(
-    spec_obj: "objects.RequestSpec", wanted: Iterable[AliasRequest]
+    spec_obj: "objects.RequestSpec", alias_requests: Iterable[AliasRequest]
 ) -> Mapping[str, tuple[str, ...]]:
-    """One group per device, named ``<request id>-<n>`` (nova/objects/request_spec.py)."""
-    requested = spec_obj.requested_resources if "requested_resources" in spec_obj else None
-    names = [group.requester_id for group in requested or () if group.requester_id]
+    """Return the names of Placement's request groups by alias request id.
+
+    Nova makes one group per device, named ``<request id>-<n>`` (nova/objects/request_spec.py).
+    """
+    resources = spec_obj.requested_resources if "requested_resources" in spec_obj else None
+    names = [group.requester_id for group in resources or () if group.requester_id]
     groups = {
-        alias.demand.id: tuple(name for name in names if name.startswith(f"{alias.demand.id}-"))
-        for alias in wanted
+        alias.pci_request.id: tuple(
+            name for name in names if name.startswith(f"{alias.pci_request.id}-")
+        )
+        for alias in alias_requests
     }
     return groups if any(groups.values()) else {}
 
@@ -139,7 +138,7 @@ def _alias_request(
     ):
         is_gpu = True
     return AliasRequest(
-        Demand(request.request_id, request.alias_name, request.count, policy),
+        PciRequest(request.request_id, request.alias_name, request.count, policy),
         tuple(
             {k: _lower(v) for k, v in spec.items() if k not in _PLACEMENT_KEYS} for spec in specs
         ),
@@ -163,38 +162,3 @@ def _in_catalog(spec: Mapping[str, Any]) -> bool:
 
 def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
-
-
-def surely_fits(
-    host_state: "HostState", spec_obj: "objects.RequestSpec", choice: DeviceChoice
-) -> bool:
-    """Whether the guest fits on the very NUMA nodes of the chosen devices, by Nova's own rules.
-
-    Then every device is local to the guest, which satisfies any NUMA policy, and no second choice
-    is needed. False means only that one may be needed. The question costs a thirtieth of what the
-    filters behind this one spend on a second choice.
-    """
-    nodes = {device.numa_node for devices in choice.devices.values() for device in devices}
-    guest, host = spec_obj.numa_topology, host_state.numa_topology
-    if not guest or not host or len(nodes) != len(guest.cells):
-        return False
-    if len({(len(c.cpuset), len(c.pcpuset), c.memory, c.pagesize) for c in guest.cells}) > 1:
-        # Given all cells of the host, Nova may refuse a guest whose cells differ although it fits:
-        # its caches of what fits go by the guest cell's id, which it overwrites with the host
-        # cell's as it tries (numa_fit_instance_to_host in nova/virt/hardware.py, Nova 31 to 34).
-        return False
-    cells = [cell for cell in host.cells if cell.id in nodes]
-    if len(cells) != len(nodes):
-        return False
-    # The same limits as in NUMATopologyFilter.
-    limits = objects.NUMATopologyLimits(
-        cpu_allocation_ratio=host_state.cpu_allocation_ratio,
-        ram_allocation_ratio=host_state.ram_allocation_ratio,
-    )
-    if "network_metadata" in spec_obj and spec_obj.network_metadata:
-        limits.network_metadata = spec_obj.network_metadata
-    # A copy, since Nova writes the pinning into the guest's topology.
-    fitted = hardware.numa_fit_instance_to_host(
-        objects.NUMATopology(cells=cells), guest.obj_clone(), None, limits=limits
-    )
-    return fitted is not None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The weigher that ranks hosts by what a placement does to their GPUs."""
+"""The weigher that ranks hosts by the effect of a placement on their GPUs."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,15 +11,13 @@ from oslo_config import cfg
 
 from nova_gpu_passthrough import conf as gpu_conf
 from nova_gpu_passthrough.catalog import models
-from nova_gpu_passthrough.policies.base import HostPolicy
-from nova_gpu_passthrough.policies.weight import weight
+from nova_gpu_passthrough.policies.base import HostPolicy, weight
 from nova_gpu_passthrough.scheduler import pools, requests
 from nova_gpu_passthrough.scheduler.assessment import assess
-from nova_gpu_passthrough.scheduler.candidates import Candidate, Fitted
+from nova_gpu_passthrough.scheduler.candidates import AllocationCandidate, HostChoice
 from nova_gpu_passthrough.scheduler.ranking import HostRanking
-from nova_gpu_passthrough.scheduler.refusal_log import Warnings
-from nova_gpu_passthrough.scheduler.startup import configure
-from nova_gpu_passthrough.topology.fit import Refusal
+from nova_gpu_passthrough.scheduler.refusal_log import HostWarnings
+from nova_gpu_passthrough.topology.fit import FitRefusal
 from nova_gpu_passthrough.topology.model import MAX_GPUS
 
 if TYPE_CHECKING:
@@ -29,20 +27,20 @@ if TYPE_CHECKING:
 CONF = cfg.CONF
 
 _MULTIPLIER = gpu_conf.AGGREGATE_PREFIX + "weight_multiplier"
-#: A host whose free GPUs are worth this much is avoided the most.
-_MOST_VALUE = MAX_GPUS * 40.0
+#: Total value of free GPUs from which a host is avoided most.
+_MAX_AVOIDED_VALUE = MAX_GPUS * 40.0
 
 
 class GpuPassthroughWeigher(weights.BaseHostWeigher):
-    """Weighs hosts for GPU requests by quality of fit and policy, and others away from GPUs.
+    """Weigh hosts by quality of fit and policy for GPU requests, and by free GPUs for others.
 
     For a GPU request: 0.8 x quality of the best choice (NUMA nodes, links, switches) + 0.2 x score
     of the policy, which counts only the GPUs that match. For other requests: 1 for a host without
-    free GPUs, less than a half for one with free GPUs, the less the more they are worth.
+    free GPUs, less than 0.5 for one with free GPUs, the lower the more valuable these are.
 
-    A policy that looks at whole hosts ranks them for both: then other requests get 1 for the best
-    host, less for others. Of the quality only NUMA nodes count then: linked GPUs are few, and what
-    it costs the others to give them to a server that would do without, only the policy knows.
+    A `HostPolicy` ranks hosts for both: then other requests get 1 on the best host and less on the
+    others, and only NUMA nodes count for the quality. Linked GPUs are scarce, and only the policy
+    knows what it costs other servers to give them to one that does not need links.
     """
 
     minval = 0.0
@@ -50,36 +48,38 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
 
     def __init__(self) -> None:
         super().__init__()
-        self._policy = configure(CONF)
+        self._policy = gpu_conf.load_or_exit(CONF)
         section = CONF[gpu_conf.GROUP.name]
         self._aliases = frozenset(section.aliases)
         self._resource_classes = frozenset(section.resource_classes)
         self._multiplier: float = section.weight_multiplier
         self._avoidance: float = section.avoid_gpu_hosts
         self._values = section.gpu_values
-        self._warnings = Warnings()
+        self._warnings = HostWarnings()
         self._ranking: HostRanking | None = None
         if isinstance(self._policy, HostPolicy):
-            self._ranking = HostRanking(self._policy, gpu_conf.settings(section), self._warnings)
+            self._ranking = HostRanking(
+                self._policy, gpu_conf.policy_settings(section), self._warnings
+            )
 
     def weight_multiplier(self, host_state: "HostState") -> float:
-        """The option's value or that of the host's aggregate."""
+        """Return the multiplier of the host's aggregate, or else of the option."""
         try:
             multiplier: float = utils.get_weight_multiplier(
                 host_state, _MULTIPLIER, self._multiplier
             )
-        except (TypeError, AttributeError):  # metadata that is no text, aggregates that are none
+        except (TypeError, AttributeError):  # malformed metadata or aggregates
             return self._multiplier
         return multiplier if math.isfinite(multiplier) else self._multiplier
 
     def weigh_objects(
         self, weighed_obj_list: Iterable[WeighedObject], weight_properties: "objects.RequestSpec"
     ) -> list[float]:
-        """Weigh the hosts; 0..1 each, the higher the better."""
+        """Return the weights of the hosts: 0..1 each, higher is better."""
         request = self._read(weight_properties)
         hosts = [item.obj for item in weighed_obj_list]
         if self._ranking is not None:
-            return self._weigh_whole(self._ranking, hosts, weight_properties, request)
+            return self._weigh_by_ranking(self._ranking, hosts, weight_properties, request)
         return [self._weigh(host_state, request) for host_state in hosts]
 
     def _weigh_object(
@@ -90,23 +90,25 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
     def _read(self, spec_obj: "objects.RequestSpec") -> requests.ServerRequest | None:
         try:
             return requests.read(spec_obj, self._aliases, self._resource_classes)
-        except Exception:  # never raise into the scheduler; the filter has told
+        except Exception:  # never raise into the scheduler; the filter logs it
             return None
 
     def _weigh(self, host_state: "HostState", request: requests.ServerRequest | None) -> float:
         try:
-            fitted = self._fitted(host_state, request) if request else None
-            if isinstance(fitted, Refusal):
+            host_choice = self._host_choice(host_state, request) if request else None
+            if isinstance(host_choice, FitRefusal):
                 return 0.0
-            if fitted is not None:
-                score = self._policy.score(fitted.host, fitted.request, fitted.choice)
-                return weight(fitted.choice.quality, score)
-            return 1.0 - self._avoidance * self._exposure(host_state)
+            if host_choice is not None:
+                score = self._policy.score(
+                    host_choice.host, host_choice.request, host_choice.choice
+                )
+                return weight(host_choice.choice.quality, score)
+            return 1.0 - self._avoidance * self._value_of_free_gpus(host_state)
         except Exception as error:  # never raise into the scheduler
             self._warn(host_state, error)
             return 0.0
 
-    def _weigh_whole(
+    def _weigh_by_ranking(
         self,
         ranking: HostRanking,
         hosts: "Sequence[HostState]",
@@ -114,16 +116,16 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
         request: requests.ServerRequest | None,
     ) -> list[float]:
         weighed = [0.0] * len(hosts)
-        fitting: list[tuple[HostState, Fitted | None]] = []
+        fitting: list[tuple[HostState, HostChoice | None]] = []
         indices: list[int] = []
         for index, host_state in enumerate(hosts):
             try:
-                fitted = self._fitted(host_state, request) if request else None
+                host_choice = self._host_choice(host_state, request) if request else None
             except Exception as error:  # never raise into the scheduler
                 self._warn(host_state, error)
                 continue
-            if not isinstance(fitted, Refusal):
-                fitting.append((host_state, fitted))
+            if not isinstance(host_choice, FitRefusal):
+                fitting.append((host_state, host_choice))
                 indices.append(index)
         try:
             ranks = ranking.rank(spec_obj, fitting)
@@ -131,12 +133,12 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
             if hosts:
                 self._warn(hosts[0], error)
             ranks = [0.0] * len(fitting)
-        for index, (_, fitted), rank in zip(indices, fitting, ranks, strict=True):
+        for index, (_, host_choice), rank in zip(indices, fitting, ranks, strict=True):
             rank = min(1.0, max(0.0, rank))
-            if fitted is None:
+            if host_choice is None:
                 weighed[index] = 1.0 - self._avoidance * (1.0 - rank)
             else:
-                weighed[index] = weight(fitted.choice.numa_quality, rank)
+                weighed[index] = weight(host_choice.choice.numa_quality, rank)
         return weighed
 
     def _warn(self, host_state: "HostState", error: Exception) -> None:
@@ -144,23 +146,23 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
             host_state.host, f"{type(error).__name__}: {error}", "it gets the lowest GPU weight"
         )
 
-    def _fitted(
+    def _host_choice(
         self, host_state: "HostState", request: requests.ServerRequest
-    ) -> Fitted | Refusal | None:
-        """The choice that the filter made, or that Nova will probably make without Placement."""
+    ) -> HostChoice | FitRefusal | None:
+        """Return the filter's choice or, without PCI in Placement, the one Nova probably makes."""
         if host_state.allocation_candidates:
             first = host_state.allocation_candidates[0]
-            if isinstance(first, Candidate):
-                return first.fitted
-        result = assess(host_state, request)
-        if not result.choices:
-            return result.refusal
-        return Fitted(result.host, result.request, result.choices[0])
+            if isinstance(first, AllocationCandidate):
+                return first.host_choice
+        assessment = assess(host_state, request)
+        if not assessment.choices:
+            return assessment.refusal
+        return HostChoice(assessment.host, assessment.request, assessment.choices[0])
 
-    def _exposure(self, host_state: "HostState") -> float:
-        """0 for a host without free GPUs, else 0.5..1 by what they are worth."""
+    def _value_of_free_gpus(self, host_state: "HostState") -> float:
+        """Return 0 for a host without free GPUs, else 0.5..1 by the value of these."""
         values = [
             count * models.value_of(model, self._values)
             for model, count in pools.known_gpus(host_state.pci_stats)
         ]
-        return 0.5 + 0.5 * min(1.0, sum(values) / _MOST_VALUE) if values else 0.0
+        return 0.5 + 0.5 * min(1.0, sum(values) / _MAX_AVOIDED_VALUE) if values else 0.0

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Replays lists of requests on fleets without any cloud, to compare ways to rank hosts."""
+"""Replays lists of requests on fleets without a cloud, to compare ways to rank hosts."""

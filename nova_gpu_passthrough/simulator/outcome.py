@@ -1,70 +1,67 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What came of a run, and of several."""
+"""Results of one replay, and of the replays of one ranker."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nova_gpu_passthrough.simulator.stranded import Cause
+from nova_gpu_passthrough.simulator.stranded_causes import StrandedCause
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """How long servers waited for a host, in a run with times; seconds."""
+class WaitTimes:
+    """How long servers waited for a host in a replay with times, in seconds."""
 
     mean: float
-    #: 95 of 100 waited no longer.
+    #: The 95th percentile.
     p95: float
     longest: float
-    #: How many had to wait, and how many were never started.
+    #: Number of servers that had to wait, and of those that were never started.
     waited: int
     never: int
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run of a ranker with one seed.
+    """Result of one replay of a ranker with one seed.
 
-    Drawn tasks: as it was when ``--requested`` was reached. With times: at the end, but for
-    ``allocated_percent`` and ``unallocated_gpus``, which are the mean over time.
+    For drawn tasks: the values when ``--requested`` was reached. With times: the values at the end,
+    except that ``allocated_percent`` and ``unallocated_gpus`` are means over time.
     """
 
     seed: int
     total_gpus: int
     allocated_percent: float
     unallocated_gpus: float
-    #: Servers asked for, refused, and started.
-    asked: int
+    #: Number of requested, refused and started servers.
+    requested: int
     refused: int
     placed: int
-    #: By number of GPUs.
+    #: Refused servers by their number of GPUs.
     refused_by_size: Mapping[int, int] = field(default_factory=dict)
-    stranded: Mapping[Cause, int] = field(default_factory=dict)
-    #: Servers with several GPUs; those whose GPUs are on several NUMA nodes; those whose GPUs are
-    #: not all linked.
+    #: Number of stranded GPUs by cause.
+    stranded: Mapping[StrandedCause, int] = field(default_factory=dict)
+    #: Number of servers with several GPUs, of those with GPUs on several NUMA nodes, and of those
+    #: whose GPUs are not all linked.
     several_gpus: int = 0
     numa_split: int = 0
     link_split: int = 0
-    #: % of GPUs allocated by % requested; of a run with times the seconds since its begin.
+    #: % of GPUs allocated, by % requested; in a replay with times by seconds since its beginning.
     course: Mapping[float, float] = field(default_factory=dict)
-    waiting: Waiting | None = None
+    waiting: WaitTimes | None = None
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Runs of one ranker with several seeds."""
+    """Replays of one ranker with several seeds."""
 
     ranker: str
     outcomes: Sequence[Outcome]
 
     def of(self, value: Callable[[Outcome], float]) -> Sequence[float]:
-        """One number of each run, in the order of seeds."""
+        """Return a value of each replay, in the order of seeds."""
         return [value(outcome) for outcome in self.outcomes]
 
     def mean(self, value: Callable[[Outcome], float]) -> float:
-        """Its mean."""
+        """Return the mean of a value."""
         return statistics.fmean(self.of(value))
-
-    def spread(self, value: Callable[[Outcome], float]) -> float:
-        """Its standard deviation over seeds; 0 for one seed."""
-        return statistics.stdev(self.of(value)) if len(self.outcomes) > 1 else 0.0

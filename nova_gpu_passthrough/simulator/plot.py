@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of results, as PNG or SVG."""
+"""Draw the results as PNG or SVG."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.simulator.outcome import Summary
-from nova_gpu_passthrough.simulator.stranded import Cause
+from nova_gpu_passthrough.simulator.stranded_causes import StrandedCause
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SUFFIXES = (".png", ".svg")
-#: Colours that people with colour blindness tell apart (Okabe and Ito), and shapes beside them.
+#: Colours that colour-blind people can distinguish (Okabe and Ito), and shapes to go with them.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _SHAPES = "osD^vPX"
 
 
 def check(path: Path) -> None:
-    """Whether a picture can be written there, before hours are spent.
+    """Check that a picture can be written, before hours are spent on the simulation.
 
-    :raises UserError: if not
+    :raises UserError: if it cannot
     """
     if path.suffix.lower() not in SUFFIXES:
         raise UserError(f"--plot {path}: expected a file that ends in {' or '.join(SUFFIXES)}")
     if not path.parent.is_dir():
-        raise UserError(f"--plot {path}: there is no directory {path.parent}; make it")
+        raise UserError(f"--plot {path}: there is no directory {path.parent}; create it")
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -37,9 +37,9 @@ def check(path: Path) -> None:
 
 
 def course(path: Path, summaries: Sequence[Summary], times: bool) -> None:
-    """Allocated GPUs as more and more are asked for, and what is left at the end by cause.
+    """Draw the course of allocated GPUs, and the unallocated ones at the end by cause.
 
-    :param times: whether the course is one of seconds
+    :param times: whether the courses are by seconds instead of % of GPUs requested
     :raises UserError: if the file cannot be written
     """
     figure, (left, right) = _figure()
@@ -54,9 +54,9 @@ def course(path: Path, summaries: Sequence[Summary], times: bool) -> None:
 
 
 def filling(path: Path, servers: Mapping[str, Mapping[str, Sequence[int]]]) -> None:
-    """Servers until the first refusal, by ranker and fleet.
+    """Draw the number of servers until the first refusal, by ranker and fleet.
 
-    :param servers: of each seed, by fleet and ranker
+    :param servers: the numbers for all seeds, by fleet and ranker
     :raises UserError: if the file cannot be written
     """
     figure, (axes, other) = _figure()
@@ -64,13 +64,13 @@ def filling(path: Path, servers: Mapping[str, Mapping[str, Sequence[int]]]) -> N
     rankers = list(next(iter(servers.values())))
     width = 0.8 / len(servers)
     for number, (fleet, by_ranker) in enumerate(servers.items()):
-        places = [place + number * width for place in range(len(rankers))]
+        positions = [position + number * width for position in range(len(rankers))]
         means = [sum(by_ranker[name]) / len(by_ranker[name]) for name in rankers]
         colour = _COLOURS[number % len(_COLOURS)]
-        axes.bar(places, means, width, label=fleet, color=colour)
-        for place, name in zip(places, rankers, strict=True):
-            axes.plot([place] * len(by_ranker[name]), by_ranker[name], "k.", markersize=3)
-    axes.set_xticks([place + 0.4 - width / 2 for place in range(len(rankers))], rankers)
+        axes.bar(positions, means, width, label=fleet, color=colour)
+        for position, name in zip(positions, rankers, strict=True):
+            axes.plot([position] * len(by_ranker[name]), by_ranker[name], "k.", markersize=3)
+    axes.set_xticks([position + 0.4 - width / 2 for position in range(len(rankers))], rankers)
     axes.set_ylabel("servers until the first refusal (dots: seeds)")
     axes.legend(frameon=False)
     _save(figure, path)
@@ -79,14 +79,14 @@ def filling(path: Path, servers: Mapping[str, Mapping[str, Sequence[int]]]) -> N
 def _figure() -> tuple[Any, Sequence["Axes"]]:
     from matplotlib.figure import Figure
 
-    # Not pyplot: it would look for a display.
+    # Not pyplot, which would look for a display.
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     return figure, figure.subplots(1, 2)
 
 
 def _line(axes: "Axes", number: int, summary: Summary, times: bool) -> None:
     colour, shape = _COLOURS[number % len(_COLOURS)], _SHAPES[number % len(_SHAPES)]
-    # Courses by time differ in their marks, as far as seeds do.
+    # Courses by time have different marks for different seeds.
     steps = list(zip(*(sorted(one.course.items()) for one in summary.outcomes), strict=False))
     xs = [step[0][0] / 3600 if times else step[0][0] for step in steps]
     values = [[value for _, value in step] for step in steps]
@@ -98,7 +98,9 @@ def _line(axes: "Axes", number: int, summary: Summary, times: bool) -> None:
 def _bars(axes: "Axes", summaries: Sequence[Summary]) -> None:
     names = [summary.ranker for summary in summaries]
     bottom = [0.0] * len(names)
-    causes = [c for c in Cause if any(o.stranded.get(c) for s in summaries for o in s.outcomes)]
+    causes = [
+        c for c in StrandedCause if any(o.stranded.get(c) for s in summaries for o in s.outcomes)
+    ]
     for number, cause in enumerate(causes):
         heights = [_stranded(summary, cause) for summary in summaries]
         colour = _COLOURS[number % len(_COLOURS)]
@@ -114,14 +116,14 @@ def _bars(axes: "Axes", summaries: Sequence[Summary]) -> None:
     axes.legend(frameon=False)
 
 
-def _stranded(summary: Summary, cause: Cause) -> float:
+def _stranded(summary: Summary, cause: StrandedCause) -> float:
     return summary.mean(lambda outcome: outcome.stranded.get(cause, 0))
 
 
 def _save(figure: Any, path: Path) -> None:
     import matplotlib
 
-    # The same numbers make the same file.
+    # The same numbers must result in the same file.
     metadata = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
     with matplotlib.rc_context({"svg.hashsalt": "nova-gpu"}):
         try:

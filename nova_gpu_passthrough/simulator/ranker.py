@@ -1,22 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a ranker of the simulator is, and how one is found by its name.
+"""Interface of the simulator's rankers.
 
-A ranker chooses the host of each server that the simulator starts. It sees hosts by their index in
-the list that it is given at the beginning, which never changes. Packages add rankers of their own
-under the entry point namespace ``nova_gpu_passthrough.rankers``; a ranker is made anew, without
-arguments, for every run. One that needs a package which is not installed raises `UserError` when it
-is made.
+A ranker chooses the host of each server that the simulator starts. It knows hosts by their index in
+the list that it gets at the beginning, which never changes. `registry` loads rankers by name.
 """
 
 import abc
 import random
 from collections.abc import Mapping, Sequence
-from importlib import metadata
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from stevedore import NamedExtensionManager
-
-from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.packing.host_state import HostState
 from nova_gpu_passthrough.packing.request_class import RequestClass
 
@@ -27,30 +20,28 @@ if TYPE_CHECKING:
     Numbers = NDArray[numpy.int64]
     Scores = NDArray[numpy.float64]
 
-NAMESPACE = "nova_gpu_passthrough.rankers"
 
-
-class SimHost(NamedTuple):
+class SimulatedHost(NamedTuple):
     """A host of the simulated fleet."""
 
     name: str
-    #: What it has while it is empty, in canonical form.
+    #: The state of the empty host, in canonical form.
     state: HostState
-    #: Model of its GPUs; None: it has none. With several, the one that it has most of.
+    #: The model of most of its GPUs; None if it has no GPUs.
     model: str | None
-    #: What it has while it is empty: vCPUs in parts (below), RAM in MiB, GPUs.
+    #: Amounts of the empty host.
     vcpus: int
     ram_mib: int
     gpus: int
-    #: Into how many parts a vCPU is divided in all states and request classes (openb: 1000).
-    vcpu_parts: int = 1
+    #: Number of units in which a vCPU is counted, in all states and request classes (openb: 1000).
+    units_per_vcpu: int = 1
 
 
-class Offers(abc.ABC):
-    """The hosts that a server of a class fits on, as they are now.
+class FittingHosts(abc.ABC):
+    """The hosts that a server of one class fits on, as they are now.
 
-    All arrays are of equal length, one entry for each such host, and must not be changed. They are
-    valid until the ranker's ``choose`` returns.
+    All arrays have one entry for each such host, and must not be changed. They are valid until the
+    ranker's ``choose`` returns.
     """
 
     @property
@@ -61,12 +52,12 @@ class Offers(abc.ABC):
     @property
     @abc.abstractmethod
     def vcpus(self) -> "Numbers":
-        """Free vCPUs of these hosts, in parts."""
+        """Free vCPUs of these hosts, in units."""
 
     @property
     @abc.abstractmethod
     def ram_mib(self) -> "Numbers":
-        """Free RAM of these hosts."""
+        """Free RAM of these hosts, in MiB."""
 
     @property
     @abc.abstractmethod
@@ -75,82 +66,47 @@ class Offers(abc.ABC):
 
     @abc.abstractmethod
     def before(self, host: int) -> HostState:
-        """The state of a host (by its index) now, in canonical form."""
+        """Return the current state of a host, by its index, in canonical form."""
 
     @abc.abstractmethod
     def after(self, host: int) -> Sequence[HostState]:
-        """What can be left of a host (by its index) in ``hosts``, in canonical form.
+        """Return the possible states of a host in ``hosts`` after the placement, by its index.
 
-        Usually one state; several where the server may go to one or the other NUMA cell. It is
-        worked out when it is asked for: ask for few hosts, if you can.
+        Usually there is one state; several if the server fits on different NUMA cells. They are in
+        canonical form and computed on demand: request them for as few hosts as possible.
         """
 
 
 class Ranker(abc.ABC):
-    """Chooses hosts, one server after the other."""
-
-    #: As which it is registered.
-    name: str
+    """Chooses the hosts of servers, one after the other."""
 
     @abc.abstractmethod
     def begin(
-        self, hosts: Sequence[SimHost], mix: Mapping[RequestClass, float], rng: random.Random
+        self, hosts: Sequence[SimulatedHost], mix: Mapping[RequestClass, float], rng: random.Random
     ) -> None:
-        """Learn of all hosts, which are empty, before the first server.
+        """Prepare for a replay on these hosts, which are empty.
 
-        :param mix: how often servers of each class are asked for, also of those without GPUs
-        :param rng: the only source of chance that a ranker may use
+        :param mix: how often servers of each class are requested, including those without GPUs
+        :param rng: the only source of randomness that a ranker may use
         """
 
     @abc.abstractmethod
     def changed(self, index: int, state: HostState) -> None:
-        """Note what a host has left, after a server was placed on it or has gone."""
+        """Record the state of a host after a server was placed on it or released."""
 
     @abc.abstractmethod
-    def choose(self, wanted: RequestClass, offers: Offers) -> tuple[int, HostState]:
-        """The index of the host that a server shall get, and one of its `Offers.after`."""
+    def choose(self, request_class: RequestClass, fitting: FittingHosts) -> tuple[int, HostState]:
+        """Return the index of the chosen host, and the chosen one of its `FittingHosts.after`."""
 
 
 class ScoringRanker(Ranker):
-    """Gives hosts scores; the first of the best wins."""
+    """Chooses the first of the hosts with the best score."""
 
     @abc.abstractmethod
-    def scores(self, wanted: RequestClass, offers: Offers) -> "Scores":
-        """How good each host of ``offers.hosts`` is, in this order, the higher the better."""
+    def scores(self, request_class: RequestClass, fitting: FittingHosts) -> "Scores":
+        """Return the score of each host of ``fitting.hosts``, higher is better."""
 
-    def best_after(self, wanted: RequestClass, offers: Offers, host: int) -> HostState:
-        """Which of the states is best that can be left of a host; the first, if all are alike."""
-        return offers.after(host)[0]
-
-    def choose(self, wanted: RequestClass, offers: Offers) -> tuple[int, HostState]:
-        """The first of the best."""
-        host = int(offers.hosts[self.scores(wanted, offers).argmax()])
-        return host, self.best_after(wanted, offers, host)
-
-
-def names() -> list[str]:
-    """Names of all rankers that are installed."""
-    return sorted(metadata.entry_points(group=NAMESPACE).names)
-
-
-def load(name: str) -> Ranker:
-    """Make the ranker that is installed as ``name``.
-
-    :raises UserError: if there is none, or it needs something that is not installed
-    """
-    problems: list[BaseException] = []
-    # Only this one: others may import Nova, which takes seconds.
-    manager: NamedExtensionManager[Any] = NamedExtensionManager(
-        NAMESPACE,
-        [name],
-        on_load_failure_callback=lambda _manager, _point, error: problems.append(error),
-        on_missing_entrypoints_callback=lambda _names: None,
-    )
-    if name in manager:
-        ranker: Ranker = manager[name].plugin()
-        return ranker
-    if problems:
-        raise UserError(f"ranker {name} cannot be loaded: {problems[0]}; install what it needs")
-    raise UserError(
-        f"ranker {name} is not known, expected one of: {', '.join(names()) or 'none is installed'}"
-    )
+    def choose(self, request_class: RequestClass, fitting: FittingHosts) -> tuple[int, HostState]:
+        """Return the first of the best hosts, and the first of its possible states."""
+        host = int(fitting.hosts[self.scores(request_class, fitting).argmax()])
+        return host, fitting.after(host)[0]

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Device choice: which k of n free GPUs a server gets.
+"""Choose k of the n free GPUs of a host.
 
 The best set has the smallest `Cost`, compared field by field in the order of importance. The
-search is exact: GPUs that no rule can tell apart form a class, classes are taken in all numbers,
-and a branch is cut as soon as its cost so far exceeds the best complete one (every field but the
-last few can only grow as GPUs are added). Its result depends only on the shape of the host, so
-it is remembered for all hosts of the same shape.
+search is exact: GPUs that no rule distinguishes form a class, every number of GPUs of each class is
+tried, and a branch is cut as soon as its cost exceeds the best complete one (all fields but the
+last two can only grow as GPUs are added). The result depends only on the shape of the host, so it
+is cached for all hosts of the same shape.
 """
 
 import functools
@@ -14,85 +14,85 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from nova_gpu_passthrough.topology.model import Gpu, Preference
+from nova_gpu_passthrough.topology.model import FreeGpu, Preference
 
-#: Sizes of sets worth keeping whole, the largest first.
+#: Sizes of sets of free GPUs that should be kept whole, the largest first.
 SET_SIZES = (16, 8, 4, 2)
-#: Search steps after which the best set so far is taken. 16 GPUs of the least regular host need
-#: fewer (a test counts them), so this bounds only larger hosts.
+#: Search steps after which the best set so far is returned. The least regular host with 16 GPUs
+#: needs fewer (a test counts them), so this limits only larger hosts.
 MAX_STEPS = 200_000
-#: How many equally good sets are kept to pick from.
+#: How many equally good sets are kept for the random choice.
 MAX_TIES = 32
 
-#: Stands for "alone": no other free GPU has this switch, link group or partition.
+#: Replaces a switch, link group or partition that no other free GPU has.
 _ALONE = -1
 
 
 class Cost(NamedTuple):
-    """Why a set is worse than another; the smaller the better, the first field first."""
+    """The cost of a set of GPUs; the smaller the better, compared field by field."""
 
-    #: NUMA nodes beyond those that the guest has cells for, where the policy is ``preferred``.
+    #: NUMA nodes in excess of the guest's cells, if the policy is ``preferred``.
     numa_excess: int
     #: Link groups beyond the first.
     link_splits: int
-    #: NUMA nodes, an unknown one counting twice.
+    #: NUMA nodes; an unknown node counts twice.
     numa_nodes: int
     switches: int
     #: Partitions of link groups touched, over all levels.
     partitions: int
-    #: Sets of 16, 8, 4 and 2 that remain free in one link group, partition, switch or NUMA node,
-    #: negated.
+    #: Negated numbers of sets of 16, 8, 4 and 2 that remain free within one link group, partition,
+    #: switch or NUMA node.
     sets_left: tuple[int, ...]
-    #: GPUs with free companions taken by a server that does not ask for companions.
+    #: GPUs with free companions, if the server does not request companions.
     companions_wasted: int
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What the search needs of a request."""
+class ChoiceRules:
+    """The part of a request that the search needs."""
 
     count: int
     link: Preference = Preference.PREFERRED
     switch: Preference = Preference.PREFERRED
-    #: NUMA nodes beyond which `Cost.numa_excess` counts, or None for no such limit.
+    #: Number of NUMA nodes above which `Cost.numa_excess` counts; None: no limit.
     numa_limit: int | None = None
-    #: How many companions of each kind the set's cards must have together.
+    #: How many companions the cards of the set must have in total, by companion request.
     companions: tuple[int, ...] = ()
 
 
 class _Shape(NamedTuple):
-    """One GPU's features, names replaced by small numbers so that equal hosts look equal."""
+    """The features of a GPU, with numbers for names, so that hosts of one shape are equal."""
 
     node: int
     switch: int
     partitions: tuple[int, ...]
-    #: Free companions on the card, by kind; where none is asked for, one number of any kind.
+    #: Free companions on the card, by companion request; if there is none, one entry: 0 or 1.
     companions: tuple[int, ...]
-    #: Whether it may be taken; if not, it counts only among those that are left.
+    #: Whether it may be chosen; if not, it counts only among the GPUs that remain free.
     eligible: bool
 
 
 class _Solution(NamedTuple):
     cost: Cost
     classes: tuple[tuple[int, ...], ...]
-    #: Equally good sets: how many GPUs of each class.
+    #: Equally good sets, as numbers of GPUs of each class.
     picks: tuple[tuple[int, ...], ...]
 
 
 def choose(
-    gpus: Sequence[Gpu],
-    rules: Rules,
+    gpus: Sequence[FreeGpu],
+    rules: ChoiceRules,
     companions: Sequence[tuple[int, ...]] = (),
     rng: random.Random | None = None,
-    eligible: Collection[Gpu] | None = None,
-) -> tuple[tuple[Gpu, ...], Cost] | None:
-    """Pick the best ``rules.count`` of ``gpus``.
+    eligible: Collection[FreeGpu] | None = None,
+) -> tuple[tuple[FreeGpu, ...], Cost] | None:
+    """Choose the best ``rules.count`` of ``gpus``.
 
-    :param gpus: all that are free, on which the worth of what is left depends
-    :param companions: for every GPU, how many companions of each kind its card offers
-    :param rng: picks among equally good sets; without it the lowest addresses win
-    :param eligible: those of ``gpus`` that may be taken, if not all
-    :returns: the set in the order of addresses and its cost, or None if no set obeys the rules
+    :param gpus: all free GPUs of the host, also those that may not be chosen
+    :param companions: for each GPU, how many companions its card has, by companion request
+    :param rng: chooses among equally good sets; without it the lowest addresses win
+    :param eligible: those of ``gpus`` that may be chosen; None: all
+    :returns: the set in the order of addresses and its cost, or None if no set meets the rules
     """
     if not 0 < rules.count <= len(gpus):
         return None
@@ -101,10 +101,10 @@ def choose(
         sum(
             companions[i][kind] for i, gpu in enumerate(gpus) if eligible is None or gpu in eligible
         )
-        < wanted
-        for kind, wanted in enumerate(rules.companions)
+        < required
+        for kind, required in enumerate(rules.companions)
     ):
-        # Whether they suffice shows only when a set is complete: no set would cut the search.
+        # Checked here, since the search detects it only on complete sets and would cut no branch.
         return None
     shapes = _shapes(
         [gpus[i] for i in order], [companions[i] for i in order] if companions else (), eligible
@@ -120,11 +120,11 @@ def choose(
 
 
 def _shapes(
-    gpus: Sequence[Gpu],
+    gpus: Sequence[FreeGpu],
     companions: Sequence[tuple[int, ...]],
-    eligible: Collection[Gpu] | None = None,
+    eligible: Collection[FreeGpu] | None = None,
 ) -> tuple[_Shape, ...]:
-    """Number the names in the order of their appearance."""
+    """Return the shape of each GPU, with names numbered in the order of their appearance."""
     nodes: dict[int | None, int] = {None: 0}
     switches: dict[str, int] = {}
     prefixes: dict[tuple[str, ...], int] = {}
@@ -150,14 +150,14 @@ def _shapes(
 
 
 @functools.lru_cache(maxsize=4096)
-def _solve(shapes: tuple[_Shape, ...], rules: Rules) -> _Solution | None:
+def _solve(shapes: tuple[_Shape, ...], rules: ChoiceRules) -> _Solution | None:
     return _Search(shapes, rules).run()
 
 
 class _Search:
-    """Branch and bound over numbers of GPUs per class."""
+    """A branch-and-bound search over the number of GPUs of each class."""
 
-    def __init__(self, shapes: tuple[_Shape, ...], rules: Rules) -> None:
+    def __init__(self, shapes: tuple[_Shape, ...], rules: ChoiceRules) -> None:
         self.rules = rules
         self.steps = 0
         self.depth = len(shapes[0].partitions)
@@ -166,7 +166,7 @@ class _Search:
         self._classify(shapes)
 
     def _classify(self, shapes: tuple[_Shape, ...]) -> None:
-        """Join GPUs that no rule can tell apart, and note what sets each class is part of."""
+        """Group GPUs that no rule distinguishes, and record the blocks of each class."""
         sizes: dict[tuple[str, int], int] = {}
         for shape in shapes:
             for block in _blocks(shape):
@@ -181,7 +181,7 @@ class _Search:
                 shape.eligible,
             )
             classes.setdefault(alone, []).append(index)
-        # The largest classes first: a good set is found early, and more branches are cut.
+        # Largest classes first: a good set is found early, and more branches are cut.
         ordered = sorted(classes.items(), key=lambda item: (-len(item[1]), item[1]))
         self.classes = tuple(shape for shape, _ in ordered)
         self.members = tuple(tuple(indices) for _, indices in ordered)
@@ -214,7 +214,7 @@ class _Search:
         partitions: tuple[int, ...],
         lone_partitions: tuple[int, ...],
     ) -> None:
-        """Decide how many GPUs of class ``index`` are taken; nodes etc. are bit masks."""
+        """Try every number of GPUs of class ``index``; nodes and so on are bit masks."""
         self.steps += 1
         bound = self._bound(nodes, switches, lone_switches, partitions, lone_partitions)
         if bound is None or (self.best is not None and bound > self.best[: len(bound)]):
@@ -265,7 +265,7 @@ class _Search:
         partitions: tuple[int, ...],
         lone_partitions: tuple[int, ...],
     ) -> tuple[int, int, int, int, int] | None:
-        """Cost so far in the fields that only grow; None if a requirement is broken."""
+        """Return the fields of the cost that only grow; None if a requirement is not met."""
         rules = self.rules
         node_count = nodes.bit_count()
         switch_count = switches.bit_count() + lone_switches
@@ -274,7 +274,7 @@ class _Search:
         levels = [
             mask.bit_count() + lone for mask, lone in zip(partitions, lone_partitions, strict=True)
         ]
-        # Where no GPU has a link group, every GPU is a group of its own.
+        # Without any link groups, every GPU is a separate group.
         groups = levels[0] if levels else rules.count
         if rules.link is Preference.REQUIRED and rules.count > 1 and groups > 1:
             return None
@@ -289,15 +289,15 @@ class _Search:
         )
 
     def _complete(self, bound: tuple[int, int, int, int, int], taken: tuple[int, ...]) -> None:
-        """Price a complete set and keep it if none is better."""
+        """Compute the cost of a complete set, and keep it if none is better."""
         wasted = 0
         if self.rules.companions:
-            for kind, wanted in enumerate(self.rules.companions):
+            for kind, required in enumerate(self.rules.companions):
                 offered = sum(
                     take * shape.companions[kind]
                     for shape, take in zip(self.classes, taken, strict=True)
                 )
-                if offered < wanted:
+                if offered < required:
                     return
         else:
             wasted = sum(
@@ -319,7 +319,7 @@ class _Search:
 
 
 def _blocks(shape: _Shape) -> list[tuple[str, int]]:
-    """The sets that a GPU is part of: its NUMA node, switch, link group and partitions."""
+    """Return the blocks that a GPU is part of: its NUMA node, switch, link group and partitions."""
     blocks = [("node", shape.node)]
     if shape.switch != _ALONE:
         blocks.append(("switch", shape.switch))

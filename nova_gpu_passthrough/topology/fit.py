@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fit: whether, and how well, the free devices of a host serve a request.
+"""Fit a request to the free devices of a host.
 
-A request is tried on every set of NUMA nodes that its policies allow, so that the caller can
-offer Nova one choice per set: whether the guest's vCPUs and memory fit there is Nova's to say.
+The request is tried on every set of NUMA nodes that its policies allow, so that the caller can
+offer Nova one choice per set: Nova decides whether the guest's vCPUs and memory fit there.
 """
 
 import enum
@@ -13,27 +13,27 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from nova_gpu_passthrough.topology.attachment import (
-    attach,
-    companion_demands,
-    companions_of,
+    choose_attached,
+    companion_requests,
+    companions_by_gpu,
     distance,
 )
-from nova_gpu_passthrough.topology.choice import Cost, Rules, choose
+from nova_gpu_passthrough.topology.choice import ChoiceRules, Cost, choose
 from nova_gpu_passthrough.topology.model import (
     MAX_GPUS,
-    Demand,
-    Device,
-    Gpu,
+    FreeDevice,
+    FreeGpu,
     GpuRequest,
     HostGpus,
     NumaPolicy,
+    PciRequest,
     Preference,
 )
-from nova_gpu_passthrough.topology.numa import node_sets, on_nodes
+from nova_gpu_passthrough.topology.numa import node_sets, usable_devices
 
 
-class Reason(enum.Enum):
-    """Why a host is refused; the value completes "refused: N ..."."""
+class FitReason(enum.Enum):
+    """The reason why a host is refused; log messages count hosts by its value."""
 
     INVALID_REQUEST = "invalid request"
     NO_GPUS = "no free GPU of that kind"
@@ -48,34 +48,34 @@ class Reason(enum.Enum):
     MALFORMED = "malformed host data"
 
 
-class Refusal(NamedTuple):
-    """The first constraint that fails on a host, with numbers."""
+class FitRefusal(NamedTuple):
+    """The first constraint that a host does not meet, with numbers."""
 
-    reason: Reason
+    reason: FitReason
     detail: str
 
 
 class DeviceChoice(NamedTuple):
-    """Devices for every demand of a request, on one host."""
+    """The devices of one host for every PCI request of a server."""
 
-    #: In the order of the demand's devices, by demand id.
-    devices: Mapping[str, tuple[Gpu | Device, ...]]
-    gpus: tuple[Gpu, ...]
+    #: By `PciRequest.id`, in the order of the host's devices.
+    devices: Mapping[str, tuple[FreeGpu | FreeDevice, ...]]
+    gpus: tuple[FreeGpu, ...]
     cost: Cost
-    #: How far from their GPUs the attached devices are: 0 for one on the switch of a chosen GPU,
-    #: 1 for one on its NUMA node, 2 for any other; summed.
+    #: Sum over the attached devices: 0 for one on the card or switch of a chosen GPU, 1 for one
+    #: on its NUMA node, 2 for any other.
     distance: int
 
     @property
     def numa_nodes(self) -> set[int | None]:
-        """Host NUMA nodes of the chosen GPUs."""
+        """Return the host NUMA nodes of the chosen GPUs."""
         return {gpu.numa_node for gpu in self.gpus}
 
     @property
     def quality(self) -> float:
-        """0..1: 1 for GPUs on one NUMA node, in one link group and behind one switch.
+        """Return 0 to 1: 1 for GPUs on one NUMA node, in one link group and behind one switch.
 
-        NUMA weighs most, then links, then switches, as in the order of `Cost`.
+        NUMA weighs most, then links, then switches.
         """
         cost = self.cost
         links = 1 / (1 + cost.link_splits)
@@ -84,30 +84,30 @@ class DeviceChoice(NamedTuple):
 
     @property
     def numa_quality(self) -> float:
-        """0..1: 1 for GPUs on one NUMA node, 1/2 on two and so on."""
+        """Return 1 for GPUs on one NUMA node, 1/2 for two nodes and so on."""
         return 1 / max(1, self.cost.numa_nodes)
 
     def fit_key(self) -> tuple[int, ...]:
-        """How well the server is served; the smaller the better."""
+        """Return how well the choice serves the server; the smaller the better."""
         return (*self.cost[:5], self.distance)
 
     def sort_key(self) -> tuple[object, ...]:
-        """How well the server is served, and what is left for others; the smaller the better."""
+        """Return `fit_key` and what the choice leaves for other servers; the smaller the better."""
         return (*self.fit_key(), *self.cost[5:])
 
 
 def fit(
     host: HostGpus, request: GpuRequest, rng: random.Random | None = None
-) -> list[DeviceChoice] | Refusal:
-    """The best choice for every allowed set of NUMA nodes, best first, or why there is none.
+) -> list[DeviceChoice] | FitRefusal:
+    """Return the best choice for every allowed set of NUMA nodes, best first, or a refusal.
 
-    :param rng: picks among equally good sets; without it the lowest addresses win
+    :param rng: chooses among equally good sets; without it the lowest addresses win
     """
     refusal = check_request(request) or _check_counts(host, request)
     if refusal:
         return refusal
     if request.guest_cells and not host.cells:
-        return Refusal(Reason.GUEST_NUMA, "the host reports no NUMA topology")
+        return FitRefusal(FitReason.GUEST_NUMA, "the host reports no NUMA topology")
     choices: dict[tuple[object, ...], DeviceChoice] = {}
     tried = 0
     for nodes in node_sets(host, request):
@@ -122,31 +122,33 @@ def fit(
     return sorted(choices.values(), key=DeviceChoice.sort_key)
 
 
-def check_request(request: GpuRequest) -> Refusal | None:
-    """Refuse what no host can ever serve."""
-    for demand in request.gpus + request.attached:
-        if not 0 < demand.count <= MAX_GPUS:
-            return Refusal(
-                Reason.INVALID_REQUEST,
-                f"alias {demand.alias} is asked for {demand.count} devices, "
+def check_request(request: GpuRequest) -> FitRefusal | None:
+    """Refuse a request that no host can serve."""
+    for pci_request in request.gpus + request.attached:
+        if not 0 < pci_request.count <= MAX_GPUS:
+            return FitRefusal(
+                FitReason.INVALID_REQUEST,
+                f"alias {pci_request.alias}: {pci_request.count} devices requested, "
                 f"expected 1 to {MAX_GPUS}; fix pci_passthrough:alias in the flavor",
             )
     return None
 
 
-def _check_counts(host: HostGpus, request: GpuRequest) -> Refusal | None:
-    for demands in _same_offers(host, request):
-        free, wanted = len(host.gpus[demands[0].id]), sum(demand.count for demand in demands)
-        if free < wanted:
-            return Refusal(
-                Reason.TOO_FEW_GPUS if free else Reason.NO_GPUS,
-                f"{', '.join(d.alias for d in demands)}: {wanted} wanted, {free} free",
+def _check_counts(host: HostGpus, request: GpuRequest) -> FitRefusal | None:
+    for pci_requests in _grouped_gpu_requests(host, request):
+        free = len(host.gpus[pci_requests[0].id])
+        requested = sum(pci_request.count for pci_request in pci_requests)
+        if free < requested:
+            return FitRefusal(
+                FitReason.TOO_FEW_GPUS if free else FitReason.NO_GPUS,
+                f"{', '.join(r.alias for r in pci_requests)}: {requested} requested, {free} free",
             )
-    for demand in request.attached:
-        free = len(host.attached[demand.id])
-        if free < demand.count:
-            return Refusal(
-                Reason.TOO_FEW_DEVICES, f"{demand.alias}: {demand.count} wanted, {free} free"
+    for pci_request in request.attached:
+        free = len(host.attached[pci_request.id])
+        if free < pci_request.count:
+            return FitRefusal(
+                FitReason.TOO_FEW_DEVICES,
+                f"{pci_request.alias}: {pci_request.count} requested, {free} free",
             )
     return None
 
@@ -157,77 +159,91 @@ def _choose_on(
     nodes: frozenset[int] | None,
     rng: random.Random | None,
 ) -> DeviceChoice | None:
-    devices: dict[str, tuple[Gpu | Device, ...]] = {}
-    chosen: list[Gpu] = []
+    devices: dict[str, tuple[FreeGpu | FreeDevice, ...]] = {}
+    chosen: list[FreeGpu] = []
     costs: list[Cost] = []
-    companions = companion_demands(host, request)
-    groups = _same_offers(host, request)
-    # Of GPUs of several kinds, no single search can tell which cards the companions come from.
+    companions = companion_requests(host, request)
+    groups = _grouped_gpu_requests(host, request)
+    # With several groups, no single search knows which cards the companions come from.
     counted = companions if len(groups) == 1 else ()
-    for demands in groups:
-        offers = [gpu for gpu in host.gpus[demands[0].id] if gpu not in chosen]
-        rules = _rules(request, demands, counted)
-        near = on_nodes(host, request, demands[0].numa_policy, offers, nodes, rules.count)
+    for pci_requests in groups:
+        free_gpus = [gpu for gpu in host.gpus[pci_requests[0].id] if gpu not in chosen]
+        rules = _rules(request, pci_requests, counted)
+        near = usable_devices(
+            host, request, pci_requests[0].numa_policy, free_gpus, nodes, rules.count
+        )
         best = choose(
-            offers,
+            free_gpus,
             rules,
-            companions_of(host, request, offers, counted),
+            companions_by_gpu(host, request, free_gpus, counted),
             rng,
-            None if len(near) == len(offers) else frozenset(near),
+            None if len(near) == len(free_gpus) else frozenset(near),
         )
         if best is None:
             return None
         gpus = iter(best[0])
-        for demand in demands:
-            devices[demand.id] = tuple(itertools.islice(gpus, demand.count))
+        for pci_request in pci_requests:
+            devices[pci_request.id] = tuple(itertools.islice(gpus, pci_request.count))
         chosen += best[0]
         costs.append(best[1])
     far = 0
-    taken: set[Device] = set()
-    for demand in request.attached:
-        free = [device for device in host.attached[demand.id] if device not in taken]
-        attached = attach(
-            demand.count,
-            on_nodes(host, request, demand.numa_policy, free, nodes, demand.count, are_gpus=False),
+    taken: set[FreeDevice] = set()
+    for pci_request in request.attached:
+        free = [device for device in host.attached[pci_request.id] if device not in taken]
+        attached = choose_attached(
+            pci_request.count,
+            usable_devices(
+                host,
+                request,
+                pci_request.numa_policy,
+                free,
+                nodes,
+                pci_request.count,
+                are_gpus=False,
+            ),
             chosen,
-            same_card=demand in companions,
+            same_card=pci_request in companions,
         )
         if attached is None:
             return None
-        devices[demand.id] = attached
+        devices[pci_request.id] = attached
         taken.update(attached)
         far += sum(distance(device, chosen) for device in attached)
-    return DeviceChoice(devices, tuple(chosen), _total(costs, chosen), far)
+    return DeviceChoice(devices, tuple(chosen), _total_cost(costs, chosen), far)
 
 
-def _same_offers(host: HostGpus, request: GpuRequest) -> list[tuple[Demand, ...]]:
-    """GPU demands that the same devices serve are chosen together.
+def _grouped_gpu_requests(host: HostGpus, request: GpuRequest) -> list[tuple[PciRequest, ...]]:
+    """Group the GPU requests that the same devices can serve.
 
-    Those with the fewest devices come first: an alias that any GPU serves shall not take the only
-    GPU of another alias.
+    Groups with the fewest devices come first, so that an alias that any GPU can serve does not get
+    the only GPU that can serve another alias.
     """
-    groups: dict[tuple[tuple[Gpu, ...], NumaPolicy], list[Demand]] = {}
-    for demand in request.gpus:
-        groups.setdefault((host.gpus[demand.id], demand.numa_policy), []).append(demand)
+    groups: dict[tuple[tuple[FreeGpu, ...], NumaPolicy], list[PciRequest]] = {}
+    for pci_request in request.gpus:
+        groups.setdefault((host.gpus[pci_request.id], pci_request.numa_policy), []).append(
+            pci_request
+        )
     return sorted(
-        (tuple(demands) for demands in groups.values()),
-        key=lambda demands: len(host.gpus[demands[0].id]),
+        (tuple(pci_requests) for pci_requests in groups.values()),
+        key=lambda pci_requests: len(host.gpus[pci_requests[0].id]),
     )
 
 
-def _rules(request: GpuRequest, demands: Sequence[Demand], companions: Sequence[Demand]) -> Rules:
-    soft = request.guest_cells and demands[0].numa_policy is NumaPolicy.PREFERRED
-    return Rules(
-        sum(demand.count for demand in demands),
+def _rules(
+    request: GpuRequest, pci_requests: Sequence[PciRequest], companions: Sequence[PciRequest]
+) -> ChoiceRules:
+    soft = request.guest_cells and pci_requests[0].numa_policy is NumaPolicy.PREFERRED
+    return ChoiceRules(
+        sum(pci_request.count for pci_request in pci_requests),
         request.link,
         request.switch,
         len(request.guest_cells) if soft else None,
-        tuple(demand.count for demand in companions),
+        tuple(pci_request.count for pci_request in companions),
     )
 
 
-def _total(costs: Sequence[Cost], gpus: Sequence[Gpu]) -> Cost:
-    """One cost for all GPU demands; NUMA nodes that they share count once."""
+def _total_cost(costs: Sequence[Cost], gpus: Sequence[FreeGpu]) -> Cost:
+    """Return the cost of all groups; NUMA nodes that they share count once."""
     if len(costs) == 1:
         return costs[0]
     nodes = {gpu.numa_node for gpu in gpus}
@@ -242,29 +258,31 @@ def _total(costs: Sequence[Cost], gpus: Sequence[Gpu]) -> Cost:
     )
 
 
-def _why_not(host: HostGpus, request: GpuRequest, tried: int) -> Refusal:
-    """Name the constraint whose removal alone makes the host fit."""
+def _why_not(host: HostGpus, request: GpuRequest, tried: int) -> FitRefusal:
+    """Return the constraint that, removed alone, would make the host fit."""
     if not tried:
-        return Refusal(
-            Reason.GUEST_NUMA,
+        return FitRefusal(
+            FitReason.GUEST_NUMA,
             f"{len(request.guest_cells)} guest NUMA cells fit on none of {len(host.cells)} nodes",
         )
-    # Nova's pools are in the order in which devices came free.
+    # Sorted, since Nova's pools are in the order in which devices became free.
     free = [
         f"{gpu.address} on node {gpu.numa_node}"
         for gpus in host.gpus.values()
         for gpu in sorted(gpus, key=lambda gpu: gpu.address)
     ]
     anywhere = replace(request, numa=Preference.PREFERRED, guest_cells=())
-    relaxed = (
-        (Reason.COMPANIONS, replace(request, companions=False)),
-        (Reason.LINK, replace(request, link=Preference.PREFERRED)),
-        (Reason.SWITCH, replace(request, switch=Preference.PREFERRED)),
-        (Reason.NUMA, anywhere),
+    relaxations = (
+        (FitReason.COMPANIONS, replace(request, companions=False)),
+        (FitReason.LINK, replace(request, link=Preference.PREFERRED)),
+        (FitReason.SWITCH, replace(request, switch=Preference.PREFERRED)),
+        (FitReason.NUMA, anywhere),
     )
-    for reason, easier in relaxed:
-        if easier != request and any(
-            _choose_on(host, easier, nodes, None) for nodes in node_sets(host, easier)
+    for reason, relaxed in relaxations:
+        if relaxed != request and any(
+            _choose_on(host, relaxed, nodes, None) for nodes in node_sets(host, relaxed)
         ):
-            return Refusal(reason, f"{request}; free: {', '.join(free)}")
-    return Refusal(Reason.NUMA, f"{request}: several constraints at once; free: {', '.join(free)}")
+            return FitRefusal(reason, f"{request}; free: {', '.join(free)}")
+    return FitRefusal(
+        FitReason.NUMA, f"{request}: several constraints together; free: {', '.join(free)}"
+    )

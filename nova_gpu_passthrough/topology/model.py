@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host offers and what a server asks for, as plain immutable data.
+"""The free devices of a host and the PCI devices that a server requests, as immutable data.
 
 Devices are named tuples, not dataclasses: the scheduler builds one per free device of every host
-for every request, and they are twice as fast to make and to hash.
+for every request, and named tuples are twice as fast to create and to hash.
 """
 
 import enum
@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-#: No host has more GPUs than this; a request for more is a mistake.
+#: No host has more GPUs; a request for more is invalid.
 MAX_GPUS = 64
 
 
 class Preference(enum.Enum):
-    """How much a request cares about a property of the set of GPUs."""
+    """The importance of a property of the set of GPUs to a request."""
 
     REQUIRED = "required"
     PREFERRED = "preferred"
@@ -23,7 +23,7 @@ class Preference(enum.Enum):
 
 
 class NumaPolicy(enum.Enum):
-    """Nova's PCI NUMA affinity policies (``nova/objects/fields.py``, PCINUMAAffinityPolicy)."""
+    """Nova's PCI NUMA affinity policies (``PCINUMAAffinityPolicy`` in nova/objects/fields.py)."""
 
     REQUIRED = "required"
     SOCKET = "socket"
@@ -31,29 +31,32 @@ class NumaPolicy(enum.Enum):
     LEGACY = "legacy"
 
 
-class Gpu(NamedTuple):
-    """A free GPU: one PCI function of a card that a server can get."""
+class FreeGpu(NamedTuple):
+    """A free GPU of a host: one PCI function that a server can get."""
 
     #: PCI address, ``dddd:bb:ss.f``; for a VF the address of its PF, as in Nova's pools.
     address: str
     model: str
-    #: Host NUMA node, or None where the firmware does not tell.
+    #: Host NUMA node; None if the firmware does not report it.
     numa_node: int | None = None
-    #: Names of the link group and of the partitions inside it, outermost first. GPUs whose first
-    #: names are equal are linked; the more names they share, the smaller the partition they fill.
+    #: Names of the link group and of the partitions inside it, outermost first. GPUs with the same
+    #: first name are linked; the more names they share, the smaller the partition that has them.
     link_group: tuple[str, ...] = ()
     #: The closest PCIe upstream port that the device shares with others.
     switch: str | None = None
     #: Shared by all functions of one card.
     card: str | None = None
-    #: UUID of the device's resource provider in Placement, or None outside Placement.
+    #: UUID of the device's resource provider in Placement; None without PCI in Placement.
     provider: str | None = None
-    #: Tells the VFs of one PF apart, whose own addresses Nova's pools do not have.
+    #: Distinguishes the VFs of one PF, since Nova's pools do not have the addresses of VFs.
     ordinal: int = 0
 
 
-class Device(NamedTuple):
-    """A free PCI device that is no GPU: a companion function, a NIC, a disk."""
+class FreeDevice(NamedTuple):
+    """A free PCI device of a host that is not a GPU: a companion function, a NIC, a disk.
+
+    The fields are those of `FreeGpu`.
+    """
 
     address: str
     numa_node: int | None = None
@@ -64,20 +67,20 @@ class Device(NamedTuple):
 
 
 class NumaCell(NamedTuple):
-    """What a host NUMA cell has left for guests."""
+    """The free CPUs and memory of a host NUMA cell."""
 
     id: int
     socket: int | None
-    #: CPUs that guests without pinning share (count).
+    #: Number of CPUs that guests without pinning share.
     shared_cpus: int
-    #: CPUs free for pinning (count).
+    #: Number of free CPUs for pinning.
     free_pinned_cpus: int
     memory_mib: int
     free_memory_mib: int
 
 
 class GuestCell(NamedTuple):
-    """What one guest NUMA cell needs."""
+    """The CPUs and memory that one guest NUMA cell requests."""
 
     shared_cpus: int
     pinned_cpus: int
@@ -85,10 +88,10 @@ class GuestCell(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
-    """One PCI alias of the flavor: ``count`` devices of one kind."""
+class PciRequest:
+    """A request for ``count`` devices of one PCI alias (``InstancePCIRequest`` in Nova)."""
 
-    #: Nova's request id, which also prefixes Placement's group names.
+    #: Nova's request id, which is also the prefix of the names of Placement's request groups.
     id: str
     alias: str
     count: int
@@ -97,43 +100,44 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class GpuRequest:
-    """All that a server asks of the PCI devices of its host."""
+    """All PCI devices that a server requests of its host, and where they must be."""
 
-    gpus: tuple[Demand, ...]
-    #: Demands for other devices: companions, NICs, disks.
-    attached: tuple[Demand, ...] = ()
+    gpus: tuple[PciRequest, ...]
+    #: Requests for other devices: companions, NICs, disks.
+    attached: tuple[PciRequest, ...] = ()
     link: Preference = Preference.PREFERRED
     switch: Preference = Preference.PREFERRED
-    #: ``gpu:numa``: REQUIRED keeps the GPUs on as many NUMA nodes as the guest has cells (one,
-    #: where the guest has no NUMA topology), whatever Nova's own policy says.
+    #: ``gpu:numa``: REQUIRED keeps the GPUs on as many NUMA nodes as the guest has cells (one if
+    #: the guest has no NUMA topology), independent of Nova's PCI NUMA policy.
     numa: Preference = Preference.PREFERRED
     #: Whether companion functions must come from the cards of the chosen GPUs.
     companions: bool = True
-    #: Empty where the guest has no NUMA topology: then Nova gives no NUMA guarantee.
+    #: Empty if the guest has no NUMA topology: then Nova guarantees no NUMA affinity.
     guest_cells: tuple[GuestCell, ...] = ()
 
     @property
     def count(self) -> int:
-        """How many GPUs the server gets."""
-        return sum(demand.count for demand in self.gpus)
+        """Return the number of requested GPUs."""
+        return sum(pci_request.count for pci_request in self.gpus)
 
     def __str__(self) -> str:
-        wanted = ", ".join(f"{d.alias}:{d.count}" for d in self.gpus + self.attached)
+        devices = ", ".join(f"{r.alias}:{r.count}" for r in self.gpus + self.attached)
         words = [
             f"{name}={value.value}"
             for name, value in (("link", self.link), ("switch", self.switch), ("numa", self.numa))
             if value is Preference.REQUIRED
         ]
-        return " ".join([wanted, *words])
+        return " ".join([devices, *words])
 
 
 class HostGpus(NamedTuple):
-    """What one host offers to one request."""
+    """The free devices and NUMA cells of one host, as far as they matter to one request."""
 
-    #: Free devices by demand id: GPUs for the demands in ``GpuRequest.gpus``, devices for others.
-    gpus: Mapping[str, tuple[Gpu, ...]]
-    attached: Mapping[str, tuple[Device, ...]] = {}
-    #: Host NUMA cells; empty where the host reports none.
+    #: Free devices by `PciRequest.id`: those that can serve the requests in ``GpuRequest.gpus``
+    #: and in ``GpuRequest.attached``.
+    gpus: Mapping[str, tuple[FreeGpu, ...]]
+    attached: Mapping[str, tuple[FreeDevice, ...]] = {}
+    #: Host NUMA cells; empty if the host reports none.
     cells: tuple[NumaCell, ...] = ()
-    #: Cards that have free companion functions, whether or not this request asks for them.
+    #: Cards that have free companion functions, even if the request has none.
     companion_cards: frozenset[str] = frozenset()

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tags of ``[pci] device_spec`` that carry a device's topology to the scheduler.
+"""The tags of ``[pci] device_spec`` that report a device's topology to the scheduler.
 
-Nova keeps keys of a device_spec that it does not know as tags of the device's pool
+``nova-gpu config generate`` writes them, the scheduler's plugins read them. Nova keeps keys of a
+device_spec that it does not know as tags of the device's pool
 (``_create_pool_keys_from_dev`` in nova/pci/stats.py).
 """
 
-#: The GPU's model; makes any device a GPU.
+#: The GPU's model; a device with this tag is a GPU.
 MODEL = "gpu_model"
 #: Link group and the partitions inside it, outermost first, joined by `LINK_SEPARATOR`.
 LINK_GROUP = "gpu_link_group"
@@ -14,7 +15,7 @@ SWITCH = "gpu_switch"
 #: Shared by all functions of one card.
 CARD = "gpu_card"
 TAGS = (MODEL, LINK_GROUP, SWITCH, CARD)
-#: Tags with this prefix are ours; all others are Nova's or somebody else's.
+#: Tags of this package have this prefix.
 PREFIX = "gpu_"
 #: Separates a link group from the partitions inside it.
 LINK_SEPARATOR = "/"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the benchmarks. Timings are printed and judged, but never make the run fail."""
+"""Run the benchmarks. Timings are printed and compared with expectations, but never fail a run."""
 
 import argparse
 import importlib.metadata
@@ -8,14 +8,14 @@ import time
 
 from tests.benchmarks import prepare, report
 
-#: The scale first: the peak of memory use tells something only before the others.
-PARTS = ("scale", "policies", "plain", "filter", "decisions", "audit", "startup")
+#: The scale first: its peak memory use is only known before the others run.
+BENCHMARKS = ("scale", "policies", "plain", "filter", "decisions", "audit", "startup")
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the benchmarks given on the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--only", choices=PARTS, help="one part (default: all)")
+    parser.add_argument("--only", choices=BENCHMARKS, help="run one benchmark (default: all)")
     parser.add_argument("--quick", action="store_true", help="fewer hosts and repetitions")
     options = parser.parse_args()
     start = time.monotonic()
@@ -36,10 +36,10 @@ def main() -> None:
         f"nova {importlib.metadata.version('nova')}, Python {platform.python_version()}, "
         f"{platform.machine()}; times are processor times"
     )
-    verdicts = report.Verdicts()
-    for part in [options.only] if options.only else PARTS:
-        modules[part].main(verdicts, options.quick)
-    verdicts.show()
+    expectations = report.Expectations()
+    for name in [options.only] if options.only else BENCHMARKS:
+        modules[name].main(expectations, options.quick)
+    expectations.show()
     print(f"\n{time.monotonic() - start:.0f} s, at most {report.peak_mib():,.0f} MiB")
 
 

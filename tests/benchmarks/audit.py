@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host audit of 256 PCI functions with 64 GPUs, in one process and as a program."""
+"""Measure the host audit of 256 PCI functions with 64 GPUs, in one process and as a program."""
 
 import os
 import statistics
@@ -16,9 +16,9 @@ from tests.trees import write
 from tests.trees.many import many
 
 _LIMIT = 1.0
-#: Functions and GPUs.
+#: Numbers of functions and GPUs.
 _SIZES = ((64, 8), (256, 64))
-#: As many as distributions have: what is looked through for every function.
+#: Numbers of entries in a distribution's files, which are searched for every function.
 _ALIASES, _NAMED_DEVICES = 20_000, 25_000
 _COMMANDS = (
     ("host audit", ("host", "audit")),
@@ -28,25 +28,25 @@ _COMMANDS = (
 )
 
 
-def main(verdicts: report.Verdicts, quick: bool) -> None:
-    """Measure, print, judge."""
+def main(expectations: report.Expectations, quick: bool) -> None:
+    """Measure and print, and compare with the expectations."""
     repeats = 3 if quick else 7
     rows = []
     for functions, gpus in _SIZES:
         report.progress(f"audit: {functions} functions, {gpus} GPUs")
-        # The kernel's own files are in memory, too.
+        # In memory, as the kernel's own files are.
         memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         with tempfile.TemporaryDirectory(dir=memory) as folder:
             tree = _tree(Path(folder), functions, gpus)
-            inside = statistics.median(
+            in_process = statistics.median(
                 timing.seconds(lambda tree=tree: _audit(tree)) for _ in range(repeats)
             )
-            outside = [_program(command, tree, repeats) for _, command in _COMMANDS]
+            by_command = [_program(command, tree, repeats) for _, command in _COMMANDS]
         rows.append(
             [
                 f"{functions} functions, {gpus} GPUs",
-                report.milliseconds(inside),
-                *(report.milliseconds(seconds) for seconds in outside),
+                report.milliseconds(in_process),
+                *(report.milliseconds(seconds) for seconds in by_command),
             ]
         )
     report.heading("Host audit of a synthetic server: ms")
@@ -54,15 +54,15 @@ def main(verdicts: report.Verdicts, quick: bool) -> None:
         ["", "in process", *(name for name, _ in _COMMANDS)],
         rows,
         [
-            f"modules.alias has {_ALIASES:,} lines more than the tree, pci.ids {_NAMED_DEVICES:,}.",
-            "The commands are programs: time on the wall, with the start of the interpreter.",
+            f"{_ALIASES:,} lines are added to modules.alias and {_NAMED_DEVICES:,} to pci.ids.",
+            "Commands run as programs: elapsed time, with the start of the interpreter.",
         ],
     )
-    worst = max(outside[:2])
-    verdicts.add(
+    worst = max(by_command[:2])
+    expectations.add(
         f"an audit of {functions} functions with {gpus} GPUs takes under {_LIMIT:g} s",
         worst < _LIMIT,
-        f"{worst:.2f} s as a program, {inside:.2f} s of it in the audit",
+        f"{worst:.2f} s as a program, {in_process:.2f} s of it in the audit",
     )
 
 
@@ -90,9 +90,9 @@ def _audit(tree: Path) -> None:
 
 
 def _program(command: tuple[str, ...], tree: Path, repeats: int) -> float:
-    """Seconds on the wall, the median."""
+    """Return the median elapsed seconds."""
     root = ("--root", str(tree)) if command[0] != "--help" else ()
-    taken = []
+    elapsed = []
     for _ in range(repeats):
         start = time.perf_counter()
         subprocess.run(
@@ -100,5 +100,5 @@ def _program(command: tuple[str, ...], tree: Path, repeats: int) -> float:
             stdout=subprocess.DEVNULL,
             check=True,
         )
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
+        elapsed.append(time.perf_counter() - start)
+    return statistics.median(elapsed)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How often multi-GPU servers get the best set of GPUs that their host has at that moment."""
+"""Count how often multi-GPU servers get the best set of GPUs available on their host."""
 
 import itertools
 import random
@@ -16,13 +16,13 @@ from tests.benchmarks import hosts, report, servers, timing
 _SEED = 2026
 _SIZES = (1, 2, 4, 8)
 _WEIGHTS = (40, 30, 20, 10)
-#: Servers are deleted at random to keep about this share of all GPUs in use.
+#: Share of all GPUs in use; servers are deleted at random to keep it.
 _LOAD = 0.7
 
 
 @dataclass(frozen=True)
 class Mode:
-    """What kind of servers there are."""
+    """The NUMA properties of the servers."""
 
     title: str
     numa: bool
@@ -38,7 +38,7 @@ MODES = (
 
 @dataclass
 class Host:
-    """A host, and what was taken from it."""
+    """A host and the devices that it started with."""
 
     number: int
     board: hosts.Board
@@ -47,11 +47,11 @@ class Host:
     devices: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def free(self) -> list[int]:
-        """Its free GPUs by number, in the order of Nova's pools."""
+        """Return the numbers of the free GPUs in ascending order."""
         numbers = {hosts.provider(self.number, gpu): gpu for gpu in range(hosts.GPUS)}
         return sorted(numbers[pool["rp_uuid"]] for pool in self.state.pci_stats.pools)
 
-    def give_back(self, providers: Iterable[str]) -> None:
+    def release(self, providers: Iterable[str]) -> None:
         """Return the devices of a deleted server to the pools, as the compute node would."""
         pools = self.state.pci_stats.pools
         pools += [dict(self.devices[provider]) for provider in providers]
@@ -60,19 +60,19 @@ class Host:
 
 @dataclass
 class Count:
-    """The outcome of one mode for one side."""
+    """The results of one mode for one side."""
 
     placed: int = 0
     refused: int = 0
     multi: int = 0
     best: int = 0
-    #: More link groups, or more NUMA nodes, than there had to be.
+    #: Servers with more link groups, or more NUMA nodes, than necessary.
     more_links: int = 0
     more_nodes: int = 0
 
     @property
     def share(self) -> float:
-        """Of the multi-GPU servers, those with the best set."""
+        """Return the share of multi-GPU servers with the best set."""
         return self.best / max(1, self.multi)
 
 
@@ -87,7 +87,7 @@ def _fleet(each: int) -> list[Host]:
 
 
 def rank(host: Host, gpus: Sequence[int]) -> tuple[int, int]:
-    """Link groups and NUMA nodes of a set, from the host's description; no code of the filter's."""
+    """Count link groups and NUMA nodes of a set from the board, without using the filter's code."""
     groups = {
         f"alone{gpu}" if (name := host.board.link_group(gpu)) is None else name.split("/")[0]
         for gpu in gpus
@@ -96,7 +96,7 @@ def rank(host: Host, gpus: Sequence[int]) -> tuple[int, int]:
 
 
 def judge(host: Host, free: Sequence[int], chosen: Sequence[int], count: Count) -> None:
-    """Compare a choice with every set of as many GPUs that was free on the host."""
+    """Compare a choice with every free set of the same size on the host."""
     every = [rank(host, gpus) for gpus in itertools.combinations(free, len(chosen))]
     links, nodes = rank(host, chosen)
     least_links, least_nodes = min(r[0] for r in every), min(r[1] for r in every)
@@ -107,7 +107,7 @@ def judge(host: Host, free: Sequence[int], chosen: Sequence[int], count: Count) 
 
 
 class Side:
-    """A fleet of its own and the filters that decide on it."""
+    """A fleet and the filters that select its hosts."""
 
     def __init__(self, mode: Mode, chain: list[filters.BaseHostFilter], fleet: list[Host]) -> None:
         self.mode = mode
@@ -120,8 +120,8 @@ class Side:
         for filter_ in ours:
             filter_._rng = random.Random(_SEED)  # repeatable ties
 
-    def arrive(self, server: int, gpus: int, seed: int) -> None:
-        """Place a server on the first of the hosts, in a random order, that passes the filters."""
+    def place(self, server: int, gpus: int, seed: int) -> None:
+        """Place a server on the first host in random order that passes the filters."""
         rng = random.Random(seed)
         for host in rng.sample(self.fleet, len(self.fleet)):
             free = host.free()
@@ -152,16 +152,16 @@ class Side:
     def _choose(
         self, host: Host, spec: objects.RequestSpec, offered: list[dict[str, Any]]
     ) -> dict[str, Any] | None:
-        """The candidate that nova-scheduler would claim: the first that the filters leave."""
+        """Return the candidate that nova-scheduler claims: the first that the filters leave."""
         if self.rewrites:
             return self._first_left(host, spec, offered)
-        # The same as filtering all of them, without judging one set of devices twice.
-        seen = set()
+        # Equal to filtering all of them, without checking one set of devices twice.
+        checked = set()
         for one in offered:
             devices = frozenset(one["allocations"])
-            if devices not in seen and self._first_left(host, spec, [one]):
+            if devices not in checked and self._first_left(host, spec, [one]):
                 return one
-            seen.add(devices)
+            checked.add(devices)
         return None
 
     def _first_left(
@@ -173,15 +173,15 @@ class Side:
         first: dict[str, Any] | None = host.state.allocation_candidates[0] if passed else None
         return first
 
-    def depart(self, server: int) -> None:
-        """Delete a server, if this side has it."""
+    def delete(self, server: int) -> None:
+        """Delete a server if it was placed on this side."""
         if server in self.running:
             host, providers = self.running.pop(server)
-            host.give_back(providers)
+            host.release(providers)
 
 
 def churn(mode: Mode, arrivals: int, each: int) -> tuple[Side, Side]:
-    """The same servers come and go on two like fleets."""
+    """Create and delete the same servers on two equal fleets."""
     ours = Side(mode, timing.with_ours(), _fleet(each))
     in_tree = Side(mode, timing.in_tree(), _fleet(each))
     rng = random.Random(_SEED)
@@ -191,17 +191,17 @@ def churn(mode: Mode, arrivals: int, each: int) -> tuple[Side, Side]:
         alive[server] = gpus
         seed = rng.getrandbits(32)
         for side in (ours, in_tree):
-            side.arrive(server, gpus, seed)
+            side.place(server, gpus, seed)
         while sum(alive.values()) > _LOAD * hosts.GPUS * len(ours.fleet):
             gone = rng.choice(list(alive))
             del alive[gone]
             for side in (ours, in_tree):
-                side.depart(gone)
+                side.delete(gone)
     return ours, in_tree
 
 
-def main(verdicts: report.Verdicts, quick: bool) -> None:
-    """Measure, print, judge."""
+def main(expectations: report.Expectations, quick: bool) -> None:
+    """Measure and print, and compare with the expectations."""
     arrivals, each = (100, 3) if quick else (300, 4)
     rows = []
     shares = []
@@ -232,14 +232,14 @@ def main(verdicts: report.Verdicts, quick: bool) -> None:
             "Hosts: a third each HGX (NVSwitch, nested partitions), PCIe with bridged pairs, PCIe.",
             (
                 f"Servers of 1/2/4/8 GPUs as {'/'.join(map(str, _WEIGHTS))}%; random ones are "
-                f"deleted to keep {_LOAD:.0%} of the GPUs asked for."
+                f"deleted to keep {_LOAD:.0%} of the GPUs requested."
             ),
             (
-                "Placement's candidates: the first in generation order, 1,000 over all hosts, then "
+                "Placement's candidates: the first 1,000 of all hosts in generation order, then "
                 "shuffled, as Placement returns a set."
             ),
             (
-                "Both sides try the hosts in the same random order and take the first that passes; "
+                "Both sides try the hosts in the same random order and use the first that passes; "
                 "the claim is the first candidate left."
             ),
             (
@@ -248,7 +248,7 @@ def main(verdicts: report.Verdicts, quick: bool) -> None:
             ),
         ],
     )
-    verdicts.add(
+    expectations.add(
         "100% of multi-GPU servers get the best link group and NUMA set of their host",
         all(ours.best == ours.multi for ours, _ in shares),
         "; ".join(f"{ours.share:.1%} (in-tree {in_tree.share:.1%})" for ours, in_tree in shares),

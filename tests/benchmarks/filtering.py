@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our filter in front of PciPassthroughFilter and NUMATopologyFilter, against these two alone."""
+"""Compare this package's filter and Nova's PCI and NUMA filters after it with these two alone."""
 
 import statistics
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from nova.scheduler import filters
 
 from tests.benchmarks import hosts, report, servers, timing
 
-#: Hosts that hold their candidates in memory at the same time.
+#: Number of hosts whose candidates are in memory at the same time.
 _BATCH = 20
 
 
@@ -21,7 +21,7 @@ class Case:
     gpus: int
     #: Candidates per host, at most.
     most: int
-    #: On how many of the hosts Nova's filters alone are measured, and how often.
+    #: Number of hosts on which Nova's filters alone are measured, and number of repetitions.
     baseline_hosts: int
     baseline_repeats: int
     repeats: int
@@ -29,7 +29,7 @@ class Case:
 
 
 def cases(quick: bool) -> list[Case]:
-    """What is measured."""
+    """Return the cases to measure."""
     alone = [
         Case(1, 1, 1000, 1, 5, 9),
         Case(1, 2, 1000, 1, 3, 9),
@@ -58,49 +58,49 @@ class Result:
     per_host: int
     in_tree: float
     with_ours: float
-    #: Nova's filters with a single candidate: the time if choosing cost nothing.
+    #: Nova's filters with a single candidate: the time without any cost of choosing.
     least: float
 
     @property
     def ratio(self) -> float:
-        """How many times faster it is with our filter."""
+        """Return how many times faster it is with this package's filter."""
         return self.in_tree / self.with_ours
 
 
 def measure(case: Case) -> Result:
-    """Measure one case; both sides get the same hosts and the same candidates."""
+    """Measure one case, with the same hosts and candidates for both sides."""
     spec = servers.request(case.gpus, pinned=case.pinned)
     states = [
         hosts.host(number, topology=hosts.numa_topology(case.pinned))
         for number in range(case.hosts)
     ]
-    answer = servers.Answer(spec, states, case.most)
+    response = servers.PlacementResponse(spec, states, case.most)
     with_ours = statistics.median(
-        _seconds(timing.with_ours(), answer, spec, case.hosts) for _ in range(case.repeats)
+        _seconds(timing.with_ours(), response, spec, case.hosts) for _ in range(case.repeats)
     )
     baseline = statistics.median(
-        _seconds(timing.in_tree(), answer, spec, case.baseline_hosts)
+        _seconds(timing.in_tree(), response, spec, case.baseline_hosts)
         for _ in range(case.baseline_repeats)
     )
-    one = servers.Answer(spec, states, 1)
+    one = servers.PlacementResponse(spec, states, 1)
     least = statistics.median(_seconds(timing.in_tree(), one, spec, 1) for _ in range(9))
     return Result(
-        case, answer.per_host, baseline / case.baseline_hosts, with_ours / case.hosts, least
+        case, response.per_host, baseline / case.baseline_hosts, with_ours / case.hosts, least
     )
 
 
 def _seconds(
     chain: list[filters.BaseHostFilter],
-    answer: servers.Answer,
+    response: servers.PlacementResponse,
     spec: objects.RequestSpec,
     count: int,
 ) -> float:
-    """The time for ``count`` hosts; what was learnt from earlier requests is forgotten."""
+    """Return the time for ``count`` hosts, with an empty cache of choices."""
     timing.forget_choices()
     total = 0.0
     for first in range(0, count, _BATCH):
-        states = answer.deal(first, min(first + _BATCH, count))
-        # Both sides free as many candidates, but not at the same time: leave it out, like copying.
+        states = response.assign_candidates(first, min(first + _BATCH, count))
+        # Both sides free the same candidates at different times: do not measure that, nor copying.
         kept = [state.allocation_candidates for state in states]
         passed: list[object] = []
         total += timing.seconds(
@@ -109,12 +109,12 @@ def _seconds(
         if len(passed) != len(states):
             raise RuntimeError(f"{len(states) - len(passed)} of {len(states)} hosts were refused")
         kept.clear()
-        answer.take_away()
+        response.clear_candidates()
     return total
 
 
-def main(verdicts: report.Verdicts, quick: bool) -> None:
-    """Measure, print, judge."""
+def main(expectations: report.Expectations, quick: bool) -> None:
+    """Measure and print, and compare with the expectations."""
     results = []
     for case in cases(quick):
         report.progress(f"filters: {case.hosts} hosts, {case.gpus} GPUs, <= {case.most} candidates")
@@ -147,7 +147,7 @@ def main(verdicts: report.Verdicts, quick: bool) -> None:
         ],
         _notes(results),
     )
-    _judge(results, verdicts)
+    _judge(results, expectations)
 
 
 def _notes(results: list[Result]) -> list[str]:
@@ -157,7 +157,7 @@ def _notes(results: list[Result]) -> list[str]:
         if r.case.baseline_hosts < r.case.hosts
     )
     return [
-        "limit: the ratio if our filter cost nothing and left one candidate for the two to judge.",
+        "limit: the ratio if this filter cost nothing and left one candidate for the other two.",
         "in-tree: PciPassthroughFilter, then NUMATopologyFilter; ours: GpuPassthroughFilter first.",
         *([f"* measured on fewer hosts and divided: {fewer}; ours on all."] if fewer else []),
         (
@@ -168,18 +168,18 @@ def _notes(results: list[Result]) -> list[str]:
             "Candidates are permutations in the order in which Placement makes them, cut at 1,000 "
             "a host, or breadth-first at 1,000 for all"
         ),
-        "100 hosts (10 a host). Fresh ones for every measurement, made and freed outside its time.",
+        "100 hosts (10 a host). They are created and freed outside the measured time.",
         (
-            f"Every measurement starts with an empty memory of choices. Hosts in batches of "
-            f"{_BATCH}; the median where repeated."
+            f"Every measurement starts with an empty cache of choices. Hosts in batches of "
+            f"{_BATCH}; the median if repeated."
         ),
     ]
 
 
-def _judge(results: list[Result], verdicts: report.Verdicts) -> None:
+def _judge(results: list[Result], expectations: report.Expectations) -> None:
     for gpus, least in ((4, 500), (8, 500), (2, 20), (1, 3)):
         rows = [r for r in results if r.case.gpus == gpus and r.case.most == 1000]
-        verdicts.add(
+        expectations.add(
             f"at least {least}x at {gpus} GPU{'s' * (gpus > 1)} with all candidates"
             f" ({rows[0].per_host} per host)",
             all(r.ratio >= least for r in rows),

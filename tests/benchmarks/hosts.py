@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Host states as nova-scheduler has them, with eight GPUs each."""
+"""Host states of nova-scheduler, with eight GPUs each."""
 
 import uuid
 from collections.abc import Callable, Iterable
@@ -29,7 +29,7 @@ class Board:
     switch: Callable[[int], str]
 
 
-#: NVSwitch: any number of GPUs is linked; the legal partitions are 8, 4+4, 2+2+2+2 and singles.
+#: NVSwitch: all GPUs are linked; the valid partitions are 8, 4+4, 2+2+2+2 and single GPUs.
 HGX = Board(
     "HGX",
     "2330",
@@ -45,18 +45,18 @@ BRIDGED = Board(
     lambda gpu: f"bridge{gpu // 2}",
     lambda gpu: f"sw{gpu // 4}",
 )
-#: PCIe cards without any link between them.
+#: PCIe cards without links.
 UNLINKED = Board("PCIe", "26b9", "L40S", lambda gpu: None, lambda gpu: f"sw{gpu // 4}")
 
 
 def provider(host: int, gpu: int) -> str:
-    """The resource provider of a GPU; that of the host itself for -1."""
+    """Return the resource provider of a GPU, or of the host for -1."""
     return str(uuid.UUID(int=(host << 64) + gpu + 2))
 
 
 def pools(number: int, board: Board) -> list[dict[str, Any]]:
-    """One pool per GPU, as ``PciDeviceStats`` makes them on the compute node."""
-    made = []
+    """Return one pool per GPU, as ``PciDeviceStats`` makes them on the compute node."""
+    gpu_pools = []
     for gpu in range(GPUS):
         pool = {
             "vendor_id": "10de",
@@ -73,14 +73,14 @@ def pools(number: int, board: Board) -> list[dict[str, Any]]:
         link_group = board.link_group(gpu)
         if link_group is not None:
             pool["gpu_link_group"] = link_group
-        made.append(pool)
-    return made
+        gpu_pools.append(pool)
+    return gpu_pools
 
 
 def numa_topology(pinned: bool = False) -> objects.NUMATopology:
-    """Two sockets of one NUMA node each, 4 KiB pages.
+    """Return two sockets with one NUMA node each and 4 KiB pages.
 
-    :param pinned: whether the CPUs are for pinned guests instead of sharing ones
+    :param pinned: whether the CPUs are dedicated instead of shared
     """
     half = CPUS_PER_NODE // 2
     cpus = [set(range(n * CPUS_PER_NODE, (n + 1) * CPUS_PER_NODE)) for n in range(NODES)]
@@ -114,14 +114,14 @@ def host(
     topology: objects.NUMATopology | None = None,
     dev_filter: whitelist.Whitelist | None = None,
 ) -> HostState:
-    """A host without servers.
+    """Return a host without servers.
 
-    :param topology: shared by several hosts to save memory; nothing writes to it
+    :param topology: may be shared by several hosts to save memory, since nothing writes to it
     """
     state = HostState(f"gpu{number:05d}", f"gpu{number:05d}", "cell1")
     state.uuid = provider(number, -1)
     state.numa_topology = topology or numa_topology()
-    # Over the database and back, as the compute node's pools come to the scheduler.
+    # Through the database objects, as the scheduler gets the pools of a compute node.
     devices = pci_device_pool.from_pci_stats(pools(number, board))
     state.pci_stats = stats.PciDeviceStats(state.numa_topology, devices, dev_filter)
     state.total_usable_ram_mb = state.free_ram_mb = NODES * MIB_PER_NODE
@@ -133,13 +133,13 @@ def host(
 
 
 def many(count: int) -> list[HostState]:
-    """HGX hosts that share what the scheduler only reads."""
+    """Return HGX hosts that share the objects that the scheduler only reads."""
     build = partial(host, topology=numa_topology(), dev_filter=whitelist.Whitelist())
     return [build(number) for number in range(count)]
 
 
 def put_into_aggregate(states: Iterable[HostState], metadata: dict[str, str]) -> None:
-    """Make hosts members of one aggregate with this metadata, and of one without."""
+    """Add hosts to one aggregate with this metadata and one without."""
     aggregates = [
         objects.Aggregate(id=1, name="gpu", hosts=[], metadata=metadata),
         objects.Aggregate(id=2, name="zone", hosts=[], metadata={"availability_zone": "az1"}),

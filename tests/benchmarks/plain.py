@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What servers without GPUs pay for our filter and weigher."""
+"""Measure the cost of filter and weigher for servers without GPUs."""
 
 import statistics
 from typing import Any
@@ -26,8 +26,8 @@ _CASES: tuple[tuple[str, dict[str, Any], dict[str, str] | None], ...] = (
 )
 
 
-def main(verdicts: report.Verdicts, quick: bool) -> None:
-    """Measure, print, judge."""
+def main(expectations: report.Expectations, quick: bool) -> None:
+    """Measure and print, and compare with the expectations."""
     count, repeats = (1000, 3) if quick else (10_000, 5)
     report.progress(f"plain: building {count} hosts")
     states = hosts.many(count)
@@ -68,10 +68,10 @@ def main(verdicts: report.Verdicts, quick: bool) -> None:
     report.table(
         ["", "our filter", "our weigher", "both"],
         rows,
-        ["Both include what Nova's handlers do around a filter and a weigher."],
+        ["The times include Nova's handlers of filters and weighers."],
     )
     for what, worst in (("filter", worst_filter), ("filter and weigher together", worst_both)):
-        verdicts.add(
+        expectations.add(
             f"requests without GPUs cost under {_LIMIT * 1e6:.0f} us a host ({what})",
             worst < _LIMIT,
             f"at most {report.microseconds(worst)} us",

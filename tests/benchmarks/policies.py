@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Filter and weigher with each policy on 1,000 and 10,000 hosts, beside Nova's default weighers."""
+"""Measure filter and weigher with each policy on 1,000 and 10,000 hosts, and Nova's weighers."""
 
 import gc
 import statistics
@@ -21,15 +21,15 @@ from tests.benchmarks import CONF, report, servers, timing, used_hosts
 
 _POLICIES = ("pack", "spread", "fragmentation")
 _COUNTS = (1000, 10_000)
-#: What a host may cost the policy that looks at all of it.
+#: Maximum seconds per host of a policy for whole hosts.
 _LIMIT = 200e-6
-#: How much more a host may cost among ten times as many, before that is no longer linear: what a
-#: processor's caches hold and what Python's collector of garbage looks at differ, too.
+#: Maximum growth of the cost per host with ten times as many hosts that still counts as linear:
+#: processor caches and Python's garbage collector also have an effect.
 _LINEAR = 1.5
 
 
-def main(verdicts: report.Verdicts, quick: bool) -> None:
-    """Measure, print, judge."""
+def main(expectations: report.Expectations, quick: bool) -> None:
+    """Measure and print, and compare with the expectations."""
     counts = (100, 1000) if quick else _COUNTS
     repeats = 3 if quick else 5
     results = []
@@ -56,23 +56,23 @@ def main(verdicts: report.Verdicts, quick: bool) -> None:
         ],
         [_times(result) for result in results],
         [
-            "first: filter, weigher and policy have met no host yet; later: the median of further",
+            "first: filter, weigher and policy know no host yet; later: the median of further",
             "requests, with one host changed in between. Filter: ours, with one candidate a host.",
             "Nova's: all of its default weighers together, for a server with 2 GPUs. Request:",
             "filter and weigher for that server, later, on all hosts.",
         ],
     )
-    report.heading("What filter, weigher and policy remember")
+    report.heading("Memory of filter, weigher and policy")
     report.table(
         ["hosts", "policy", "KiB a host", "MiB"],
         [_memory(result) for result in results],
         [
-            "Once both kinds of requests were weighed, without what the hosts themselves take. Of",
-            f"{counts[-1]:,} hosts {used_hosts.distinct(states):,} differ in what they have left;",
+            "After both kinds of requests, without the memory of the hosts themselves. Of",
+            f"{counts[-1]:,} hosts {used_hosts.distinct(states):,} differ in their free resources;",
             f"the mix has {len(used_hosts.mix())} classes.",
         ],
     )
-    _judge(results, verdicts)
+    _judge(results, expectations)
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,14 @@ class Result:
 
     @property
     def request(self) -> float:
-        """A server with GPUs, once the hosts have been met."""
+        """Return the time for a server with GPUs when the hosts are known."""
         return self.filter_later + self.later
 
 
 def _measure(policy: str, states: Sequence[Any], repeats: int) -> Result:
     gpus, plain = servers.request(2, policy="preferred"), servers.request(0, numa=False)
     for spec in (gpus, plain):
-        # Nova's weighers look at these.
+        # Nova's weighers read these.
         spec.instance_group = spec.requested_destination = None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mix.yaml"
@@ -139,7 +139,7 @@ def _measure(policy: str, states: Sequence[Any], repeats: int) -> Result:
 def _filtered(
     states: Sequence[Any], spec: objects.RequestSpec, repeats: int
 ) -> tuple[float, float]:
-    """The first request and the median of later ones."""
+    """Return the times of the first request and the median of later ones."""
     timing.forget_choices()
     gpu_filter = GpuPassthroughFilter()
     times = []
@@ -159,7 +159,7 @@ def _filtered(
 def _remembered(
     states: Sequence[Any], gpus: objects.RequestSpec, plain: objects.RequestSpec
 ) -> int:
-    """Bytes that are kept from one request to the next."""
+    """Return the bytes that are kept between requests."""
     used_hosts.offer(states, gpus)
     timing.forget_choices()
     gc.collect()
@@ -184,11 +184,11 @@ def _requests(
     spec: objects.RequestSpec,
     repeats: int,
 ) -> tuple[float, float]:
-    """The first request and the median of later ones."""
+    """Return the times of the first request and the median of later ones."""
     first = timing.seconds(lambda: _weigh([weigher], states, spec))
     later = []
     for number in range(repeats):
-        # What a server takes of the host that it got.
+        # The memory allocated to a server.
         states[number].free_ram_mb -= 4096
         later.append(timing.seconds(lambda: _weigh([weigher], states, spec)))
     return first, statistics.median(later)
@@ -229,14 +229,14 @@ def _memory(result: Result) -> list[str]:
     ]
 
 
-def _judge(results: Sequence[Result], verdicts: report.Verdicts) -> None:
+def _judge(results: Sequence[Result], expectations: report.Expectations) -> None:
     ours = [result for result in results if result.policy == "fragmentation"]
     for what, worst in (
         ("first", max(max(r.first, r.plain_first) / r.hosts for r in ours)),
         ("later", max(max(r.later, r.plain_later) / r.hosts for r in ours)),
     ):
-        verdicts.add(
-            f"policy fragmentation costs at most {_LIMIT * 1e6:.0f} us a host ({what} requests)",
+        expectations.add(
+            f"fragmentation costs at most {_LIMIT * 1e6:.0f} us per host ({what} requests)",
             worst <= _LIMIT,
             f"{report.microseconds(worst)} us",
         )
@@ -248,21 +248,21 @@ def _judge(results: Sequence[Result], verdicts: report.Verdicts) -> None:
             _growth(small, large, lambda r: r.plain_later),
         )
         novas = _growth(small, large, lambda r: r.nova)
-        verdicts.add(
-            f"with {large.hosts // small.hosts} times as many hosts, {policy} costs a host no more",
+        expectations.add(
+            f"with {large.hosts // small.hosts}x as many hosts, {policy} costs no more per host",
             growth <= max(_LINEAR, novas),
             f"filter or weigher {report.times(growth)}, Nova's weighers {report.times(novas)} "
             f"({report.times(_LINEAR)}, or what Nova's grow by, passes)",
         )
     small, large = ours
     growth = _growth(small, large, lambda r: r.memory)
-    verdicts.add(
-        "memory grows as the hosts do",
+    expectations.add(
+        "memory grows linearly with the number of hosts",
         growth <= _LINEAR,
         f"{report.times(growth)} a host, {large.memory / 2**20:.0f} MiB for {large.hosts:,} hosts",
     )
 
 
 def _growth(small: Result, large: Result, cost: Callable[[Result], float]) -> float:
-    """How much more a host costs among more hosts."""
+    """Return the growth of the cost per host with more hosts."""
     return (cost(large) / large.hosts) / (cost(small) / small.hosts)

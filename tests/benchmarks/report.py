@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables, progress and verdicts."""
+"""Tables, progress and expectations."""
 
 import resource
 import sys
@@ -8,24 +8,24 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Verdicts:
-    """What was expected, and what came out."""
+class Expectations:
+    """The expectations and the measured results."""
 
     lines: list[str] = field(default_factory=list)
 
     def add(self, expectation: str, met: bool, measured: str) -> None:
-        """Note one expectation."""
+        """Add an expectation with its result."""
         self.lines.append(f"{'met    ' if met else 'NOT MET'}  {expectation}: {measured}")
 
     def show(self) -> None:
-        """Print all of them."""
+        """Print all expectations."""
         if self.lines:
             heading("Expectations")
             print("\n".join(self.lines), flush=True)
 
 
 def progress(text: str) -> None:
-    """Say on standard error what is being done."""
+    """Print the current step on standard error."""
     print(f"... {text}", file=sys.stderr, flush=True)
 
 
@@ -35,7 +35,7 @@ def heading(text: str) -> None:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> None:
-    """Print columns, the first aligned to the left and the others to the right."""
+    """Print a table with the first column aligned left and the others right."""
     widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
     for row in (header, *rows):
         cells = [row[0].ljust(widths[0])]
@@ -47,21 +47,21 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[
 
 
 def milliseconds(seconds: float) -> str:
-    """Three significant digits, more for large values."""
+    """Format milliseconds with three significant digits, or as a whole number from 100."""
     value = seconds * 1e3
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def microseconds(seconds: float) -> str:
-    """One decimal."""
+    """Format microseconds with one decimal."""
     return f"{seconds * 1e6:,.1f}"
 
 
 def times(ratio: float) -> str:
-    """A ratio."""
+    """Format a ratio."""
     return f"{ratio:,.0f}x" if ratio >= 10 else f"{ratio:.1f}x"
 
 
 def peak_mib() -> float:
-    """The most memory that this process ever used."""
+    """Return the peak memory use of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

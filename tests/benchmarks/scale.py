@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""10,000 hosts filtered and weighed for one request."""
+"""Filter and weigh 10,000 hosts for one request."""
 
 import statistics
 
@@ -13,8 +13,8 @@ from tests.benchmarks import hosts, report, servers, timing
 _GPUS = (1, 4, 8)
 
 
-def main(verdicts: report.Verdicts, quick: bool) -> None:
-    """Measure and print; nothing but the time per host was promised."""
+def main(expectations: report.Expectations, quick: bool) -> None:
+    """Measure and print; there are no expectations."""
     count, baseline_count, repeats = (1000, 100, 1) if quick else (10_000, 500, 1)
     report.progress(f"scale: building {count} hosts")
     before = report.peak_mib()
@@ -24,11 +24,11 @@ def main(verdicts: report.Verdicts, quick: bool) -> None:
     for gpus in _GPUS:
         report.progress(f"scale: {count} hosts, {gpus} GPUs")
         spec = servers.request(gpus)
-        answer = servers.Answer(spec, states, 1)
+        response = servers.PlacementResponse(spec, states, 1)
         filtered, weighed = [], []
         for _ in range(repeats):
             timing.forget_choices()
-            answer.deal(0, count)
+            response.assign_candidates(0, count)
             gpu_filter = GpuPassthroughFilter()
             filtered.append(
                 timing.seconds(lambda f=gpu_filter, spec=spec: timing.run([f], states, spec))
@@ -41,11 +41,13 @@ def main(verdicts: report.Verdicts, quick: bool) -> None:
                     )
                 )
             )
-        some = answer.deal(0, baseline_count)
+        baseline_hosts = response.assign_candidates(0, baseline_count)
         baseline = timing.seconds(
-            lambda spec=spec, some=some: timing.run([PciPassthroughFilter()], some, spec)
+            lambda spec=spec, baseline_hosts=baseline_hosts: timing.run(
+                [PciPassthroughFilter()], baseline_hosts, spec
+            )
         )
-        answer.take_away()
+        response.clear_candidates()
         ours = statistics.median(filtered)
         rows.append(
             [
@@ -61,7 +63,7 @@ def main(verdicts: report.Verdicts, quick: bool) -> None:
         ["GPUs", "our filter", "our weigher", "PciPassthroughFilter", "ours, all hosts (s)"],
         rows,
         [
-            f"* on {baseline_count:,} hosts. The weigher's time has Nova's normalising in it.",
+            f"* on {baseline_count:,} hosts. The weigher's time includes Nova's normalization.",
             "The hosts share one NUMA topology object (nothing writes to it), to save memory.",
             (
                 f"Memory: {before:,.0f} MiB before, {built:,.0f} MiB with the hosts, "

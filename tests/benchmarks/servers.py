@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests for servers, and what Placement answers to them."""
+"""Requests for servers, and Placement's responses to them."""
 
 import itertools
 import json
@@ -20,7 +20,7 @@ _ALIAS_REQUEST = "7c8d6a1e-52a1-4c57-9f0b-8f5f6f0c0d01"
 
 
 def guest_cells(gpus: int) -> int:
-    """``hw:numa_nodes`` of a flavor: as many as the GPUs need."""
+    """Return the ``hw:numa_nodes`` that a number of GPUs needs."""
     return 1 if gpus * hosts.NODES <= hosts.GPUS else hosts.NODES
 
 
@@ -32,7 +32,7 @@ def request(
     policy: str | None = None,
     pinned: bool = False,
 ) -> objects.RequestSpec:
-    """A server with ``gpus`` GPUs of one alias, or without any for 0.
+    """Return the request for a server with ``gpus`` GPUs of one alias, or without GPUs for 0.
 
     :param numa: whether the guest has a NUMA topology
     :param policy: ``numa_policy`` of the alias (None: Nova's default, ``legacy``)
@@ -41,13 +41,13 @@ def request(
     units = max(1, gpus)
     requests = []
     if gpus:
-        wanted = {"vendor_id": "10de", "product_id": board.product_id, "dev_type": "type-PCI"}
+        alias_spec = {"vendor_id": "10de", "product_id": board.product_id, "dev_type": "type-PCI"}
         requests.append(
             objects.InstancePCIRequest(
                 request_id=_ALIAS_REQUEST,
                 alias_name="gpu",
                 count=gpus,
-                spec=[wanted],
+                spec=[alias_spec],
                 numa_policy=policy,
                 requester_id=None,
             )
@@ -100,7 +100,7 @@ def _guest_topology(units: int, pinned: bool) -> objects.InstanceNUMATopology:
 def candidate(
     number: int, gpus: Sequence[int], spec: objects.RequestSpec, board: hosts.Board = hosts.HGX
 ) -> dict[str, Any]:
-    """The allocation candidate of host ``number`` with these GPUs, one per request group."""
+    """Return the allocation candidate of host ``number`` with these GPUs, one per request group."""
     root = hosts.provider(number, -1)
     cpus = "PCPU" if "hw:cpu_policy" in spec.flavor.extra_specs else "VCPU"
     resources = {cpus: spec.flavor.vcpus, "MEMORY_MB": spec.flavor.memory_mb}
@@ -120,13 +120,13 @@ def candidates(
     free: Sequence[int] = range(hosts.GPUS),
     board: hosts.Board = hosts.HGX,
 ) -> list[dict[str, Any]]:
-    """The first ``most`` candidates of a host in the order in which Placement makes them."""
+    """Return the first ``most`` candidates of a host in the order of Placement."""
     orders = itertools.permutations(free, len(spec.requested_resources))
     return [candidate(number, order, spec, board) for order in itertools.islice(orders, most)]
 
 
-class Answer:
-    """Placement's answer for some hosts, of which any number of fresh copies can be had."""
+class PlacementResponse:
+    """Placement's response for some hosts, which can be copied any number of times."""
 
     def __init__(self, spec: objects.RequestSpec, states: Sequence[Any], most: int) -> None:
         self._texts = [
@@ -135,14 +135,14 @@ class Answer:
         self.states = states
         self.per_host = len(json.loads(self._texts[0]))
 
-    def deal(self, first: int, last: int) -> list[Any]:
-        """The host states ``first`` to ``last``, each with its candidates as from Placement."""
+    def assign_candidates(self, first: int, last: int) -> list[Any]:
+        """Give the hosts ``first`` to ``last`` new copies of their candidates, and return them."""
         for state, text in zip(self.states[first:last], self._texts[first:last], strict=True):
             state.allocation_candidates = json.loads(text)
             state.limits = {}
         return list(self.states[first:last])
 
-    def take_away(self) -> None:
-        """Free the memory of all candidates."""
+    def clear_candidates(self) -> None:
+        """Remove the candidates of all host states."""
         for state in self.states:
             state.allocation_candidates = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs filters over hosts and measures the time."""
+"""Run filters over hosts and measure the time."""
 
 import gc
 import time
@@ -18,12 +18,12 @@ _HANDLER = filters.HostFilterHandler()
 
 
 def in_tree() -> list[filters.BaseHostFilter]:
-    """Nova's filters."""
+    """Return Nova's filters."""
     return [PciPassthroughFilter(), NUMATopologyFilter()]
 
 
 def with_ours() -> list[filters.BaseHostFilter]:
-    """Our filter in front of Nova's."""
+    """Return this package's filter followed by Nova's."""
     return [GpuPassthroughFilter(), *in_tree()]
 
 
@@ -35,9 +35,9 @@ def run(
 
 
 def seconds(function: Callable[[], object]) -> float:
-    """The processor time of a call, which other programs on the machine disturb least.
+    """Return the processor time of a call, on which other programs have the least effect.
 
-    Filters and weighers only compute. As little garbage as possible is left from before.
+    Filters and weighers only compute. Garbage of earlier calls is collected first.
     """
     gc.collect()
     start = time.process_time()
@@ -46,5 +46,5 @@ def seconds(function: Callable[[], object]) -> float:
 
 
 def forget_choices() -> None:
-    """Empty the memory of device choices, as after a restart of the scheduler."""
+    """Clear the cache of device choices, as after a restart of the scheduler."""
     choice._solve.cache_clear()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HGX hosts of which servers have taken parts, and what servers are asked for."""
+"""HGX hosts that are partly in use, and the mix of requested servers."""
 
 import random
 from collections.abc import Iterable
@@ -8,18 +8,18 @@ from typing import Any
 from nova import objects
 
 from nova_gpu_passthrough.packing.host_state import HostState
-from nova_gpu_passthrough.packing.request_class import Reach, RequestClass
+from nova_gpu_passthrough.packing.request_class import GpuLocality, RequestClass
 from nova_gpu_passthrough.scheduler import host_snapshot
 from tests.benchmarks import hosts, servers
 
 _SEED = 2026
-#: Different sets of what is in use on NUMA cells; the topologies themselves are shared.
+#: Number of different NUMA topologies, which hosts share.
 _TOPOLOGIES = 200
 _SIZES = (1, 2, 4, 8)
 
 
 def fleet(count: int) -> list[Any]:
-    """HGX hosts of which servers have taken parts: no two need be alike."""
+    """Return HGX hosts that are partly in use, most in different ways."""
     rng = random.Random(_SEED)
     topologies = [_used(rng) for _ in range(_TOPOLOGIES)]
     states = hosts.many(count)
@@ -45,7 +45,7 @@ def _used(rng: random.Random) -> objects.NUMATopology:
 
 
 def mix() -> dict[RequestClass, float]:
-    """Four sizes in six shapes each."""
+    """Return a mix of classes with four numbers of GPUs in six shapes each."""
     return {
         RequestClass(
             f"g{gpus}-{shape}",
@@ -54,7 +54,7 @@ def mix() -> dict[RequestClass, float]:
             vcpus=(4 + 4 * shape) * gpus,
             ram_mib=(1 + shape % 3) * 65536 * gpus,
             numa_cells=0 if shape % 2 else servers.guest_cells(gpus),
-            reach=Reach.ANYWHERE if shape % 2 else Reach.NOT_FAR,
+            gpu_locality=GpuLocality.ANY_NODE if shape % 2 else GpuLocality.LOCAL_OR_UNKNOWN,
             linked=shape == 5,
         ): 100.0 / (gpus * (1 + shape))
         for gpus in _SIZES
@@ -63,22 +63,22 @@ def mix() -> dict[RequestClass, float]:
 
 
 def offer(states: Iterable[Any], spec: objects.RequestSpec) -> None:
-    """Give each host one candidate, as Placement does."""
+    """Give each host one allocation candidate."""
     for number, state in enumerate(states):
         state.allocation_candidates = servers.candidates(number, spec, 1, _free(number, state))
 
 
 def _free(number: int, state: Any) -> list[int]:
-    """The numbers of the host's free GPUs."""
-    left = {pool["rp_uuid"] for pool in state.pci_stats.pools}
-    return [gpu for gpu in range(hosts.GPUS) if hosts.provider(number, gpu) in left]
+    """Return the numbers of the host's free GPUs."""
+    free_providers = {pool["rp_uuid"] for pool in state.pci_stats.pools}
+    return [gpu for gpu in range(hosts.GPUS) if hosts.provider(number, gpu) in free_providers]
 
 
 def distinct(states: Iterable[Any]) -> int:
-    """How many of the hosts differ in what they have left."""
-    found: set[HostState] = set()
+    """Count the hosts that differ in their free resources."""
+    distinct_states: set[HostState] = set()
     for state in states:
-        whole = host_snapshot.read(state)
-        if whole is not None:
-            found.add(whole.before())
-    return len(found)
+        snapshot = host_snapshot.read(state)
+        if snapshot is not None:
+            distinct_states.add(snapshot.before())
+    return len(distinct_states)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Start the control plane, say how to reach it, and keep it until Ctrl-C."""
+"""Start the control plane, print how to reach it, and keep it running until Ctrl-C."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ vm_memory_high_watermark.absolute = 1GB
 def services(
     programs: Programs, directory: Path, numbers: dict[str, int], *, logs: Path, keeper: Keeper
 ) -> tuple[Service, Service]:
-    """The port mapper and the broker; the first is to be started first."""
+    """Return the port mapper and the broker; start the port mapper first."""
     directory.mkdir(parents=True, exist_ok=True)
     port = numbers["rabbitmq"]
     configuration = directory / "rabbitmq.conf"
@@ -84,11 +84,11 @@ def services(
 
 
 def url(port: int) -> str:
-    """What oslo.messaging connects by."""
+    """Return the transport URL for oslo.messaging."""
     return f"rabbit://guest:guest@{ports.ADDRESS}:{port}/"
 
 
-#: A message that the broker took survives it, and who is connected comes back at once.
+#: Accepted messages survive a restart of the broker, and clients reconnect immediately.
 MESSAGING = {
     "amqp_durable_queues": True,
     "rabbit_retry_interval": 1,
@@ -101,7 +101,7 @@ MESSAGING = {
 
 
 def _arguments(programs: Programs) -> list[str]:
-    """What RabbitMQ's script starts Erlang with, less what tunes it for production."""
+    """Return the arguments of Erlang in RabbitMQ's script, without production tuning."""
     return [
         *("+W", "w", "+S", "2:2", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"),
         *("-noinput", "-boot", "start_sasl", "-s", "rabbit", "boot"),

@@ -20,15 +20,15 @@ from tests import debian
 from tests.debian import Unavailable
 
 _TIMEOUT = 120
-#: Puts the page into frames, which are as wide as a window would be, and tells what is in them.
+#: Loads the page into frames as wide as a window, and reports their content.
 _FRAMES = """<!DOCTYPE html><meta charset="utf-8">
 <style>iframe {{ border: 0; height: 800px }}</style>
 {frames}<pre id="found"></pre>
 <script>
   // Types into the page's field and returns which hosts are left.
   const narrowed = (root) => {{
-    const field = root.querySelector("#wanted");
-    field.value = {wanted};
+    const field = root.querySelector("#query");
+    field.value = {host_filter};
     field.dispatchEvent(new Event("input"));
     const hosts = [...root.querySelectorAll(".host")].filter((host) => !host.hidden);
     return hosts.map((host) => host.querySelector("h4 bdi").textContent);
@@ -57,23 +57,23 @@ _FRAMES = """<!DOCTYPE html><meta charset="utf-8">
 class Seen:
     """A page in a window of some width."""
 
-    #: Of the window and of what is in it, in pixels of CSS.
+    #: Widths of the window and of its content, in CSS pixels.
     width: int
     needed: int
-    #: Tiles in the document, and those that take up room.
+    #: Number of tiles in the document, and of those that are visible.
     tiles: int
     drawn: int
-    #: Names of the hosts that its filter leaves.
+    #: Names of the hosts that the page's filter shows.
     hosts: list[str]
-    #: The background's colour.
+    #: The background colour.
     paper: str
 
 
 @functools.cache
 def program() -> str:
-    """Chromium's path; installs it where root may.
+    """Return Chromium's path; install Chromium if running as root.
 
-    :raises Unavailable: if it cannot be had
+    :raises Unavailable: if it is not installed and cannot be
     """
     if found := shutil.which("chromium"):
         return found
@@ -88,21 +88,21 @@ def program() -> str:
 
 
 def look(
-    page: Path, widths: Sequence[int], dark: bool = False, wanted: str = ""
+    page: Path, widths: Sequence[int], dark: bool = False, host_filter: str = ""
 ) -> tuple[list[Seen], list[str]]:
-    """Open a page in windows of these widths; return what is seen, and what the console says.
+    """Open a page in windows of these widths; return the views and the console messages.
 
-    :param wanted: what is typed into its filter
+    :param host_filter: text to enter into the page's filter
     """
     frames = "\n".join(
         f'<iframe src="{html.escape(page.resolve().as_uri())}" style="width: {width}px"></iframe>'
         for width in widths
     )
-    # A script ends at its end tag, wherever that is.
-    text = json.dumps(wanted).replace("</", "<\\/")
+    # An end tag ends a script even inside a string.
+    text = json.dumps(host_filter).replace("</", "<\\/")
     with tempfile.TemporaryDirectory() as folder:
         outer = Path(folder) / "frames.html"
-        outer.write_text(_FRAMES.format(frames=frames, wanted=text), encoding="utf-8")
+        outer.write_text(_FRAMES.format(frames=frames, host_filter=text), encoding="utf-8")
         done = _run(folder, dark, "--dump-dom", "--allow-file-access-from-files", outer.as_uri())
     found = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found, done.stderr
@@ -111,7 +111,7 @@ def look(
 
 
 def screenshot(page: Path, image: Path, width: int, height: int, dark: bool = False) -> None:
-    """Draw the page into a PNG file."""
+    """Write a screenshot of the page to a PNG file."""
     with tempfile.TemporaryDirectory() as folder:
         _run(
             folder,
@@ -124,7 +124,7 @@ def screenshot(page: Path, image: Path, width: int, height: int, dark: bool = Fa
 
 
 def colours(image: Path) -> int:
-    """How many kinds of bytes a PNG file's rows hold: a handful, if one colour fills them."""
+    """Return the number of distinct bytes in a PNG file's rows: a few, if one colour fills them."""
     data, rows, at = image.read_bytes(), b"", 8
     while at < len(data):
         length, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
@@ -145,7 +145,7 @@ def _run(folder: str, dark: bool, *arguments: str) -> subprocess.CompletedProces
         f"--user-data-dir={folder}/profile",
         # Blink's mojom::PreferredColorScheme: 0 is dark, 1 is light.
         f"--blink-settings=preferredColorScheme={0 if dark else 1}",
-        # Its sandbox refuses root.
+        # Chromium's sandbox does not run as root.
         *(["--no-sandbox"] if os.geteuid() == 0 else []),
         *arguments,
     ]

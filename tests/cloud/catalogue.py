@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Keystone knows: services and their addresses, projects, users, default limits."""
+"""The content of Keystone: services and their endpoints, projects, users, default limits."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ SERVICES = {
     "network": ("neutron", ""),
     "compute": ("nova", "/v2.1"),
 }
-#: Name in clouds.yaml and of the user: project, role.
+#: By name of the cloud in clouds.yaml, which is also the user: project, role.
 CLOUDS = {
     "admin": ("admin", "admin"),
     "tenant": ("research", "member"),
     "other": ("training", "member"),
     "reader": ("admin", "reader"),
 }
-#: With UnifiedLimitsDriver, Nova refuses what has no registered limit if it is in ``[quota]
-#: unified_limits_resource_list`` (``servers`` by default; nova/limit/utils.py), and takes it for
-#: unlimited otherwise. All that Nova asks for has one here, so that a project's limit can be set.
+#: With UnifiedLimitsDriver, Nova refuses a resource without a registered limit if it is in
+#: ``[quota] unified_limits_resource_list`` (``servers`` by default; nova/limit/utils.py), and does
+#: not limit it otherwise. All resources of Nova have one here, so that project limits can be set.
 LIMITS = {
     "servers": 200,
     "class:VCPU": 4000,
@@ -45,7 +45,7 @@ LIMITS = {
 
 
 def create(site: Site) -> str:
-    """Fill a Keystone that has only been bootstrapped.
+    """Fill a Keystone that was only bootstrapped.
 
     :returns: the id of Nova's public endpoint
     """
@@ -102,7 +102,7 @@ def create(site: Site) -> str:
 
 
 def move(site: Site) -> None:
-    """Put the addresses of this site into the catalogue of another one, before Keystone starts."""
+    """Replace the endpoints in a restored catalogue with this site's, before Keystone starts."""
     urls = {kind: site.url(kind, path) for kind, (_, path) in SERVICES.items()}
     urls["identity"] = site.auth_url
     with database.cursor(site.ports["mariadb"], "keystone") as cursor:

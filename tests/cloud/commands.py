@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands of this package, as programs of a user of the cloud."""
+"""Run the commands of this package as a user of the cloud."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nova_gpu_passthrough.cloud.apply import execution, plan, record
-from nova_gpu_passthrough.cloud.apply.api import Api
+from nova_gpu_passthrough.cloud.apply import comparison, execution, record
 from nova_gpu_passthrough.cloud.apply.record import Ledger
-from nova_gpu_passthrough.fleet.desired import Desired
+from nova_gpu_passthrough.cloud.apply.writer import CloudWriter
+from nova_gpu_passthrough.fleet.desired_state import DesiredState
 from tests.cloud.control_plane import ControlPlane
 
-#: Seconds for a command, while services may be away.
+#: Seconds for a command, while services may be unavailable.
 _TIMEOUT = 180
 _FLEET = """\
 schema: nova-gpu-passthrough/fleet
@@ -45,7 +45,7 @@ def nova_gpu(
 
 
 def write_fleet(plane: ControlPlane, folder: Path, name: str) -> Path:
-    """A fleet file for all GPU hosts, whose flavors the project research may use."""
+    """Write a fleet file for all GPU hosts, whose flavors the project research may use."""
     path = folder / f"{name}.yaml"
     path.write_text(_FLEET.format(name=name, folder=plane.inventories[0].parent))
     return path
@@ -53,7 +53,7 @@ def write_fleet(plane: ControlPlane, folder: Path, name: str) -> Path:
 
 @contextmanager
 def applied(plane: ControlPlane, fleet: Path) -> Iterator[None]:
-    """The cloud as the fleet file says; afterwards without what was made."""
+    """Apply a fleet file to the cloud; delete what was created afterwards."""
     try:
         done = nova_gpu(plane, "apply", "--fleet", fleet)
         assert done.returncode == 0, done.stderr
@@ -63,13 +63,13 @@ def applied(plane: ControlPlane, fleet: Path) -> Iterator[None]:
 
 
 def undo(plane: ControlPlane, fleet: Path) -> None:
-    """Delete what ``apply`` made for a fleet file: no file can say that nothing is wanted."""
+    """Delete what ``apply`` created for a fleet file; no fleet file can describe an empty fleet."""
     place = record.default_path(fleet)
     known = record.load(place)
     if known is None:
         return
     with plane.connection("admin") as admin:
-        api = Api(admin)
-        nothing = plan.compare(api, Desired(known.fleet), known, change_used=True)
+        api = CloudWriter(admin)
+        nothing = comparison.compare(api, DesiredState(known.fleet), known, change_used=True)
         ledger = Ledger(known, lambda new: record.save(place, new))
         assert execution.run(api, nothing, ledger) == []

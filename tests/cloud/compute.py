@@ -14,11 +14,11 @@ from tests.cloud.broker import MESSAGING
 from tests.cloud.processes import Service
 from tests.cloud.site import REGION, Site
 
-#: In a cell's record: what a service fills in from its own configuration, so that the record
-#: holds on other ports, too (nova/objects/cell_mapping.py).
+#: URLs in a cell's record that a service completes from its own configuration, so that the
+#: record is valid with other ports, too (nova/objects/cell_mapping.py).
 _DATABASE = "{scheme}://{username}:{password}@{hostname}:{port}/%s?{query}"
 _TRANSPORT = "{scheme}://{username}:{password}@{hostname}:{port}/{path}"
-#: The last thing that a service logs before it takes work (Service.start in nova/service.py).
+#: The last message that a service logs before it is ready (Service.start in nova/service.py).
 _JOINED = "Join ServiceGroup membership for this service"
 
 
@@ -31,7 +31,7 @@ def configure(site: Site, hosts: Sequence[str], endpoint: str) -> None:
     folder = site.control / "nova"
     state = {"state_path": site.directory / "nova"}
     control: ini.Sections = {
-        # What is periodic begins at once, not within a minute.
+        # Start periodic tasks immediately, not within a minute.
         "DEFAULT": {**state, "periodic_fuzzy_delay": 0},
         "api_database": site.database("nova_api"),
         "database": site.database("nova"),
@@ -39,7 +39,7 @@ def configure(site: Site, hosts: Sequence[str], endpoint: str) -> None:
         "conductor": {"workers": 1},
         "scheduler": {"workers": 1, "discover_hosts_in_cells_interval": 3},
         "quota": {"driver": "nova.quota.UnifiedLimitsDriver"},
-        # Who reads the limits has a role on the system, not in a project.
+        # Reading limits needs a system role, not a project role.
         "oslo_limit": {
             **{
                 name: value
@@ -51,7 +51,7 @@ def configure(site: Site, hosts: Sequence[str], endpoint: str) -> None:
         },
     }
     ini.write(folder / "nova.conf", ini.merged(common, control))
-    # nova-api takes the first of its configuration files for this one, too.
+    # nova-api uses the first of its configuration files also as this one.
     shutil.copy(web.BIN.parent / "etc/nova/api-paste.ini", folder)
     (site.directory / ".nova").symlink_to(folder)
     for host in hosts:
@@ -65,7 +65,7 @@ def configure(site: Site, hosts: Sequence[str], endpoint: str) -> None:
                 "instances_path": own / "instances",
             },
             "oslo_concurrency": {"lock_path": own},
-            # A test that makes boots fail must not disable the host for the next one.
+            # A test with failing boots must not disable the host for the next test.
             "compute": {
                 "consecutive_build_service_disable_threshold": 0,
                 "provider_config_location": site.config / host / "etc/nova/provider_config",
@@ -77,7 +77,7 @@ def configure(site: Site, hosts: Sequence[str], endpoint: str) -> None:
 
 
 def create(site: Site) -> None:
-    """Make the tables and the cells."""
+    """Create the tables and the cells."""
     site.run("nova-manage", *_manage(site), "api_db", "sync")
     cell0 = ("--database_connection", _DATABASE % "nova_cell0")
     site.run("nova-manage", *_manage(site), "cell_v2", "map_cell0", *cell0)
@@ -87,7 +87,7 @@ def create(site: Site) -> None:
 
 
 def services(site: Site, inventories: Mapping[str, Path]) -> list[Service]:
-    """All of Nova's services.
+    """Return all of Nova's services.
 
     :param inventories: the inventory's file by host
     """
@@ -135,7 +135,7 @@ def _manage(site: Site) -> tuple[str | Path, ...]:
 
 
 def _common(site: Site) -> ini.Sections:
-    """What all of Nova's services have; the times are short, for tests that kill services."""
+    """Return the options of all Nova services, with short times for tests that kill services."""
     patient: dict[str, ini.Value] = {
         "connect_retries": 10,
         "connect_retry_delay": 1,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nova-compute, whose libvirt is Nova's fake one with the host of an inventory.
+"""Start nova-compute with Nova's fake libvirt, whose host is that of an inventory.
 
 ``python -m tests.cloud.compute_launcher INVENTORY DOMAINS nova-compute's arguments``; the file
 DOMAINS is where the fake libvirt keeps its domains while nova-compute does not run.
@@ -16,7 +16,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-# Nova's fixtures would ask for eventlet; nova-compute runs on native threads.
+# Nova's fixtures would enable eventlet; nova-compute runs on native threads.
 os.environ["OS_NOVA_DISABLE_EVENTLET_PATCHING"] = "true"
 warnings.simplefilter("ignore")
 
@@ -31,8 +31,8 @@ from nova_gpu_passthrough.inventory import store  # noqa: E402
 from nova_gpu_passthrough.inventory.model import Inventory  # noqa: E402
 from nova_gpu_passthrough.inventory.pci import DeviceType, Role  # noqa: E402
 
-#: What Nova 34 wants next (NEXT_MIN_LIBVIRT_VERSION, NEXT_MIN_QEMU_VERSION in
-#: nova/virt/libvirt/driver.py): the fake's own are too old for some traits.
+#: The next minimum versions of Nova 34 (NEXT_MIN_LIBVIRT_VERSION, NEXT_MIN_QEMU_VERSION in
+#: nova/virt/libvirt/driver.py): the default versions of the fake are too old for some traits.
 _LIBVIRT = 10_000_000
 _QEMU = 8_002_002
 _DISK_GIB = 8000
@@ -40,7 +40,7 @@ _TYPES = {DeviceType.PCI: "PCI", DeviceType.PF: "PF"}
 
 
 class Connection(fakelibvirt.Connection):  # type: ignore[misc]
-    """A fake libvirt whose domains outlive nova-compute, and that takes calls from many threads."""
+    """A fake libvirt whose domains outlive nova-compute, and that is thread-safe."""
 
     def __init__(self, domains: Path, **options: Any) -> None:
         super().__init__("qemu:///system", version=_LIBVIRT, hv_version=_QEMU, **options)
@@ -87,32 +87,32 @@ class Connection(fakelibvirt.Connection):  # type: ignore[misc]
     def _save(self) -> None:
         running = {domain.name() for domain in self._running_vms.values()}
         saved = [(xml, name in running) for name, xml in self._definitions.items()]
-        # Whole or not at all: this process may be killed at any time.
+        # Write atomically: this process may be killed at any time.
         new = self._file.with_suffix(".new")
         new.write_text(json.dumps(saved))
         new.replace(self._file)
 
 
 def host_info(inventory: Inventory) -> Any:
-    """CPUs and memory as libvirt tells of them. All NUMA nodes must be alike."""
+    """Return CPUs and memory as libvirt reports them. All NUMA nodes must be alike."""
     nodes = inventory.numa_nodes
     cores = nodes[0].cores
     threads = len(cpu_list.parse(cores[0])) if cores else 1
     info = fakelibvirt.HostInfo(
-        cpu_nodes=1,  # of a socket
+        cpu_nodes=1,  # of each socket
         cpu_sockets=len(nodes),
         cpu_cores=len(cores),
         cpu_threads=threads,
         kB_mem=nodes[0].memory_mib * 1024 * len(nodes),
     )
-    # The cells have their memory (KiB) by now. What is left of kB_mem is that getInfo() returns it,
-    # where libvirt gives MiB.
+    # The cells have their memory (KiB) by now. From here on kB_mem is only what getInfo() returns,
+    # which libvirt gives in MiB.
     info.kB_mem = nodes[0].memory_mib * len(nodes)
     return info
 
 
 def pci_info(inventory: Inventory) -> Any:
-    """The PCI functions that could be passed through."""
+    """Return the PCI functions that could be passed through."""
     info = fakelibvirt.HostPCIDevicesInfo(num_pci=0, num_pfs=0, num_vfs=0)
     for number, device in enumerate(inventory.devices):
         if device.role is Role.BRIDGE:
@@ -137,13 +137,13 @@ def pci_info(inventory: Inventory) -> Any:
 
 
 def _only_power_off(self: Any, context: Any, instance: Any, *arguments: Any, **more: Any) -> str:
-    """Of a cold migration; there is no disk to copy."""
+    """Replace the disk copy of a cold migration, since there is no disk."""
     self.power_off(instance, 0, 0)
     return "[]"
 
 
 def patches(connection: Any) -> list[fixtures.Fixture]:
-    """What stands between the driver and a machine that has no libvirt."""
+    """Patch what the driver needs on a machine without libvirt."""
     cpus = set(range(connection.host_info.cpus))
     disk = {"total": _DISK_GIB, "used": 0, "free": _DISK_GIB}
 
@@ -168,7 +168,7 @@ def patches(connection: Any) -> list[fixtures.Fixture]:
             side_effect=lambda *_, **__: io.BytesIO(b""),
         ),
         fixtures.MockPatch("nova.privsep.utils.supports_direct_io", return_value=True),
-        # This machine's sysfs knows nothing of these devices.
+        # These devices are not in this machine's sysfs.
         fixtures.MockPatch("nova.pci.utils.is_physical_function", return_value=False),
         fixtures.MockPatch("nova.pci.utils.get_function_by_ifname", return_value=(None, False)),
     ]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One control plane for all tests; they leave it as they found it.
+"""One control plane for all tests, which restore its state.
 
-``NOVA_GPU_CLOUD=DIR`` takes one that ``python -m tests.cloud --dir DIR`` keeps, so that a test can
+``NOVA_GPU_CLOUD=DIR`` uses one that ``python -m tests.cloud --dir DIR`` keeps, so that a test can
 be run again and again without waiting; tests that end services fail with it.
 """
 
@@ -16,9 +16,9 @@ from tests.cloud import packages
 from tests.cloud.control_plane import ControlPlane
 from tests.debian import Unavailable
 
-#: Seconds for a test, which may be the one that waits for the control plane to start.
+#: Seconds for a test, including the start of the control plane.
 _LIMIT = 600
-#: Where the services' logs are kept.
+#: Directory of the services' logs.
 _LOGS = ROOT / "test-results" / "cloud"
 
 

@@ -34,18 +34,18 @@ from tests.cloud import (
 from tests.cloud.processes import CloudError, Keeper, Service
 from tests.cloud.site import PORTS, Site
 
-#: Seconds for all services to be up, of which each loads for several on an idle processor.
+#: Seconds for all services to start; each needs several on an idle processor.
 _SERVICES_TIMEOUT = 180
-#: Seconds for a new host to be in a cell, and its devices in Placement.
+#: Seconds until a new host is in a cell, and its devices are in Placement.
 _HOSTS_TIMEOUT = 90
 _INVENTORIES = "inventories"
 _PORTS_FILE = "ports.json"
 
 
 class ControlPlane:
-    """A control plane that starts on entering a ``with`` block and is gone after it.
+    """A control plane that runs for the duration of a ``with`` block.
 
-    :param directory: where it lives; a new directory below /tmp by default. It is removed at the
+    :param directory: its directory; a new one below /tmp by default. It is removed at the
         end, even if this process is killed.
     """
 
@@ -56,12 +56,12 @@ class ControlPlane:
         #: Inventory files of the compute hosts.
         self.inventories: tuple[Path, ...] = ()
         self.hosts: tuple[str, ...] = ()
-        #: Seconds that the parts of the start took, by part.
+        #: Duration of each phase of the start, in seconds.
         self.timings: dict[str, float] = {}
 
     @classmethod
     def attached(cls, directory: Path) -> Self:
-        """One that another process started and keeps: it has no `services` and is never stopped."""
+        """Return a control plane of another process: it has no `services` and is never stopped."""
         plane = cls()
         numbers = json.loads((directory / _PORTS_FILE).read_text())
         plane._site = Site(directory, packages.programs(), numbers, keeper=None)
@@ -81,7 +81,7 @@ class ControlPlane:
 
     @property
     def config(self) -> Path:
-        """Configuration: a directory for each host, and ``control``."""
+        """The configuration directory, with one directory for each host, and ``control``."""
         return self.site.config
 
     @property
@@ -89,7 +89,7 @@ class ControlPlane:
         return self.directory / "clouds.yaml"
 
     def environment(self, cloud: str = "admin") -> dict[str, str]:
-        """Environment for a program that shall use one of the clouds of clouds.yaml."""
+        """Return the environment for a program that uses one of the clouds of clouds.yaml."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
         return {
             **kept,
@@ -99,7 +99,7 @@ class ControlPlane:
         }
 
     def connection(self, cloud: str = "admin") -> openstack.connection.Connection:
-        """A new connection as one of the clouds."""
+        """Return a new connection to one of the clouds of clouds.yaml."""
         loader = openstack.config.OpenStackConfig(
             config_files=[str(self.clouds_yaml)], load_envvars=False
         )
@@ -110,7 +110,7 @@ class ControlPlane:
         self.services[name].restart()
 
     def database(self, name: str) -> Any:
-        """A cursor (to use in ``with``) of one of the services' databases."""
+        """Return a cursor (a context manager) of one of the services' databases."""
         return database.cursor(self.site.ports["mariadb"], name)
 
     def __enter__(self) -> Self:
@@ -121,10 +121,10 @@ class ControlPlane:
         self.stop()
 
     def start(self) -> None:
-        """Start everything and wait until servers can boot.
+        """Start all services and wait until servers can boot.
 
         :raises tests.debian.Unavailable: if this machine cannot run it
-        :raises CloudError: if a part does not start
+        :raises CloudError: if a service does not start
         """
         programs = packages.programs()
         self._site = _new_site(programs, self._wanted)
@@ -135,11 +135,11 @@ class ControlPlane:
             raise
 
     def stop(self) -> None:
-        """End all processes and remove the directory."""
+        """Kill all processes and remove the directory."""
         site, self._site = self._site, None
         if site is None or site.keeper is None:
             return
-        # Nothing of it is needed any more, so nobody is given time to end in good order.
+        # No state is needed any more, so no process gets time for a clean shutdown.
         for service in reversed(self.services.values()):
             service.kill()
         self.services.clear()
@@ -198,7 +198,7 @@ class ControlPlane:
                 visibility="public",
                 data=b"not an operating system",
             )
-            # Neutron sets up its mappers at its first request.
+            # Neutron creates its mappers at the first request.
             list(cloud.network.networks())
 
     def _wait_for_hosts(self, inventories: Sequence[Inventory]) -> None:
@@ -228,7 +228,7 @@ class ControlPlane:
 
 def _new_site(programs: packages.Programs, directory: Path | None = None) -> Site:
     if directory is None:
-        # A short path: those of sockets have at most 107 characters.
+        # Use a short path: paths of sockets have at most 107 characters.
         directory = Path(tempfile.mkdtemp(prefix="nova-gpu-"))
     else:
         directory = directory.resolve()
@@ -239,7 +239,7 @@ def _new_site(programs: packages.Programs, directory: Path | None = None) -> Sit
 
 
 def _offered(inventory: Inventory) -> int:
-    """How many of its PCI functions are offered to servers: GPUs and what goes with them."""
+    """Return the number of PCI functions that servers can get: GPUs and their companions."""
     return sum(1 + len(gpu.companions) for gpu in inventory.gpus)
 
 

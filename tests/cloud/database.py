@@ -22,18 +22,18 @@ _OPTIONS = (
     "--skip-log-bin",
     "--character-set-server=utf8mb3",
     "--max-connections=600",
-    # Fewer deadlocks by gap locks, after which Nova leaves a new host's PCI devices for later.
+    # Avoid deadlocks by gap locks, after which Nova reports a new host's PCI devices only later.
     "--transaction-isolation=READ-COMMITTED",
     "--innodb-buffer-pool-size=192M",
     "--innodb-log-file-size=32M",
-    # What is committed survives the end of the process, though not of the machine.
+    # Commits survive the end of the process, but not of the machine.
     "--innodb-flush-log-at-trx-commit=2",
     "--innodb-doublewrite=0",
 )
 
 
 def create(programs: Programs, data: Path, *, log: Path, keeper: Keeper) -> None:
-    """Make a data directory with the databases and their user."""
+    """Create a data directory with the databases and their user."""
     environment = {**os.environ, **programs.environment}
     run(
         [
@@ -68,7 +68,7 @@ def create(programs: Programs, data: Path, *, log: Path, keeper: Keeper) -> None
 
 
 def service(programs: Programs, data: Path, port: int, *, log: Path, keeper: Keeper) -> Service:
-    """The server of a data directory."""
+    """Return the database server of a data directory."""
     return Service(
         "mariadb",
         [
@@ -88,12 +88,12 @@ def service(programs: Programs, data: Path, port: int, *, log: Path, keeper: Kee
 
 
 def url(name: str, port: int) -> str:
-    """What SQLAlchemy connects to a database by."""
+    """Return the URL of a database for SQLAlchemy."""
     return f"mysql+pymysql://{USER}:{PASSWORD}@{ports.ADDRESS}:{port}/{name}?charset=utf8"
 
 
 def options(name: str, port: int) -> dict[str, str | int]:
-    """A service's section of its database. It waits for the server as long as need be."""
+    """Return a service's options for its database, which retry the connection without end."""
     return {
         "connection": url(name, port),
         "max_retries": -1,
@@ -105,8 +105,8 @@ def options(name: str, port: int) -> dict[str, str | int]:
 
 @contextmanager
 def cursor(port: int, name: str | None = None) -> Iterator[Any]:
-    """A cursor whose changes are committed."""
-    # Only cloud-34 has it; in another environment the tests shall say so, not fail on import.
+    """Return a cursor whose changes are committed."""
+    # Only cloud-34 has it; in other environments the tests are skipped with a reason.
     import pymysql
 
     connection = pymysql.connect(

@@ -59,7 +59,7 @@ def write_inventories(inventories: Sequence[Inventory], folder: Path) -> tuple[P
 def write_configuration(
     inventories: Sequence[Inventory], root: Path, settings: Settings | None = None
 ) -> None:
-    """Write what ``nova-gpu config generate`` makes, a directory for each host."""
+    """Write the output of ``nova-gpu config generate``, a directory for each host."""
     settings = settings or Settings(release=parse(NOVA))
     for file in render.generate(inventories, settings).files:
         path = file.below(root)

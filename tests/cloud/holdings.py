@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who holds which GPU, by Nova's and by Placement's own databases."""
+"""Which server has which GPU, according to the databases of Nova and Placement."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WHERE providers.parent_provider_id IS NOT NULL
 
 
 class Holding(NamedTuple):
-    """A server's device."""
+    """A device of a server."""
 
     host: str
     address: str
@@ -46,9 +46,9 @@ def placement(plane: ControlPlane) -> list[Holding]:
 
 
 def check(plane: ControlPlane, servers: set[str]) -> None:
-    """Nova and Placement agree, no device is held twice, and just these servers hold some."""
-    held = nova(plane)
-    assert held == placement(plane)
-    assert {holding.server for holding in held} == servers
-    devices = [(holding.host, holding.address) for holding in held]
+    """Check that Nova and Placement agree, and that each device has one server, one of these."""
+    allocated = nova(plane)
+    assert allocated == placement(plane)
+    assert {holding.server for holding in allocated} == servers
+    devices = [(holding.host, holding.address) for holding in allocated]
     assert len(set(devices)) == len(devices)

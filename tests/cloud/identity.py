@@ -27,7 +27,7 @@ def configure(site: Site, keys: Path) -> None:
             "fernet_tokens": {"key_repository": keys},
             "fernet_receipts": {"key_repository": keys},
             "credential": {"key_repository": keys},
-            # bcrypt takes a second a token otherwise
+            # With the default, bcrypt takes a second for each token.
             "identity": {"password_hash_rounds": 4},
             "cache": {"enabled": True, "backend": "oslo_cache.dict"},
         },
@@ -35,7 +35,7 @@ def configure(site: Site, keys: Path) -> None:
 
 
 def make_keys(folder: Path) -> None:
-    """What ``keystone-manage fernet_setup`` makes: one key to come, one in use."""
+    """Write the keys of ``keystone-manage fernet_setup``: one staged, one primary."""
     folder.mkdir(mode=0o700)
     for number in range(2):
         key = folder / str(number)
@@ -44,7 +44,7 @@ def make_keys(folder: Path) -> None:
 
 
 def create(site: Site) -> None:
-    """Make the tables, the first user and what it takes to log in."""
+    """Create the tables, the first user and its role, and the identity endpoint."""
     configuration = ("--config-file", site.control / "keystone" / "keystone.conf")
     site.run("keystone-manage", "keystone-manage", *configuration, "db_sync")
     urls = {

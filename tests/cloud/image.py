@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Glance with files as its store."""
+"""Glance with a file store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tests.cloud import ini, web
 from tests.cloud.processes import Service
 from tests.cloud.site import Site
 
-#: The image that servers are made from. Nobody boots it: any bytes do.
+#: The image of all servers. It is never booted, so its content does not matter.
 NAME = "cirros-like"
 
 
@@ -35,7 +35,7 @@ def configure(site: Site) -> None:
 
 
 def create(site: Site) -> None:
-    """Make the tables."""
+    """Create the tables."""
     configuration = ("--config-file", site.control / "glance" / "glance-api.conf")
     site.run("glance-manage", "glance-manage", *configuration, "db", "sync")
 

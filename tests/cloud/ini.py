@@ -11,7 +11,7 @@ Sections = Mapping[str, Mapping[str, Value]]
 
 
 def write(path: Path, sections: Sections) -> Path:
-    """Write a file; a list gives one line for each of its values."""
+    """Write a file; a list is written as one line for each value."""
     lines = []
     for section, options in sections.items():
         lines.append(f"[{section}]")
@@ -25,7 +25,7 @@ def write(path: Path, sections: Sections) -> Path:
 
 
 def merged(*parts: Sections) -> dict[str, dict[str, Value]]:
-    """All options; later parts win."""
+    """Merge options; later ones take precedence."""
     result: dict[str, dict[str, Value]] = {}
     for part in parts:
         for section, options in part.items():

@@ -3,9 +3,10 @@
 
 ``python keeper.py DIRECTORY``: reads lines ``+PID`` and ``-PID`` from its input, which name leaders
 of process groups that began and ended. When its input ends, for whatever reason (even SIGKILL), it
-kills the groups that are left, and processes that nobody told it of, and removes the directory.
-These have the directory in their environment: a process that was interrupted while it started
-another one could not say so any more. The standard library is all it needs.
+kills the remaining process groups, and processes that were not reported to it, and removes the
+directory.
+Such processes have the directory in their environment: a process that is killed while it starts
+another one cannot report that one any more. This module needs only the standard library.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def main(directory: str) -> None:
         clean = 0 if found or os.path.exists(directory) else clean + 1
         if clean == 2:
             return
-        # Somebody was still writing while he was killed, or not yet what he was to become.
+        # A process was still writing when it was killed, or had not yet executed its program.
         time.sleep(0.1)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Neutron without drivers: Nova asks it for ports, of which servers have none."""
+"""Neutron without drivers: Nova lists the ports of servers, which have none."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def configure(site: Site) -> None:
 
 
 def create(site: Site) -> None:
-    """Make the tables."""
+    """Create the tables."""
     configuration = ("--config-file", site.control / "neutron" / "neutron.conf")
     site.run("neutron-db-manage", "neutron-db-manage", *configuration, "upgrade", "heads")
 

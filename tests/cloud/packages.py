@@ -19,9 +19,9 @@ from tests.debian import Unavailable
 
 CACHE = cache.ROOT / ".cache" / "cloud"
 PACKAGES = ("mariadb-server-core", "mariadb-client-core", "rabbitmq-server", "erlang-base")
-#: Where Debian's scripts of Erlang look for it.
+#: Where Debian's Erlang scripts expect Erlang.
 _ERLANG = "/usr/lib/erlang"
-#: What tells that this interpreter is of the environment cloud-34.
+#: A module that only the environment cloud-34 has.
 _PYTHON_PACKAGES = ("nova", "placement", "keystone", "glance", "neutron", "pymysql")
 
 
@@ -41,19 +41,19 @@ class Programs:
 
     @property
     def erlang_runtime(self) -> Path:
-        """The folder ``bin`` of Erlang's runtime system."""
+        """The directory ``bin`` of Erlang's runtime system."""
         (found,) = self.erlang.glob("erts-*/bin")
         return found
 
     @property
     def rabbitmq(self) -> Path:
-        """RabbitMQ's own folder."""
+        """RabbitMQ's directory."""
         (found,) = (self.usr / "lib/rabbitmq/lib").glob("rabbitmq_server-*")
         return found
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What finds the unpacked libraries."""
+        """The environment with which programs find the unpacked libraries."""
         (libraries,) = {path.parent for path in self.usr.glob("lib/*/libmariadb.so.3")}
         return {"LD_LIBRARY_PATH": str(libraries)}
 
@@ -79,12 +79,12 @@ def reason() -> str:
 def programs() -> Programs:
     """Return the programs, unpacked once.
 
-    :raises Unavailable: the machine is not fit, or the packages cannot be had
+    :raises Unavailable: if the machine is unsuitable, or the packages are unavailable
     """
     if why := reason():
         raise Unavailable(why)
-    wanted = cache.key([*PACKAGES, debian.codename(), platform.machine(), Path(debian.__file__)])
-    return Programs(cache.built(CACHE, "packages", wanted, _unpack))
+    key = cache.key([*PACKAGES, debian.codename(), platform.machine(), Path(debian.__file__)])
+    return Programs(cache.built(CACHE, "packages", key, _unpack))
 
 
 def _unpack(folder: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Placement, with the options that the generator wrote for it."""
+"""Placement with the generated options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.cloud.site import Site
 def configure(site: Site) -> None:
     """Write placement.conf, and let Placement find the directory beside it.
 
-    Placement takes no ``--config-dir``: it looks for ``placement.conf.d`` below its HOME (see
+    Placement has no option ``--config-dir``: it reads ``placement.conf.d`` below its HOME (see
     ``find_config_dirs`` in oslo_config/cfg.py).
     """
     folder = site.control / "placement"
@@ -26,7 +26,7 @@ def configure(site: Site) -> None:
 
 
 def create(site: Site) -> None:
-    """Make the tables."""
+    """Create the tables."""
     site.run(
         "placement-manage",
         *("placement-manage", "--config-file", site.control / "placement" / "placement.conf"),

@@ -9,13 +9,13 @@ import socket
 from collections.abc import Sequence
 
 ADDRESS = "127.0.0.1"
-#: Below what Linux gives to outgoing connections (net.ipv4.ip_local_port_range), which would
-#: otherwise take a port while its service is being restarted.
+#: Ports below those of outgoing connections (net.ipv4.ip_local_port_range), which could
+#: otherwise use a port while its service restarts.
 _RANGE = range(20000, 32000)
 
 
 def free(names: Sequence[str]) -> dict[str, int]:
-    """A port for each name. All are bound at once, so they differ."""
+    """Return a free port for each name; all are bound at the same time, so that they differ."""
     found: dict[str, int] = {}
     with contextlib.ExitStack() as bound:
         for port in random.sample(_RANGE, len(_RANGE)):
@@ -29,7 +29,7 @@ def free(names: Sequence[str]) -> dict[str, int]:
 
 
 def listening(port: int) -> bool:
-    """Whether somebody answers there."""
+    """Check whether a process listens on a port."""
     try:
         socket.create_connection((ADDRESS, port), timeout=1).close()
     except OSError:

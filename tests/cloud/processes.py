@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Supervised child processes, of which none is left behind."""
+"""Supervised child processes, which never outlive the control plane."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _POLL = 0.1
 
 
 class CloudError(Exception):
-    """The control plane could not do what it was asked for."""
+    """The control plane failed to start or to run."""
 
 
 class Keeper:
-    """Ends all groups of processes and removes the directory if this process dies.
+    """A process that ends all process groups and removes the directory if this process dies.
 
     See ``keeper.py``.
     """
 
     def __init__(self, directory: Path) -> None:
-        #: What every process that it shall end has in its environment.
+        #: The mark in the environment of every process that the keeper ends.
         self.mark = {keeper_program.MARK: str(directory)}
         self._process = subprocess.Popen(
             [sys.executable, "-I", keeper_program.__file__, str(directory)],
@@ -42,8 +42,8 @@ class Keeper:
         )
         self._lock = threading.Lock()
 
-    def tell(self, line: str) -> None:
-        """``+PID``: a group began; ``-PID``: it ended."""
+    def report(self, line: str) -> None:
+        """Report that a process group started (``+PID``) or ended (``-PID``)."""
         assert self._process.stdin
         with self._lock, contextlib.suppress(BrokenPipeError):
             if not self._process.stdin.closed:
@@ -51,7 +51,7 @@ class Keeper:
                 self._process.stdin.flush()
 
     def close(self) -> None:
-        """Let it clean up, and wait until it has."""
+        """Let the keeper clean up, and wait until it has finished."""
         assert self._process.stdin
         with self._lock, contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -59,10 +59,10 @@ class Keeper:
 
 
 class Service:
-    """A process (and its children) with a log, which can be ended and started again.
+    """A process (and its children) with a log, which can be stopped and restarted.
 
-    :param ready: whether the service does its work; it may raise OSError for "no"
-    :param patience: seconds that it has to end after SIGTERM
+    :param ready: checks whether the service is ready; it may raise OSError for "no"
+    :param patience: seconds to wait after SIGTERM
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Service:
 
     @property
     def pid(self) -> int | None:
-        """Id of the process and of its group, while it runs."""
+        """The id of the running process and of its group."""
         return self._process.pid if self._process else None
 
     @property
@@ -101,7 +101,7 @@ class Service:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it; see also `wait_ready`."""
+        """Start the process; see also `wait_ready`."""
         if self.running:
             return
         self._end_group()
@@ -117,10 +117,10 @@ class Service:
                 cwd=self._directory,
                 start_new_session=True,
             )
-        self._keeper.tell(f"+{self._process.pid}")
+        self._keeper.report(f"+{self._process.pid}")
 
     def wait_ready(self, timeout: float = 150) -> None:
-        """Wait until it does its work.
+        """Wait until the process is ready.
 
         :raises CloudError: with the end of its log, if it ended or was not ready in time
         """
@@ -137,7 +137,7 @@ class Service:
             time.sleep(_POLL)
 
     def stop(self) -> None:
-        """Let it end as it likes, within its patience."""
+        """Terminate the process, and wait up to its patience."""
         if self.running:
             assert self._process
             self._process.terminate()
@@ -146,23 +146,23 @@ class Service:
         self._end_group()
 
     def kill(self) -> None:
-        """Kill it and all its children at once (SIGKILL)."""
+        """Kill the process and all its children immediately (SIGKILL)."""
         self._end_group()
 
     def restart(self) -> None:
-        """Stop, start and wait."""
+        """Stop and start the process, and wait until it is ready."""
         self.stop()
         self.start()
         self.wait_ready()
 
     def since_start(self) -> str:
-        """What it wrote into its log since it was last started."""
+        """Return the log since the last start."""
         with self.log.open("rb") as log:
             log.seek(self._log_start)
             return log.read().decode(errors="replace")
 
     def tail(self, lines: int = _TAIL) -> str:
-        """The end of its log, and where the log is."""
+        """Return the end of the log, and its path."""
         text = self.since_start() if self.log.exists() else ""
         return "\n".join([*text.splitlines()[-lines:], f"(log: {self.log})"])
 
@@ -172,7 +172,7 @@ class Service:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._keeper.tell(f"-{self._process.pid}")
+        self._keeper.report(f"-{self._process.pid}")
         self._process = None
 
 
@@ -200,14 +200,14 @@ def run(
             cwd=directory,
             start_new_session=True,
         )
-    keeper.tell(f"+{process.pid}")
+    keeper.report(f"+{process.pid}")
     try:
         process.communicate(stdin)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        keeper.tell(f"-{process.pid}")
+        keeper.report(f"-{process.pid}")
     if process.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-_TAIL:])
         raise CloudError(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers for tests: booted by a tenant, gone at the end."""
+"""Servers for tests: booted by a tenant, deleted at the end."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from openstack.connection import Connection
 from tests.cloud import image
 from tests.cloud.control_plane import ControlPlane
 
-#: Seconds for a boot, or a deletion, while services come back.
+#: Seconds for a boot or a deletion while services restart.
 TIMEOUT = 120
-#: Requests to create a server.
+#: Attempts to create a server.
 _AT_A_TIME = 20
 
 
@@ -25,7 +25,7 @@ _AT_A_TIME = 20
 def flavor(
     admin: Connection, name: str, vcpus: int, ram: int, specs: Mapping[str, str]
 ) -> Iterator[Any]:
-    """A public flavor."""
+    """Create a public flavor."""
     made = admin.compute.create_flavor(name=name, vcpus=vcpus, ram=ram, disk=10)
     admin.compute.create_flavor_extra_specs(made, dict(specs))
     try:
@@ -36,7 +36,7 @@ def flavor(
 
 @contextmanager
 def server(cloud: Connection, flavor: Any, name: str = "server") -> Iterator[Any]:
-    """A server without networks, as it is after its boot: ACTIVE or ERROR."""
+    """Boot a server without networks; it is ACTIVE or in ERROR then."""
     made = cloud.compute.create_server(
         name=name,
         flavor_id=flavor.id,
@@ -56,21 +56,21 @@ def server(cloud: Connection, flavor: Any, name: str = "server") -> Iterator[Any
 def many(
     plane: ControlPlane, flavor: str, count: int, meanwhile: Callable[[], None] = lambda: None
 ) -> Iterator[list[str]]:
-    """Ids of servers that a tenant boots at the same time, when they are ACTIVE or in ERROR.
+    """Boot servers of a tenant at the same time; yield their ids once they are ACTIVE or in ERROR.
 
     Requests that Nova refuses, since it has no database then, are no servers.
 
-    :param meanwhile: what is done while they boot
+    :param meanwhile: called while they boot
     """
     with plane.connection("tenant") as tenant, ThreadPoolExecutor(_AT_A_TIME) as pool:
-        wanted = tenant.compute.find_flavor(flavor, ignore_missing=False).id
+        flavor_id = tenant.compute.find_flavor(flavor, ignore_missing=False).id
         disk = tenant.image.find_image(image.NAME).id
 
         def boot(number: int) -> str:
-            # Connections are not to be shared between threads.
+            # Threads must not share connections.
             with plane.connection("tenant") as cloud:
                 made = cloud.compute.create_server(
-                    name=f"{flavor}-{number}", flavor_id=wanted, image_id=disk, networks="none"
+                    name=f"{flavor}-{number}", flavor_id=flavor_id, image_id=disk, networks="none"
                 )
             return str(made.id)
 
@@ -97,7 +97,7 @@ def _is_refused(future: Future[str]) -> bool:
 def wait_until_active(status: Callable[[], str]) -> None:
     """Wait for a server's boot.
 
-    :param status: asks for its status
+    :param status: returns its status
     """
     _until(lambda: status() != "BUILD", "the server has booted")
     assert status() == "ACTIVE"

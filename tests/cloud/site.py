@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all parts of one control plane share: its directory, ports, programs and keeper."""
+"""The directory, ports, programs and keeper of one control plane."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.cloud.packages import Programs
 from tests.cloud.processes import Keeper, run
 
 REGION = "RegionOne"
-#: Of all users: the cloud is reached from this machine only, and ends with the test.
+#: The password of all users: the cloud is reachable only from this machine, and ends with the test.
 PASSWORD = "secret"
 PORTS = (
     "mariadb",
@@ -29,12 +29,12 @@ PORTS = (
 
 @dataclass(frozen=True)
 class Site:
-    """Where a control plane lives."""
+    """The site of a control plane."""
 
     directory: Path
     programs: Programs
     ports: Mapping[str, int]
-    #: None where another process keeps the control plane.
+    #: None if another process keeps the control plane.
     keeper: Keeper | None
 
     @property
@@ -43,12 +43,12 @@ class Site:
 
     @property
     def config(self) -> Path:
-        """A directory for each compute host, and one for the control plane."""
+        """The configuration: one directory for each compute host, one for the control plane."""
         return self.directory / "config"
 
     @property
     def control(self) -> Path:
-        """``etc`` of the control plane."""
+        """The directory ``etc`` of the control plane."""
         return self.config / "control" / "etc"
 
     def log(self, name: str) -> Path:
@@ -69,7 +69,7 @@ class Site:
         return database.options(name, self.ports["mariadb"])
 
     def environment(self, **more: str) -> dict[str, str]:
-        """For a service. Files below its HOME come before those below /etc."""
+        """Return the environment of a service, whose files below HOME take precedence over /etc."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
         return {
             **kept,
@@ -81,7 +81,7 @@ class Site:
         }
 
     def user(self, name: str) -> dict[str, Value]:
-        """Options of keystoneauth1 that make a service a user in project ``service``."""
+        """Return keystoneauth1's options for a service, which is a user in project ``service``."""
         return {
             "auth_type": "password",
             "auth_url": self.auth_url,
@@ -94,7 +94,7 @@ class Site:
         }
 
     def tokens(self, name: str) -> dict[str, Value]:
-        """``[keystone_authtoken]``: who checks the tokens of an API's callers."""
+        """Return ``[keystone_authtoken]``, with which an API validates tokens."""
         return {
             **self.user(name),
             "www_authenticate_uri": self.auth_url,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The databases of a new control plane: tables, cells, users, catalogue.
 
-They take most of a minute to make, so they are kept under .cache/cloud/ and copied.
+Creating them takes most of a minute, so they are kept under .cache/cloud/ and copied.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.cloud.packages import CACHE
 from tests.cloud.processes import Service
 from tests.cloud.site import Site
 
-#: What the databases are made from, beside the packages' versions.
+#: The files that determine the databases, besides the packages' versions.
 _SOURCES = ("catalogue", "compute", "database", "identity", "image", "network", "placement")
 DATA, KEYS, ENDPOINT = "mysql", "keys", "compute-endpoint"
 
@@ -52,7 +52,7 @@ def _build(build_site: Callable[[], Site], folder: Path) -> None:
             try:
                 list(pool.map(lambda part: part.create(site), parts))
             except BaseException:
-                # The pool waits for all, which this ends.
+                # The pool waits for all tasks; this ends them.
                 site.keeper.close()
                 raise
         keystone = identity.service(site)
@@ -60,7 +60,7 @@ def _build(build_site: Callable[[], Site], folder: Path) -> None:
         keystone.wait_ready()
         (folder / ENDPOINT).write_text(catalogue.create(site))
         keystone.stop()
-        # It writes everything to its files before it ends.
+        # A clean shutdown writes everything to the files.
         server.stop()
         for name in (DATA, KEYS):
             shutil.copytree(site.directory / name, folder / name)
@@ -79,7 +79,7 @@ def configure(site: Site, hosts: tuple[str, ...]) -> None:
 
 
 def mariadb(site: Site) -> Service:
-    """The server of the site's databases."""
+    """Return the server of the site's databases."""
     return database.service(
         site.programs,
         site.directory / DATA,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``nova-gpu apply`` on a real cloud: twice, killed, while services die; limits that hold."""
+"""``nova-gpu apply`` on a real cloud: repeated, killed, while services die; limits are enforced."""
 
 import re
 import subprocess
@@ -39,7 +39,7 @@ def admin(plane):
 
 @pytest.fixture(scope="module")
 def as_found(admin):
-    """Every test leaves the cloud as it was before the first."""
+    """Check that the tests restore the state of the cloud."""
     before = _state(admin)
     yield
     assert _state(admin) == before
@@ -47,7 +47,7 @@ def as_found(admin):
 
 @pytest.fixture
 def fleet(plane, admin, as_found, tmp_path):
-    """A fleet file; what was made for it goes at the end."""
+    """Write a fleet file; delete what was created for it at the end."""
     path = tmp_path / "fleet.yaml"
     path.write_text(_FLEET.format(folder=plane.inventories[0].parent))
     yield path
@@ -56,7 +56,7 @@ def fleet(plane, admin, as_found, tmp_path):
 
 @pytest.fixture
 def command(plane, fleet):
-    """Arguments and options of a process that applies the file."""
+    """Return arguments and options of a process that applies the file."""
 
     def make(*arguments, cloud="admin", program=("nova-gpu",)):
         environment = plane.environment(cloud)
@@ -70,7 +70,7 @@ def command(plane, fleet):
 
 @pytest.fixture
 def apply(command):
-    """Run it: status, standard output, standard error."""
+    """Run apply; return status, standard output, standard error."""
 
     def run(*arguments, **options):
         words, more = command(*arguments, **options)
@@ -82,7 +82,7 @@ def apply(command):
 
 @pytest.fixture
 def under_way(command, fleet):
-    """A process that is in the middle of its changes: at the first thing of a kind."""
+    """Start apply, and return its process once it creates the first object of a kind."""
 
     def start(kind="flavor"):
         words, more = command()
@@ -99,7 +99,7 @@ def under_way(command, fleet):
 
 
 def _state(admin):
-    """What apply may change."""
+    """Return the state that apply may change."""
     compute = admin.compute
     flavors = {
         flavor.name: (
@@ -145,21 +145,21 @@ def test_a_second_run_changes_nothing(apply, admin):
     before = _state(admin)
     status, out, err = apply()
     assert (status, out) == (0, "")
-    assert _last(err) == "the cloud is what fleet apply-test says: nothing to change"
+    assert _last(err) == "the cloud matches fleet apply-test: nothing to change"
     assert _state(admin) == before
-    # As a plug-in of python-openstackclient, too.
+    # The plug-in of python-openstackclient does the same.
     assert apply("--dry-run", program=("openstack", "gpu"))[:2] == (0, "")
 
 
 def test_a_tenant_gets_one_sentence(apply, fleet):
     status, out, err = apply(cloud="tenant")
     assert (status, out) == (2, "")
-    assert _last(err).startswith("traits: this takes the role admin ")
+    assert _last(err).startswith("traits: this needs the role admin ")
     assert "Traceback" not in err
     assert not record.default_path(fleet).exists()
 
 
-def test_limits_hold(plane, apply, admin, fleet):
+def test_limits_are_enforced(plane, apply, admin, fleet):
     assert apply()[0] == 0
     with plane.connection("tenant") as tenant, plane.connection("other") as other:
         with pytest.raises(exceptions.NotFoundException):
@@ -172,7 +172,7 @@ def test_limits_hold(plane, apply, admin, fleet):
                 servers.server(tenant, flavor),
             ):
                 pass
-            # To 0, which Keystone does not do by itself, and the default, which projects follow.
+            # To 0, which Keystone ignores, and a default that project limits refer to.
             text = fleet.read_text()
             text = text.replace("default: {h100-sxm: 0}", "default: {h100-sxm: 3}")
             fleet.write_text(text.replace("h100-sxm: 1}", "h100-sxm: 0}"))
@@ -185,13 +185,13 @@ def test_limits_hold(plane, apply, admin, fleet):
             pass
 
 
-def test_a_limit_on_disk_holds(plane, apply, fleet):
+def test_a_limit_on_disk_is_enforced(plane, apply, fleet):
     text = fleet.read_text()
     text = text.replace(
         'name: "apply.{alias}.{count}"', 'name: "apply.{alias}.{count}", disk_gib: 10'
     )
     text = text.replace("quotas: {h100-sxm: 1}", "quotas: {h100-sxm: 2, disk_gib: 15}")
-    # As it is: what was there before apply is changed, and stays.
+    # Keep the current value: an adopted limit is changed, and stays.
     default = catalogue.LIMITS["class:DISK_GB"]
     text = text.replace("default: {h100-sxm: 0}", f"default: {{h100-sxm: 0, disk_gib: {default}}}")
     fleet.write_text(text)
@@ -209,7 +209,7 @@ def test_a_limit_on_disk_holds(plane, apply, fleet):
                 pass
 
 
-def test_a_flavor_that_a_server_has_is_changed_only_on_demand(plane, apply, admin, fleet):
+def test_a_flavor_in_use_is_changed_only_on_request(plane, apply, admin, fleet):
     assert apply()[0] == 0
     before = dict(_flavor(admin).extra_specs)
     with plane.connection("tenant") as tenant, servers.server(tenant, _flavor(admin)) as server:
@@ -218,34 +218,34 @@ def test_a_flavor_that_a_server_has_is_changed_only_on_demand(plane, apply, admi
         fleet.write_text(text.replace("counts: [1, 8],", "counts: [1, 8], vcpus_per_gpu: 4,"))
         status, out, err = apply()
         assert status == 0, err
-        assert f"held back: flavor {_ONE}: 1 server has it (such as server, {server.id})" in err
+        assert f"skipped: flavor {_ONE}: 1 server uses it (such as server, {server.id})" in err
         assert f"flavor {_ONE}" not in out
         assert _flavor(admin).extra_specs == before
         old = _flavor(admin)
         status, out, err = apply("--change-used")
         assert status == 0, err
-        assert f"+++ flavor {_ONE} (fleet apply-test; deleted and made again" in out
+        assert f"+++ flavor {_ONE} (fleet apply-test; deleted and created again" in out
         new = _flavor(admin)
         assert (new.id, new.vcpus, old.vcpus) == (old.id, 4, 14)
-        # The server keeps its own.
+        # The server keeps its copy of the flavor.
         assert admin.compute.get_server(server.id).flavor.vcpus == old.vcpus
         assert apply("--dry-run")[:2] == (0, "")
 
 
-def test_prune_deletes_what_others_made_of_the_fleets_gpus(apply, admin):
+def test_prune_deletes_foreign_flavors_with_gpus_of_the_fleet(apply, admin):
     assert apply()[0] == 0
     specs = {"pci_passthrough:alias": "h100-sxm:2"}
-    with servers.flavor(admin, "somebodys-h100", 2, 1024, specs) as made:
+    with servers.flavor(admin, "foreign-h100", 2, 1024, specs) as made:
         status, out, err = apply()
         assert (status, out) == (0, "")
-        assert "held back: flavor somebodys-h100: not in the fleet file, and asks for" in err
+        assert "skipped: flavor foreign-h100: not in the fleet file, and it requests" in err
         status, out, err = apply("--prune")
         assert status == 0, err
-        assert admin.compute.find_flavor("somebodys-h100") is None
+        assert admin.compute.find_flavor("foreign-h100") is None
         admin.compute.create_flavor(id=made.id, name=made.name, vcpus=2, ram=1024, disk=10)
 
 
-def test_what_was_killed_is_finished_by_a_second_run(apply, under_way, admin, fleet):
+def test_a_second_run_completes_a_killed_one(apply, under_way, admin, fleet):
     process = under_way()
     process.kill()
     process.communicate()
@@ -253,11 +253,11 @@ def test_what_was_killed_is_finished_by_a_second_run(apply, under_way, admin, fl
     status, _, err = apply()
     assert status == 0, err
     assert apply("--dry-run")[:2] == (0, "")
-    # Nothing was made that it does not know to be its own: the fixture sees to it.
+    # The fixture checks that the record has every object that was created.
     assert record.load(record.default_path(fleet)).complete
 
 
-def test_ctrl_c_in_the_middle_is_told_and_finished_by_a_second_run(apply, under_way):
+def test_a_second_run_completes_an_interrupted_one(apply, under_way):
     process = under_way()
     process.terminate()
     _, err = process.communicate(timeout=_TIMEOUT)
@@ -280,7 +280,7 @@ def test_a_service_that_dies_in_the_middle_loses_nothing(
     plane, admin, apply, under_way, name, kind
 ):
     if not plane.services:
-        pytest.skip("services of a cloud that is only borrowed are not killed")
+        pytest.skip("services of a cloud of another process are not killed")
     process = under_way(kind)
     service = plane.services[name]
     service.kill()
@@ -294,13 +294,13 @@ def test_a_service_that_dies_in_the_middle_loses_nothing(
     status, _, err = apply()
     assert status == 0, err
     assert apply("--dry-run")[:2] == (0, "")
-    # Nova tells Placement once only which hosts have joined an aggregate.
+    # Nova updates Placement only once when a host joins an aggregate.
     for one in admin.compute.aggregates():
         members = admin.placement.resource_providers(member_of=one.uuid)
         assert {provider.name for provider in members} == set(one.hosts)
 
 
-def test_a_cloud_that_is_away_is_told_in_one_sentence(apply, plane, fleet, tmp_path, command):
+def test_an_unreachable_cloud_is_one_sentence(apply, plane, fleet, tmp_path, command):
     words, more = command()
     away = tmp_path / "clouds.yaml"
     text = Path(plane.clouds_yaml).read_text()

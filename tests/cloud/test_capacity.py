@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``nova-gpu capacity`` on a real control plane: what it counts is what boots."""
+"""``nova-gpu capacity`` on a real control plane: as many servers boot as it counts."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ import pytest
 from tests.cloud import commands, image, servers
 
 _NAME = "room"
-#: Besides those that are generated: no NUMA topology, and what Nova's defaults leave to chance.
+#: Additional flavors: without NUMA topology, or dependent on Nova's defaults.
 _MORE = """\
 fixed_flavors:
   - name: room.plain
@@ -51,7 +51,7 @@ _FLAVORS = [
 
 @pytest.fixture(scope="module")
 def fleet(plane, tmp_path_factory):
-    """A fleet whose flavors are in the cloud."""
+    """Apply a fleet with its flavors."""
     file = commands.write_fleet(plane, tmp_path_factory.mktemp("fleet"), _NAME)
     file.write_text(file.read_text() + _MORE)
     with commands.applied(plane, file):
@@ -60,7 +60,7 @@ def fleet(plane, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def busy(plane, fleet):
-    """Hosts partly in use: CPUs of one NUMA node, and GPUs."""
+    """Use a part of the hosts: CPUs of one NUMA node, and GPUs."""
     with plane.connection("admin") as admin, contextlib.ExitStack() as stack:
         for flavor, host in (
             ("room.pinned", "gpu01"),
@@ -73,7 +73,7 @@ def busy(plane, fleet):
 
 @contextlib.contextmanager
 def _on(admin, flavor, host):
-    """A server on a certain host.
+    """Boot a server on a given host.
 
     A forced host (the zone) passes no filter, so that Nova may take a GPU and its companion from
     two NUMA nodes, where no guest fits; a requested one passes all, also those that keep CPUs for
@@ -97,7 +97,7 @@ def _on(admin, flavor, host):
 
 @pytest.fixture(scope="module")
 def counted(plane, fleet, busy):
-    """Rows by flavor."""
+    """Return rows by flavor."""
     return {row["Flavor"]: row for row in _capacity(plane, fleet)}
 
 
@@ -110,7 +110,7 @@ def _capacity(plane, fleet, *options):
 def test_every_gpu_flavor_is_counted_exactly(counted):
     assert {name for name in counted if name.startswith("room.")} == set(_FLAVORS)
     assert all(row["Exact"] for row in counted.values())
-    # The situation is neither empty nor full, nor the same for all.
+    # The hosts are neither empty nor full, and counts differ between flavors.
     assert len({row["Servers"] for row in counted.values()}) > 4
 
 
@@ -125,7 +125,7 @@ def test_stranded_gpus_are_those_without_cpus(plane, fleet, busy):
 def test_as_many_servers_boot_as_were_counted(plane, counted, flavor):
     expected = counted[flavor]["Servers"]
     with plane.connection("tenant") as tenant, contextlib.ExitStack() as stack:
-        # One request for all: servers that boot at the same time may want the same CPUs.
+        # One request for all: servers that boot at the same time may claim the same CPUs.
         for number in filter(None, (expected, 1)):
             stack.enter_context(_several(tenant, flavor, number))
         found = [(one.status, one.fault) for one in _booted(tenant, flavor)]
@@ -137,7 +137,7 @@ def test_as_many_servers_boot_as_were_counted(plane, counted, flavor):
 
 @contextlib.contextmanager
 def _several(tenant, flavor, number):
-    """So many servers by one request, when they are ACTIVE or in ERROR."""
+    """Boot a number of servers by one request; yield them once they are ACTIVE or in ERROR."""
     tenant.compute.create_server(
         name=flavor,
         flavor_id=tenant.compute.find_flavor(flavor, ignore_missing=False).id,
@@ -156,7 +156,7 @@ def _several(tenant, flavor, number):
 
 
 def _booted(tenant, flavor):
-    """Servers of the flavor, with their faults."""
+    """Return servers of the flavor, with their faults."""
     found = [one for one in tenant.compute.servers() if one.name.startswith(flavor)]
     return [tenant.compute.get_server(one) if one.status == "ERROR" else one for one in found]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host that the fake libvirt of a nova-compute tells of."""
+"""The host that the fake libvirt of a nova-compute reports."""
 
 import pytest
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The control plane itself: that it is what the tests on it take it for."""
+"""The control plane itself has the properties that other tests rely on."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from nova_gpu_passthrough.inventory import store
 from tests import cache
 from tests.cloud import servers
 
-#: Seconds for a fresh control plane, with its databases built.
+#: Seconds for a new control plane, including the creation of its databases.
 _START = 240
 _FLAVOR = {
     "pci_passthrough:alias": "h100-sxm:1",
@@ -68,7 +68,7 @@ def test_placement_has_what_the_inventories_tell(plane):
             specs = _device_specs(plane.config / host)
             assert len(specs) == sum(1 + len(gpu.companions) for gpu in inventory.gpus)
             for spec in specs:
-                # Nova writes the hexadecimal digits of a provider's name in capitals.
+                # Nova writes hexadecimal digits in provider names in upper case.
                 name = f"{host}_{spec['address'].upper()}"
                 expected.add(name)
                 assert _inventories(admin, providers[name]) == {spec["resource_class"]: (1, 0)}
@@ -88,9 +88,9 @@ def test_a_tenant_boots_a_gpu_server(plane, tenant, flavor):
             host = admin.compute.get_server(server).hypervisor_hostname
             assert host in ("gpu01", "gpu02")
             allocations = admin.placement.get(f"/allocations/{server.id}").json()["allocations"]
-        held = [allocation["resources"] for allocation in allocations.values()]
-        assert {"CUSTOM_GPU_H100_SXM": 1} in held
-    # Our filter had its say.
+        allocated = [allocation["resources"] for allocation in allocations.values()]
+        assert {"CUSTOM_GPU_H100_SXM": 1} in allocated
+    # GpuPassthroughFilter was called.
     assert "GpuPassthroughFilter" in plane.site.log("nova-scheduler").read_text()
 
 
@@ -139,7 +139,7 @@ def test_nothing_is_left_behind(tmp_path, number):
         stdout=subprocess.DEVNULL,
     )
     try:
-        # Ended in the middle of its start, when most is half done.
+        # End it during its start, when most services are incomplete.
         api = directory / "log/nova-api.log"
         assert _wait(lambda: [] if api.exists() else ["no API"], _START) == []
         assert _left(directory)
@@ -152,7 +152,7 @@ def test_nothing_is_left_behind(tmp_path, number):
 
 
 def _wait(remaining, timeout):
-    """Return what remains after a time, at best nothing."""
+    """Return what remains after some time; empty if everything was removed."""
     deadline = time.monotonic() + timeout
     while (found := remaining()) and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -160,7 +160,7 @@ def _wait(remaining, timeout):
 
 
 def _left(directory: Path) -> list[str]:
-    """Folders in the directory, and command lines of processes that name it or run in it."""
+    """Return its subdirectories, and command lines of processes that name or use it."""
     found = [folder for folder, _, _ in os.walk(directory)]
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The smoke test of the DevStack plug-in, on a cloud that is there already."""
+"""The smoke test of the DevStack plug-in, on an existing cloud."""
 
 import shutil
 import subprocess
@@ -18,7 +18,7 @@ _TIMEOUT = 300
 
 @pytest.fixture(scope="module")
 def fleet(plane, tmp_path_factory):
-    """The fleet file of all GPU hosts, applied; the tenant sees its flavors."""
+    """Apply a fleet file of all GPU hosts, whose flavors the tenant sees."""
     path = commands.write_fleet(plane, tmp_path_factory.mktemp("smoke"), "smoke")
     with commands.applied(plane, path):
         yield path
@@ -26,7 +26,7 @@ def fleet(plane, tmp_path_factory):
 
 @pytest.fixture
 def run(plane, fleet, tmp_path):
-    """Run it with a configuration as the plug-in writes it, but for `changes`."""
+    """Run it with the configuration that the plug-in writes, with changes."""
 
     def done(*words, **changes):
         path = tmp_path / "smoke.yaml"
@@ -62,13 +62,13 @@ def test_each_kind_of_gpu_flavor_boots(plane, run):
     with plane.connection("tenant") as tenant:
         assert not list(tenant.compute.servers())
     with plane.connection("admin") as admin:
-        # Those of its own: of a request for more GPUs than there are.
+        # Errors of the test itself, which requests more GPUs than there are.
         names = [flavor.name for flavor in admin.compute.flavors(is_public=None)]
         assert not [name for name in names if name.startswith("smoke-")]
 
 
 def test_a_server_without_a_domain_fails(plane, run, tmp_path):
-    # Domains of before the server's.
+    # Domains that existed before the server.
     shutil.copytree(
         plane.directory / "hosts",
         tmp_path / "hosts",

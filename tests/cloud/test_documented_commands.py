@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands of the README and of the getting-started page that take a cloud."""
+"""Commands of the README and of the getting-started page that need a cloud."""
 
 import shutil
 
@@ -11,13 +11,13 @@ from tests.cloud import commands, servers
 
 README = ROOT / "README.rst"
 GETTING_STARTED = ROOT / "doc" / "source" / "getting-started.rst"
-#: ``apply --dry-run`` ends so if something would change.
+#: Exit status of ``apply --dry-run`` if something would change.
 ALLOWED = {r"apply --dry-run": 1}
 
 
 @pytest.fixture
 def folder(plane, tmp_path):
-    """Where a reader works: inventories and configuration of all hosts; nothing stays behind."""
+    """Create the reader's directory with inventories and configuration; remove everything later."""
     shutil.copytree(plane.inventories[0].parent, tmp_path / "inventories")
     yield tmp_path
     with plane.connection("tenant") as tenant:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``nova-gpu explain`` on a real control plane: it says what the scheduler says."""
+"""``nova-gpu explain`` on a real control plane: its reasons are those of the scheduler."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ _PINNED = {
     "hw:numa_nodes": "1",
     "hw:pci_numa_affinity_policy": "required",
 }
-#: Extra specs by flavor, with vCPUs and how the constraint begins on gpu01.
+#: Extra specs by flavor, with vCPUs and the start of the constraint on gpu01.
 _REFUSED = {
     "far": (
         4,
@@ -41,7 +41,7 @@ _REFUSED = {
 
 @pytest.fixture(scope="module")
 def explain(plane, tmp_path_factory):
-    """Rows by host, and what is told beside them."""
+    """Return rows by host, and the notes."""
     fleet = commands.write_fleet(plane, tmp_path_factory.mktemp("fleet"), "why")
 
     def run(name):
@@ -54,7 +54,7 @@ def explain(plane, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def boot(plane):
-    """A tenant's server of a flavor of its own."""
+    """Boot a tenant's server with its own flavor."""
 
     @contextlib.contextmanager
     def run(name, vcpus, extra_specs):
@@ -70,7 +70,7 @@ def boot(plane):
 
 
 def _as_logged(plane, server):
-    """What GpuPassthroughFilter logged of a server: its sentence, and details by host."""
+    """Return what GpuPassthroughFilter logged about a server: its sentence, and details by host."""
     text = (plane.directory / "log/nova-scheduler.log").read_text()
     sentences = re.findall(rf" INFO .*(GPU request .*) of server {server.id}(: .*)", text)
     refusals = re.findall(
@@ -84,18 +84,18 @@ def test_a_refusal_is_the_schedulers(plane, explain, boot, name):
     vcpus, extra_specs, constraint = _REFUSED[name]
     with boot(name, vcpus, extra_specs) as server:
         assert server.status == "ERROR"
-        rows, told = explain(server.id)
+        rows, notes = explain(server.id)
         assert rows["gpu01"]["Constraint"].startswith(constraint)
         assert {row["Answer"] for row in rows.values()} == {"refused"}
-        assert "ERROR on no host: No valid host was found" in told[-3]
+        assert "ERROR on no host: No valid host was found" in notes[-3]
         sentences, refusals = _as_logged(plane, server)
         if sentences:
-            assert sentences == {told[-1].removeprefix("nova-scheduler would log: ")}
+            assert sentences == {notes[-1].removeprefix("nova-scheduler would log: ")}
         else:
-            assert told[-1] == "nova-scheduler would find no host: Placement names none"
+            assert notes[-1] == "nova-scheduler would find no host: Placement names none"
         for host, detail in refusals.items():
             assert rows[host]["Detail"].startswith(detail)
-        # The flavor has the same answers.
+        # Explaining the flavor gives the same result.
         assert explain(f"why.{name}")[0] == rows
 
 
@@ -103,17 +103,17 @@ def test_a_server_is_where_it_is_with_its_devices(plane, explain, boot):
     extra_specs = _PINNED | {"pci_passthrough:alias": "h100-sxm:2", "gpu:link": "required"}
     with boot("here", 8, extra_specs) as server, plane.connection("admin") as admin:
         assert server.status == "ACTIVE"
-        rows, told = explain("why-here")
+        rows, notes = explain("why-here")
         host = admin.compute.get_server(server).hypervisor_hostname
         assert rows[host]["Answer"] == "here"
-        assert f"is ACTIVE on {host}" in told[0]
-        held = {
+        assert f"is ACTIVE on {host}" in notes[0]
+        allocated = {
             admin.placement.get_resource_provider(provider).name.lower()
             for provider in admin.placement.get(f"/allocations/{server.id}").json()["allocations"]
         }
         devices = re.findall(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", rows[host]["Detail"])
-        assert held == {host, *(f"{host}_{address}" for address in devices)}
-        # On two empty hosts alike, the other is as good.
+        assert allocated == {host, *(f"{host}_{address}" for address in devices)}
+        # Two empty hosts are alike, so either one is correct.
         (other,) = {"gpu01", "gpu02"} - {host}
         assert rows[other]["Answer"] == "fits"
         assert rows["gpu03"]["Constraint"] == "Placement: gpus"

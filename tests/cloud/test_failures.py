@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Services that die in the middle of boots: nothing is lost, nothing leaks."""
+"""Services die during boots: no allocation is lost or leaked."""
 
 import time
 
@@ -22,7 +22,7 @@ def flavors(plane, tmp_path_factory):
 @pytest.mark.parametrize("name", _SERVICES)
 def test_boots_go_on_or_fail_when_a_service_is_killed(plane, flavors, name):
     if not plane.services:
-        pytest.skip("services of a cloud that is only borrowed are not killed")
+        pytest.skip("services of a cloud of another process are not killed")
 
     def kill():
         time.sleep(1)
@@ -35,9 +35,9 @@ def test_boots_go_on_or_fail_when_a_service_is_killed(plane, flavors, name):
         with plane.connection("tenant") as tenant:
             found = [tenant.compute.get_server(one) for one in booted]
         assert {server.status for server in found} <= {"ACTIVE", "ERROR"}
-        # The failed ones hold nothing, and the others just what they asked for.
+        # Failed servers have no devices, and the others exactly those that they requested.
         active = {server.id for server in found if server.status == "ACTIVE"}
         holdings.check(plane, active)
         assert len(holdings.nova(plane)) == 2 * len(active)
-    # The GPUs of all of them are free again.
+    # All GPUs are free again.
     holdings.check(plane, set())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generated flavors on a real control plane: as many servers fill a host as the plan says."""
+"""Generated flavors on a real control plane: a host takes as many servers as planned."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ import pytest
 
 from tests.cloud import commands, servers
 
-#: 10 GiB is the disk of the tests' flavors; a prefix keeps them apart from other tests'.
+#: Flavors of tests have 10 GiB of disk; a prefix separates them from those of other tests.
 _FLEET = """\
 schema: nova-gpu-passthrough/fleet
 version: 1
@@ -24,9 +24,9 @@ flavors:
 
 @pytest.fixture(scope="module")
 def generated(plane, tmp_path_factory):
-    """What ``openstack gpu flavor generate`` lists, by name."""
+    """Return the list of ``openstack gpu flavor generate``, by name."""
     fleet = tmp_path_factory.mktemp("fleet") / "fleet.yaml"
-    # Hosts without GPUs have nothing to pass through.
+    # Hosts without GPUs have no devices to pass through.
     paths = [path for path in plane.inventories if path.stem.startswith("gpu")]
     fleet.write_text(_FLEET.format(inventories=", ".join(map(str, paths))))
     done = subprocess.run(
@@ -56,7 +56,7 @@ def test_as_many_servers_boot_as_fill_the_hosts(plane, generated, gpus):
         assert [server.status for server in found] == ["ACTIVE"] * expected + ["ERROR"]
 
 
-#: Two groups whose hosts are alike; the flavor is for one of them.
+#: Two groups with equal hosts; the flavor is for one of them.
 _GROUPS = """\
 schema: nova-gpu-passthrough/fleet
 version: 1
@@ -77,7 +77,7 @@ flavors:
 
 @pytest.fixture
 def grouped(plane, tmp_path):
-    """The fleet file, with the host of its first group configured and the flavors made."""
+    """Write the fleet file, configure the host of its first group, and create the flavors."""
     fleet = tmp_path / "fleet.yaml"
     fleet.write_text(_GROUPS.format(folder=plane.inventories[0].parent))
     made = commands.nova_gpu(
@@ -109,7 +109,7 @@ def test_a_flavor_of_a_host_group_boots_on_its_hosts_only(plane, grouped):
         )
         assert (first.status, second.status) == ("ACTIVE", "ERROR")
         assert admin.compute.get_server(first).hypervisor_hostname == "gpu01"
-        # It is but the group: on the other host all GPUs are free.
+        # The group alone excludes the other host: all its GPUs are free.
         done = commands.nova_gpu(
             plane, "explain", "--fleet", grouped, "-f", "json", "kept.h100-sxm.8"
         )

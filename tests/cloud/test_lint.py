@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lint finds nothing on a cloud that was applied, and each fault that is planted in it."""
+"""Lint finds nothing on an applied cloud, and finds each fault that a test causes."""
 
 import contextlib
 import json
@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from nova_gpu_passthrough.cloud.apply import record as records
-from nova_gpu_passthrough.cloud.lint import checks, reading
-from nova_gpu_passthrough.cloud.lint.configuration import layout, running
-from nova_gpu_passthrough.cloud.lint.configuration.services import Role
+from nova_gpu_passthrough.cloud.lint import checks, cloud_facts
+from nova_gpu_passthrough.cloud.lint.configuration import host_directories, running_services
+from nova_gpu_passthrough.cloud.lint.configuration.services import ServiceRole
 from nova_gpu_passthrough.cloud.lint.facts import Facts
-from nova_gpu_passthrough.fleet import desired_state, resolve, store
+from nova_gpu_passthrough.fleet import derive_state, resolve, store
 from tests import cache
 
 _FLEET = """
@@ -39,7 +39,7 @@ _VERSION = "placement 1.39"
 
 
 class Lint:
-    """The fleet, applied to the cloud, with copies of the services' configuration."""
+    """A fleet that was applied to the cloud, with copies of the services' configuration."""
 
     def __init__(self, plane, root):
         self.plane, self.root = plane, root
@@ -48,14 +48,14 @@ class Lint:
         self.config = root / "config"
         shutil.copytree(plane.config, self.config)
         self.resolved = resolve.resolve(store.load(self.fleet))
-        self.desired, self.made = desired_state.make(self.resolved)
+        self.desired, self.made = derive_state.make(self.resolved)
         self.admin = plane.connection("admin")
         address = self.resolved.offers[0].gpus[0].address
-        #: A GPU's provider, and what findings call it.
+        #: A GPU's provider, and its name in findings.
         self.gpu, self.gpu_subject = f"gpu01_{address.upper()}", f"gpu01 {address}"
 
     def run(self, *arguments):
-        """``nova-gpu`` as a program."""
+        """Run ``nova-gpu``."""
         program = Path(sys.executable).with_name("nova-gpu")
         return subprocess.run(
             [program, *map(str, arguments)],
@@ -67,13 +67,13 @@ class Lint:
         )
 
     def read(self):
-        """The cloud as it is now."""
+        """Read the cloud as it is now."""
         known = records.load(records.default_path(self.fleet))
-        return reading.read(self.admin, self.resolved, self.desired, known)
+        return cloud_facts.read(self.admin, self.resolved, self.desired, known)
 
     def found(self, cloud, config=None):
-        """Ids and subjects of what lint finds, but for flavors of others on the same cloud."""
-        services = layout.find(config or self.config, set(self.resolved.inventories))
+        """Return ids and subjects of findings, without flavors of other tests on the same cloud."""
+        services = host_directories.find(config or self.config, set(self.resolved.inventories))
         facts = Facts(self.resolved, self.desired, self.made, services, cloud)
         return {
             (finding.id, finding.subject)
@@ -82,7 +82,7 @@ class Lint:
         }
 
     def placement(self, method, path, body=None):
-        """A request to Placement."""
+        """Send a request to Placement."""
         response = self.admin.placement.request(
             path,
             method,
@@ -93,7 +93,7 @@ class Lint:
         return response.json() if response.content else None
 
     def provider(self, name):
-        """UUID of a resource provider."""
+        """Return the UUID of a resource provider."""
         (found,) = self.placement("GET", f"/resource_providers?name={name}")["resource_providers"]
         return found["uuid"]
 
@@ -153,7 +153,7 @@ def test_a_tenant_is_told_the_role_in_one_sentence(lint):
     assert len(status.stderr.strip().splitlines()) == 1
 
 
-#: Host, file, text, other text, and the finding that this makes.
+#: Host, file, text, replacement, and the resulting finding.
 _FILES = [
     ("gpu01", _ALIASES, '"l40s"', '"l40"', ("alias.missing", "nova-compute@gpu01")),
     ("control", _ALIASES, "type-PF", "type-PCI", ("alias.device_type", "nova@control")),
@@ -199,14 +199,14 @@ _FILES = [
 
 def test_each_fault_in_the_configuration_is_found(lint, tmp_path):
     cloud = lint.read()
-    for number, (host, name, old, new, wanted) in enumerate(_FILES):
+    for number, (host, name, old, new, expected) in enumerate(_FILES):
         config = tmp_path / str(number)
         shutil.copytree(lint.config, config)
         path = config / host / name
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new, 1))
-        assert wanted in lint.found(cloud, config)
+        assert expected in lint.found(cloud, config)
 
 
 @contextlib.contextmanager
@@ -223,11 +223,11 @@ def _changed_flavor(lint):
 
 
 @contextlib.contextmanager
-def _flavor(lint, specs, wanted):
+def _flavor(lint, specs, expected):
     flavor = lint.admin.compute.create_flavor(name="lint.bad", vcpus=1, ram=1024, disk=1)
     lint.admin.compute.create_flavor_extra_specs(flavor, specs)
     try:
-        yield wanted
+        yield expected
     finally:
         lint.admin.compute.delete_flavor(flavor)
 
@@ -279,25 +279,25 @@ def _disabled(lint):
 
 
 @contextlib.contextmanager
-def _inventory(lint, name, resource_class, wanted, **changes):
+def _inventory(lint, name, resource_class, expected, **changes):
     path = f"/resource_providers/{lint.provider(name)}/inventories/{resource_class}"
 
     def put(values):
-        # nova-compute may have written it since it was read first.
+        # nova-compute may have updated it since the first read.
         now = lint.placement("GET", path)
         lint.placement("PUT", path, {**now, **values})
 
     old = lint.placement("GET", path)
     put(changes)
     try:
-        yield wanted
+        yield expected
     finally:
         put({key: old[key] for key in changes})
 
 
 def _reserved(lint):
-    wanted = ("device.reserved", lint.gpu_subject)
-    return _inventory(lint, lint.gpu, "CUSTOM_GPU_H100_SXM", wanted, reserved=1)
+    expected = ("device.reserved", lint.gpu_subject)
+    return _inventory(lint, lint.gpu, "CUSTOM_GPU_H100_SXM", expected, reserved=1)
 
 
 def _overcommitted(lint):
@@ -338,7 +338,7 @@ def _left_over(lint):
     try:
         yield ("device.left_over", "gpu02 0000:fe:00.0")
     finally:
-        # nova-compute may have taken it away by itself.
+        # nova-compute may have removed it already.
         with contextlib.suppress(AssertionError):
             lint.placement("DELETE", f"{path}/{provider}")
 
@@ -395,9 +395,9 @@ def _limit(lint):
     ],
 )
 def test_each_fault_in_the_cloud_is_found(lint, fault):
-    with fault(lint) as wanted:
+    with fault(lint) as expected:
         found = lint.found(lint.read())
-    assert wanted in found
+    assert expected in found
 
 
 def test_with_all_faults_fixed_it_is_clean_again(lint):
@@ -407,11 +407,11 @@ def test_with_all_faults_fixed_it_is_clean_again(lint):
 def test_services_that_run_are_found_with_what_they_read(plane):
     found = {
         role: service.configuration.files
-        for service in running.find()
+        for service in running_services.find()
         for role in service.roles
         if any(path.is_relative_to(plane.directory) for path in service.configuration.files)
     }
     folder = plane.site.control / "nova"
     files = (folder / "nova.conf", *sorted((folder / "nova.conf.d").glob("*.conf")))
     assert len(files) > 1
-    assert (found[Role.CONDUCTOR], found[Role.SCHEDULER]) == (files, files)
+    assert (found[ServiceRole.CONDUCTOR], found[ServiceRole.SCHEDULER]) == (files, files)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""More boots at the same time than there are GPUs."""
+"""More concurrent boots than GPUs."""
 
 import contextlib
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metrics and the page of a real cloud; the page is looked at in headless Chromium."""
+"""Metrics and the page of a real cloud; headless Chromium renders the page."""
 
 import contextlib
 import os
@@ -47,7 +47,7 @@ def fleet(plane, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(plane):
-    """One with two GPUs, whose tenant gave it an evil name."""
+    """A server with two GPUs, whose name contains HTML."""
     with (
         plane.connection("admin") as admin,
         plane.connection("tenant") as tenant,
@@ -84,7 +84,7 @@ def run(plane, nova_gpu):
 
 @pytest.fixture(scope="module")
 def gpus(plane):
-    """How many GPUs the hosts have."""
+    """Return the number of GPUs of the hosts."""
     return sum(len(store.load(path).gpus) for path in plane.inventories)
 
 
@@ -119,7 +119,7 @@ def _check(samples, gpus, host):
     assert _count(samples, "nova_gpu_host_gpu_servers", host=host) == 1
     assert _count(samples, "nova_gpu_flavor_gpus", flavor="report-h100-2") == 2
     assert _count(samples, "nova_gpu_numa_node_pinned_cpus_capacity", host=host) == 120
-    # What Nova tells of guests' NUMA nodes, and what Placement tells of the host.
+    # Free resources by Nova's NUMA topologies of guests, and by Placement's inventory of the host.
     free = _count(samples, "nova_gpu_numa_node_pinned_cpus_free", host=host)
     assert free == _count(samples, "nova_gpu_host_pcpus_free", host=host) <= 120 - 28
     assert _count(samples, "nova_gpu_read_success") == 1
@@ -174,7 +174,7 @@ def test_the_page_in_a_browser(page, gpus, server, tmp_path):
         browser.program()
     except Unavailable as error:
         pytest.skip(str(error))
-    seen, console = browser.look(page, (1280, 390), wanted=_NAME)
+    seen, console = browser.look(page, (1280, 390), host_filter=_NAME)
     assert console == []
     for window in seen:
         assert window.needed <= window.width

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tenant, who is no administrator, finds GPU flavors and boots them, with either client."""
+"""A tenant without the role admin finds GPU flavors and boots servers, with either client."""
 
 import pytest
 from keystoneauth1 import loading, session
@@ -7,7 +7,7 @@ from keystoneauth1 import loading, session
 from tests.cloud import image, servers
 from tests.cloud.commands import applied, nova_gpu, write_fleet
 
-# Only the environment of the control plane has it.
+# Only the control plane's environment has this package.
 nova_client = pytest.importorskip("novaclient.client")
 
 _FLAVOR = "tenant.h100-sxm.2"
@@ -59,5 +59,5 @@ def test_a_tenant_is_told_in_one_sentence_that_a_command_is_for_administrators(
     assert not done.stdout
     # Notes on the fleet file may come first.
     *_, last = done.stderr.splitlines()
-    assert "takes the role admin" in last
+    assert "needs the role admin" in last
     assert "Traceback" not in done.stderr

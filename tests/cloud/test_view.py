@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""host list and device list on a real control plane, against what Nova's own database says."""
+"""host list and device list on a real control plane, compared with Nova's database."""
 
 import contextlib
 import json
@@ -46,7 +46,7 @@ def admin(plane):
 
 @pytest.fixture(scope="module")
 def pair(plane, admin):
-    """A tenant's server with two GPUs."""
+    """Boot a tenant's server with two GPUs."""
     with (
         servers.flavor(admin, "view-h100-2", 14, 128000, _FLAVOR) as flavor,
         plane.connection("tenant") as tenant,
@@ -57,7 +57,7 @@ def pair(plane, admin):
 
 
 def run(plane, program, *words, cloud="admin"):
-    """Run one of both programs: exit status, standard output, standard error."""
+    """Run one of the two programs; return exit status, standard output, standard error."""
     start = ["nova-gpu"] if program == "nova-gpu" else ["openstack", "gpu"]
     done = subprocess.run(
         [*start, *map(str, words)], env=plane.environment(cloud), capture_output=True, text=True
@@ -133,8 +133,8 @@ def test_what_a_guest_takes_of_its_numa_node(plane, admin, fleet_file, pair):
     (use,) = server.cells
     assert (use.memory_mib, use.vcpus, use.page_size_kib) == (128000, 14, 4)
     assert len(use.pinned) == 14
-    held = {gpu.numa_node for gpu in host.gpus if pair.id in gpu.consumers}
-    assert held == {use.node}
+    allocated = {gpu.numa_node for gpu in host.gpus if pair.id in gpu.consumers}
+    assert allocated == {use.node}
     others = [other for other in view.hosts if not other.servers]
     for name in ("PCPU", "MEMORY_MB"):
         assert host.resources[name].used == sum(
@@ -152,7 +152,7 @@ def test_what_a_guest_takes_of_its_numa_node(plane, admin, fleet_file, pair):
 
 @contextlib.contextmanager
 def broken(admin, host):
-    """One GPU of a host allocated to nobody, another reserved; their addresses."""
+    """Allocate one GPU of a host to no server, reserve another; return their addresses."""
     placement = admin.placement
     every = placement.get("/resource_providers", **_VERSION).json()["resource_providers"]
     gpus = sorted(
@@ -190,7 +190,7 @@ def test_stuck_and_reserved_gpus(plane, admin):
             ("gpu02", stuck, "stuck"),
             ("gpu02", kept, "reserved"),
         ]
-        assert f"allocated to {nobody}, which is no server" in rows[0]["Note"]
+        assert f"allocated to {nobody}, which is not a server" in rows[0]["Note"]
         assert "reserved by hand" in rows[1]["Note"]
 
 
@@ -200,14 +200,14 @@ def test_stuck_and_reserved_gpus(plane, admin):
 def test_who_is_no_administrator_is_told_so(plane, program, cloud):
     status, out, err = run(plane, program, "host", "list", cloud=cloud)
     assert (status, out) == (2, "")
-    assert f"this takes the role admin in a project, and user {cloud} has" in err
+    assert f"this needs the role admin in a project, and user {cloud} has" in err
     assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--os-password", "not-it"), "does not let user admin in"),
+        (("--os-password", "not-it"), "does not authenticate user admin"),
         (("--os-region-name", "Mars"), "cloud admin has no region 'Mars'"),
         (("--os-auth-url", "http://127.0.0.1:1/v3"), "cannot be reached: Connection refused"),
     ],

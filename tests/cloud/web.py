@@ -21,7 +21,7 @@ _OPTIONS = (
     "--need-app",
     "--buffer-size=65535",
     "--listen=100",
-    # What the OpenStack services' clients expect behind a plain socket (as in DevStack).
+    # Needed by clients of OpenStack services without a web server in front (as in DevStack).
     "--add-header=Connection: close",
     "--disable-logging",
 )
@@ -38,7 +38,7 @@ def service(
     keeper: Keeper,
     threads: int = 6,
 ) -> Service:
-    """One process with some threads that serves ``<module>:application``."""
+    """Return a process with several threads that serves ``<module>:application``."""
     return Service(
         name,
         [
@@ -66,7 +66,7 @@ def _answers(address: str) -> bool:
         with urllib.request.urlopen(address, timeout=10):
             return True
     except urllib.error.HTTPError as error:
-        # Several versions to choose from (300), or a version document for those logged in (401).
+        # Several versions (300), or a version document that needs authentication (401).
         return error.code < 500
     except urllib.error.URLError:
         return False

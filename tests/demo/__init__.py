@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``make demo``: the same servers placed by Nova alone and with this package, side by side."""
+"""``make demo``: place the same servers with Nova alone and with this package."""

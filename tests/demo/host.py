@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Audits a synthetic GPU server and generates its configuration, with nova-gpu itself."""
+"""Audit a synthetic GPU server and generate its configuration with nova-gpu."""
 
 import shlex
 import subprocess
@@ -8,26 +8,26 @@ from pathlib import Path
 
 from tests.trees import defects, l40s, scratch, write
 
-#: What the audit is to find: drivers of the host, a narrow link, a NUMA node that is not told.
-NARROW, NOWHERE = "0000:21:00.0", "0000:91:00.0"
+#: Devices with a narrow link and without a NUMA node; the host's drivers are wrong, too.
+NARROW, WITHOUT_NUMA_NODE = "0000:21:00.0", "0000:91:00.0"
 
 
 def _machine() -> defects.Machine:
     machine = l40s.machine(driver="nouveau", audio_driver="snd_hda_intel")
-    return defects.no_numa_node(defects.degraded(machine, NARROW, width=8), NOWHERE)
+    return defects.no_numa_node(defects.degraded(machine, NARROW, width=8), WITHOUT_NUMA_NODE)
 
 
-def _run(folder: Path, *words: str) -> int:
-    print(f"$ nova-gpu {shlex.join(words)}", flush=True)
-    command = [sys.executable, "-m", "nova_gpu_passthrough.cli.main", *words]
+def _run(folder: Path, *arguments: str) -> int:
+    print(f"$ nova-gpu {shlex.join(arguments)}", flush=True)
+    command = [sys.executable, "-m", "nova_gpu_passthrough.cli.main", *arguments]
     status = subprocess.call(command, cwd=folder, stdin=subprocess.DEVNULL)
     print(f"[exit status {status}]\n", flush=True)
     return status
 
 
 def main() -> int:
-    """Run the commands; 0 if they ended as they should."""
-    print("A server with four L40S (synthetic), as it was delivered:\n", flush=True)
+    """Run the commands; return 0 if their exit statuses are as expected."""
+    print("A synthetic server with four L40S, as delivered:\n", flush=True)
     with scratch.directory() as folder:
         write(_machine(), folder / "gpu01")
         audit = ("host", "audit", "--root", "gpu01", "--host", "gpu01", "--write", "gpu01.yaml")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boots the demo's servers in one embedded cloud and writes what came of each as a JSON line.
+"""Boot the servers of the demo in one embedded cloud and write each result as a JSON line.
 
-``python -m tests.demo.placing nova`` or ``gpu``; a process each, since a process can hold only one
-cloud, and two run side by side.
+Run it as ``python -m tests.demo.placing nova`` or ``gpu``, in one process each: a process can hold
+only one cloud.
 """
 
 import json
@@ -14,20 +14,20 @@ from tests.embedded.cloud import CloudError, EmbeddedCloud
 from tests.embedded.fleet import GPU
 
 
-def say(**event: Any) -> None:
+def write_event(**event: Any) -> None:
     """Write one event for the parent process."""
     print(json.dumps(event), flush=True)
 
 
 def create_flavors(cloud: EmbeddedCloud) -> None:
-    """Make the scenario's flavors, each named by its id."""
+    """Create the flavors of the scenario, with their names as ids."""
     for name, flavor in scenario.FLAVORS.items():
         specs = {"hw:numa_nodes": str(flavor.numa_nodes)} if flavor.numa_nodes else {}
         cloud.create_flavor(name, flavor.vcpus, flavor.ram_mib, flavor.aliases, specs)
 
 
 def boot(cloud: EmbeddedCloud, name: str, flavor: str) -> dict[str, Any]:
-    """Boot one server and describe where it landed."""
+    """Boot one server and describe its placement."""
     try:
         server = cloud.boot(flavor, name=name)[0]
     except CloudError as error:
@@ -53,15 +53,15 @@ def main(gpu_scheduler: bool) -> None:
         config={("gpu_passthrough", "randomize_equal_choices"): False} if gpu_scheduler else None,
     )
     with cloud:
-        say(event="started")
+        write_event(event="started")
         create_flavors(cloud)
         for number, flavor in enumerate(scenario.SEQUENCE, start=1):
             name = f"{number:02d} {flavor}"
-            say(event="server", name=name, **boot(cloud, name, flavor))
+            write_event(event="server", name=name, **boot(cloud, name, flavor))
         cloud.check_consistency()
         free = {host.name: len(cloud.free_gpus(host.name)) for host in hosts if host.gpus}
         reasons = [line.message for line in cloud.log_lines(containing="GPU request")]
-        say(event="done", free=free, log=reasons)
+        write_event(event="done", free=free, log=reasons)
 
 
 if __name__ == "__main__":

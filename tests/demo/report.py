@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo's tables."""
+"""The tables of the demo."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ _WIDTHS = (6, 23, 5, 5, 10)
 
 
 def link_group(gpus: Sequence[Mapping[str, Any]]) -> str:
-    """The smallest link group or partition that holds all the GPUs; "split" if none does."""
+    """Return the smallest link group or partition with all the GPUs; "split" if there is none."""
     if not gpus or any(gpu["link_group"] is None for gpu in gpus):
         return "-"
     return os.path.commonpath([gpu["link_group"] for gpu in gpus]) or "split"
@@ -23,8 +23,8 @@ def _nodes(nodes: Sequence[int]) -> str:
     return "+".join(str(node) for node in sorted(set(nodes))) or "-"
 
 
-def _cells(placing: Placing) -> list[list[str]]:
-    """One line of cells per four GPUs."""
+def _row_cells(placing: Placing) -> list[list[str]]:
+    """Return one line of table cells per four GPUs."""
     if "error" in placing:
         return [["none", placing["error"][: sum(_WIDTHS[1:]) + 3], "", "", ""]]
     gpus = placing["gpus"]
@@ -48,7 +48,7 @@ def _format(cells: Sequence[str]) -> str:
 
 
 def header() -> str:
-    """The head of the table of servers."""
+    """Return the header of the table of servers."""
     width = len(_format(_HEAD))
     return (
         f"{'':10} | {'with nova_gpu_passthrough':{width}} | Nova alone\n"
@@ -58,8 +58,8 @@ def header() -> str:
 
 
 def row(name: str, ours: Placing, theirs: Placing) -> str:
-    """One server, placed by either."""
-    left, right = _cells(ours), _cells(theirs)
+    """Return the row of one server, placed by both clouds."""
+    left, right = _row_cells(ours), _row_cells(theirs)
     empty = [""] * len(_HEAD)
     return "\n".join(
         f"{name if line == 0 else '':10} | "
@@ -70,7 +70,7 @@ def row(name: str, ours: Placing, theirs: Placing) -> str:
 
 
 def summary(servers: Sequence[Placing], free: Mapping[str, int]) -> dict[str, int]:
-    """Count what went wrong in one cloud."""
+    """Count the disadvantages of the placements in one cloud."""
     placed = [server for server in servers if "error" not in server]
     multi = [server for server in placed if len(server["gpus"]) > 1]
     refused = 0
@@ -79,9 +79,9 @@ def summary(servers: Sequence[Placing], free: Mapping[str, int]) -> dict[str, in
             refused += max(scenario.FLAVORS[flavor].aliases.values(), default=0)
     return {
         "servers refused": len(servers) - len(placed),
-        "GPUs asked for and refused": refused,
-        "GPUs stranded: free in the end, yet refused": min(refused, sum(free.values())),
-        "servers whose GPUs are split over NUMA nodes without need": sum(
+        "GPUs requested and refused": refused,
+        "GPUs stranded: refused, but free at the end": min(refused, sum(free.values())),
+        "servers whose GPUs are needlessly split over NUMA nodes": sum(
             len({gpu["numa_node"] for gpu in server["gpus"]}) > 1 and len(server["gpus"]) <= 4
             for server in multi
         ),
@@ -98,14 +98,14 @@ def summary(servers: Sequence[Placing], free: Mapping[str, int]) -> dict[str, in
 
 
 def _is_split(server: Placing) -> bool:
-    """Whether a smaller partition could hold the GPUs: nvs0 holds 8, q0 holds 4, p0 holds 2."""
+    """Check whether a smaller partition can hold the GPUs: nvs0 holds 8, q0 holds 4, p0 holds 2."""
     depth = {2: 3, 4: 2, 8: 1}.get(len(server["gpus"]), 0)
     group = link_group(server["gpus"])
     return group != "-" and len(group.split("/")) < depth
 
 
 def final(ours: Mapping[str, int], theirs: Mapping[str, int]) -> str:
-    """The last table."""
+    """Return the final table."""
     width = max(map(len, ours))
     lines = [f"{'':{width}} | ours | Nova alone", f"{'-' * width}-+------+-----------"]
     lines += [f"{name:{width}} | {count:4} | {theirs[name]:10}" for name, count in ours.items()]

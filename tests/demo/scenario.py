@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo's hosts, flavors and the order in which servers are booted."""
+"""Hosts and flavors of the demo, and the order of the servers."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from tests.embedded.fleet import GpuHost, cpu_host, hgx_host, pcie_host
 
 
 class FlavorSpec(NamedTuple):
-    """A flavor: PCI aliases, NUMA cells of the guest (0: no NUMA topology), further extra specs."""
+    """A flavor with its PCI aliases and number of guest NUMA cells (0: no NUMA topology)."""
 
     vcpus: int
     ram_mib: int
@@ -15,7 +15,7 @@ class FlavorSpec(NamedTuple):
     numa_nodes: int = 0
 
 
-#: NUMA policy of the aliases: the one that lets Nova choose most freely.
+#: NUMA policy of the aliases: the one that restricts Nova least.
 NUMA_POLICY = "preferred"
 
 FLAVORS = {
@@ -28,7 +28,7 @@ FLAVORS = {
     "l40s.2": FlavorSpec(8, 65536, {"l40s": 2}),
 }
 
-#: Flavors in the order of the requests.
+#: Flavors of the servers in the order of the requests.
 SEQUENCE = (
     "h100.1",
     "cpu.8",
@@ -47,5 +47,5 @@ SEQUENCE = (
 
 
 def hosts() -> list[GpuHost]:
-    """Two HGX-like hosts, one with PCIe cards and one without GPUs; two NUMA nodes each."""
+    """Return two HGX-like hosts, one with PCIe cards and one without GPUs."""
     return [hgx_host("hgx1"), hgx_host("hgx2"), pcie_host("pcie3"), cpu_host("cpu4")]

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A whole compute cloud in one process, built from Nova's own test fixtures.
+"""A compute cloud in one process, built from Nova's own test fixtures.
 
-``fleet`` describes hosts (no Nova import), ``cloud`` runs them: API, conductor, scheduler,
-Placement and one compute manager per host are Nova's real ones, libvirt is Nova's fake.
+``fleet`` describes hosts without importing Nova, ``cloud`` runs them. API, conductor, scheduler,
+Placement and one compute manager per host are the real ones, libvirt is Nova's fake.
 
-Importing this package settles how Nova runs its tasks, which must happen before Nova's test code is
-imported: native threads where Nova's fixtures support them, otherwise eventlet.
+Importing this package sets how Nova runs its tasks, which must happen before Nova's test code is
+imported: native threads if Nova's fixtures support them, otherwise eventlet.
 """
 
 import importlib.metadata

@@ -2,10 +2,9 @@
 """The embedded cloud: ``with EmbeddedCloud([hgx_host("hgx1")]) as cloud: cloud.boot(...)``.
 
 :class:`EmbeddedCloud` starts Nova's API, conductor, scheduler, Placement and a compute manager per
-host in this process. Its methods are in four files: here what concerns the cloud and its hosts, in
-``servers`` what one does with servers, in ``views`` what one can look at, in ``consistency`` the
-check of who holds what. They take and return plain data; a server is the dict that Nova's API
-returns.
+host in this process. Its methods are in four files: those for the cloud and its hosts here,
+actions on servers in ``servers``, queries in ``views``, and the check of allocated devices in
+``consistency``. They take and return plain data; a server is the dict that Nova's API returns.
 
 One cloud runs at a time; any number may run one after the other.
 """
@@ -49,7 +48,7 @@ class EmbeddedCloud(ServerActions, Consistency):
     :param gpu_scheduler: whether the scheduler loads this package's filter and weigher
     :param pci_in_placement: whether devices are resource providers, and scheduled as such
     :param aliases: ``[pci] alias`` entries (default: one per device model of ``hosts``)
-    :param numa_policy: of the default aliases
+    :param numa_policy: NUMA policy of the default aliases
     :param enabled_filters: the scheduler's filters (default: DEFAULT_FILTERS; with
         ``gpu_scheduler`` GpuPassthroughFilter before PciPassthroughFilter)
     :param weight_classes: the scheduler's weighers (default: Nova's; with ``gpu_scheduler`` also
@@ -97,7 +96,7 @@ class EmbeddedCloud(ServerActions, Consistency):
         }
 
     def _cpu_sets(self) -> dict[tuple[str | None, str], Any]:
-        """Host CPUs for shared and for pinned vCPUs: one option, so one layout for all hosts."""
+        """Return the options for shared and dedicated CPUs, which are the same for all hosts."""
         layouts = {
             (tuple(sorted(host.cpu_set(False))), tuple(sorted(host.cpu_set(True))))
             for host in self._initial_hosts
@@ -114,15 +113,15 @@ class EmbeddedCloud(ServerActions, Consistency):
 
     def start(self) -> EmbeddedCloud:
         """Start all services."""
-        # Options of the package must be known before they can be set; its filter comes later.
+        # The options must be registered before they are set; the filter is loaded later.
         gpu_conf.register_opts(nova.conf.CONF)
         self.log = LogCapture()
         self.nova = NovaHarness(
             self._config,
             {
                 ("placement", "allocation_candidates_generation_strategy"): "breadth-first",
-                # Placement compares candidates of the same devices pairwise: the 40,320 orders of 8
-                # GPUs would take it hours.
+                # Placement compares candidates of the same devices pairwise: the 40,320 orders of
+                # 8 GPUs would take hours.
                 ("placement", "max_allocation_candidates"): 200,
                 ("workarounds", "optimize_for_wide_provider_trees"): True,
             },
@@ -138,7 +137,7 @@ class EmbeddedCloud(ServerActions, Consistency):
         return self
 
     def stop(self) -> None:
-        """Stop all services and forget everything."""
+        """Stop all services and forget the hosts."""
         self.nova.down()
         self.hosts.clear()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether Nova, Placement and libvirt agree on who holds which device."""
+"""Check that Nova, Placement and libvirt agree on the servers that hold devices."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nova import objects
 
 from tests.embedded.views import Views
 
-#: Who holds which device: (host, address, server id).
+#: A device held by a server: (host, address, server id).
 Holding = tuple[str, str, str]
 
 
@@ -17,12 +17,12 @@ class Consistency(Views):
     """Mixin with the check."""
 
     def check_consistency(self, tolerate_moves: bool = False) -> None:
-        """Check that every device has one holder, the same in every view, and that it exists.
+        """Check that every device is held by one existing server, the same in every view.
 
-        :param tolerate_moves: accept what Nova itself leaves behind when it moves a server (resize,
-            cold migration, evacuation): the destination's compute does not learn which devices
-            Placement chose, takes its own pick and allocates that in addition
-        :raises AssertionError: naming every wrong device, its holder and the view
+        :param tolerate_moves: accept the allocations that Nova leaves in Placement when it moves a
+            server (resize, cold migration, evacuation): the destination's compute does not know
+            the devices chosen in Placement, and allocates its own choice in addition
+        :raises AssertionError: with every inconsistent device, its server and the view
         """
         problems = list(self._problems(tolerate_moves))
         assert not problems, "inconsistent devices:\n  " + "\n  ".join(problems)
@@ -33,17 +33,19 @@ class Consistency(Views):
             instance.uuid: instance
             for instance in objects.InstanceList.get_by_filters(context, {"deleted": False})
         }
-        nova = {(held.host, held.address, held.server_id) for held in self.held_devices()}
+        nova = {(device.host, device.address, device.server_id) for device in self.held_devices()}
         libvirt = self._in_libvirt()
         views = {"Nova": nova, "libvirt": libvirt}
-        # A guest that is defined must have what Nova gave it. During a move and after a failure
-        # Nova also keeps devices on a host where the guest is not, or no longer, defined.
+        # A defined guest must have the devices that Nova allocated. During a move and after a
+        # failure, Nova also holds devices on a host where the guest is not defined.
         defined = {(host, server) for host, _, server in libvirt} | {
             (server.host, server.uuid) for server in servers.values() if server.vm_state == "active"
         }
-        lacking = {holding for holding in nova - libvirt if (holding[0], holding[2]) in defined}
-        yield from self._say(lacking, "according to Nova, but not in the guest's definition")
-        yield from self._say(libvirt - nova, "in the guest's definition, but not according to Nova")
+        missing = {holding for holding in nova - libvirt if (holding[0], holding[2]) in defined}
+        yield from self._describe(missing, "according to Nova, but not in the guest's definition")
+        yield from self._describe(
+            libvirt - nova, "in the guest's definition, but not according to Nova"
+        )
         if self.pci_in_placement:
             migrations = list(objects.MigrationList.get_by_filters(context, {}))
             views["Placement"] = placement = self._in_placement(
@@ -54,23 +56,23 @@ class Consistency(Views):
                 moved = {(move.dest_compute, move.instance_uuid) for move in migrations}
                 moved &= {(host, server) for host, _, server in nova}
                 extra = {holding for holding in extra if (holding[0], holding[2]) not in moved}
-            yield from self._say(nova - placement, "according to Nova, but not in Placement")
-            yield from self._say(extra, "in Placement, but not according to Nova")
+            yield from self._describe(nova - placement, "according to Nova, but not in Placement")
+            yield from self._describe(extra, "in Placement, but not according to Nova")
         for view, holdings in views.items():
-            lost = {holding for holding in holdings if holding[2] not in servers}
-            yield from self._say(lost, f"but does not exist ({view})")
-            holders: dict[tuple[str, str], list[str]] = {}
+            orphaned = {holding for holding in holdings if holding[2] not in servers}
+            yield from self._describe(orphaned, f"but does not exist ({view})")
+            servers_by_device: dict[tuple[str, str], list[str]] = {}
             for host, address, server in sorted(holdings):
-                holders.setdefault((host, address), []).append(server)
-            for (host, address), held in holders.items():
-                if len(held) > 1:
+                servers_by_device.setdefault((host, address), []).append(server)
+            for (host, address), server_ids in servers_by_device.items():
+                if len(server_ids) > 1:
                     yield (
-                        f"{address} of {host} is held by {len(held)} servers in {view}: "
-                        + ", ".join(held)
+                        f"{address} of {host} is held by {len(server_ids)} servers in {view}: "
+                        + ", ".join(server_ids)
                     )
 
     @staticmethod
-    def _say(holdings: Iterable[Holding], what: str) -> Iterable[str]:
+    def _describe(holdings: Iterable[Holding], what: str) -> Iterable[str]:
         for host, address, server in sorted(holdings):
             yield f"server {server} holds {address} of {host} {what}"
 

@@ -28,12 +28,12 @@ NIC = "nic"
 class GpuDevice:
     """One PCI function of a host.
 
-    :param numa_node: host NUMA node, -1 if the firmware names none
-    :param link_group: GPUs joined by fast links, outermost partition first, separated by ``/``
+    :param numa_node: host NUMA node, -1 if the firmware reports none
+    :param link_group: names of the link group and its partitions, outermost first, joined by ``/``
     :param switch: the PCIe switch above the device
     :param card: shared by all functions of one card
     :param role: ``gpu``, ``companion`` or ``nic``
-    :param dev_type: how libvirt sees it: ``PCI`` (Nova's type-PCI) or ``PF`` (type-PF)
+    :param dev_type: type reported by libvirt: ``PCI`` (Nova's type-PCI) or ``PF`` (type-PF)
     :param traits: traits for the device's resource provider
     """
 
@@ -55,19 +55,19 @@ class GpuDevice:
 
     @property
     def address(self) -> str:
-        """The PCI address as Nova writes it, such as ``0000:1b:00.0``."""
+        """Return the PCI address as Nova writes it, such as ``0000:1b:00.0``."""
         return f"0000:{self.bus:02x}:{self.slot:02x}.{self.function:x}"
 
     @property
     def tags(self) -> dict[str, str]:
-        """The topology tags of the device's ``device_spec`` entry."""
+        """Return the topology tags of the device's ``device_spec`` entry."""
         tags = {"gpu_card": self.card, "gpu_switch": self.switch}
         if self.role == GPU:
             tags.update(gpu_model=self.model, gpu_link_group=self.link_group)
         return {name: value for name, value in sorted(tags.items()) if value is not None}
 
     def device_spec(self, tags: bool = True) -> dict[str, str]:
-        """The ``[pci] device_spec`` entry that offers this one device."""
+        """Return the ``[pci] device_spec`` entry of this device."""
         spec = {
             "address": self.address,
             "vendor_id": self.vendor_id,
@@ -94,7 +94,7 @@ class GpuHost:
     :param cpus_per_node: CPU threads of one NUMA node
     :param memory_mib_per_node: memory of one NUMA node in MiB
     :param huge_pages_gib_per_node: part of that memory in 1 GiB pages
-    :param tags: whether device_spec carries the topology tags
+    :param tags: whether device_spec has the topology tags
     """
 
     name: str
@@ -119,16 +119,16 @@ class GpuHost:
 
     @property
     def devices(self) -> tuple[GpuDevice, ...]:
-        """All passthrough devices."""
+        """Return all passthrough devices."""
         return self.gpus + self.nics
 
     @property
     def device_spec(self) -> list[str]:
-        """``[pci] device_spec`` of this host: JSON, one entry per device."""
+        """Return the ``[pci] device_spec`` of this host: JSON, one entry per device."""
         return [json.dumps(device.device_spec(self.tags)) for device in self.devices]
 
     def cpu_set(self, dedicated: bool) -> set[int]:
-        """The ids of the host CPUs for pinned (or else for shared) vCPUs."""
+        """Return the ids of the host CPUs for pinned vCPUs, or else for shared ones."""
         shared = self.cpus_per_node - self.dedicated_cpus_per_node
         return {
             node * self.cpus_per_node + cpu
@@ -138,14 +138,14 @@ class GpuHost:
         }
 
     def with_devices(self, **changes: Any) -> GpuHost:
-        """A copy whose devices have other field values, such as ``numa_node=-1``."""
+        """Return a copy whose GPUs have other field values, such as ``numa_node=-1``."""
         return dataclasses.replace(
             self, gpus=tuple(dataclasses.replace(gpu, **changes) for gpu in self.gpus)
         )
 
     @property
     def host_info(self) -> Any:
-        """CPUs, NUMA nodes and memory for Nova's fake libvirt."""
+        """Return CPUs, NUMA nodes and memory for Nova's fake libvirt."""
         from nova.tests.fixtures import libvirt as fakelibvirt
 
         pages = None
@@ -156,7 +156,7 @@ class GpuHost:
                 fakelibvirt.create_mempages([(4, small), (1 << 20, huge_kib >> 20)])
                 for _ in range(self.numa_nodes)
             ]
-        # A "node" of HostInfo is one of a socket.
+        # HostInfo counts NUMA nodes per socket.
         info = fakelibvirt.HostInfo(
             cpu_nodes=self.numa_nodes // self.sockets,
             cpu_sockets=self.sockets,
@@ -165,14 +165,14 @@ class GpuHost:
             kB_mem=self.memory_mib_per_node * 1024 * self.numa_nodes,
             mempages=pages,
         )
-        # The cells have their memory (KiB) by now. What is left of kB_mem is that getInfo()
-        # returns it, where libvirt gives MiB.
+        # The cells have their memory (KiB) by now. getInfo() returns kB_mem, where libvirt reports
+        # MiB.
         info.kB_mem = self.memory_mib_per_node * self.numa_nodes
         return info
 
     @property
     def pci_info(self) -> Any:
-        """The PCI devices for Nova's fake libvirt, each card in its own IOMMU group."""
+        """Return the PCI devices for Nova's fake libvirt, each card in its own IOMMU group."""
         from nova.tests.fixtures import libvirt as fakelibvirt
 
         info = fakelibvirt.HostPCIDevicesInfo(num_pci=0, num_pfs=0, num_vfs=0)
@@ -195,14 +195,14 @@ class GpuHost:
 
 
 def _first_bus(name: str) -> int:
-    """A block of 16 PCI buses for a host, so that hosts rarely share addresses."""
+    """Return the first of 16 PCI buses for a host, so that hosts rarely have equal addresses."""
     digits = re.search(r"(\d+)$", name)
     number = int(digits[1]) if digits else zlib.crc32(name.encode())
     return 0x10 * (1 + number % 15)
 
 
 def _nics(first_bus: int, count: int) -> tuple[GpuDevice, ...]:
-    """At most 8 NICs: 4 per NUMA node, 2 on each of the switches that ``hgx_host`` names."""
+    """Return at most 8 NICs: 4 per NUMA node, 2 on each switch of ``hgx_host``."""
     return tuple(
         GpuDevice(
             bus=first_bus + 8 + n,
@@ -227,7 +227,7 @@ def hgx_host(
 ) -> GpuHost:
     """Eight SXM GPUs: 4 per NUMA node, a PCIe switch per pair, nested link partitions.
 
-    :param nics: passthrough NICs (at most 8), which are no GPUs but count for PCIWeigher
+    :param nics: number of passthrough NICs (at most 8), which PCIWeigher counts like GPUs
     """
     bus = _first_bus(name) if first_bus is None else first_bus
     gpus = [
@@ -266,7 +266,7 @@ def cpu_host(name: str, **host: Any) -> GpuHost:
 def default_aliases(
     hosts: Iterable[GpuHost], numa_policy: str | None = None
 ) -> list[dict[str, str]]:
-    """One alias per GPU model in lower case, ``gpu-audio`` for companions, ``nic`` for NICs."""
+    """Return one alias per GPU model in lower case, and ``gpu-audio`` and ``nic``."""
     aliases: dict[str, dict[str, str]] = {}
     for host in hosts:
         for device in host.devices:

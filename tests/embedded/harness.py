@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Nova test case that carries the embedded cloud, run by hand instead of by a test runner."""
+"""The Nova test case on which the embedded cloud is based, used without a test runner."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unittest import mock
 import fixtures
 import sqlalchemy.pool
 
-import tests.embedded  # noqa: F401  (settles the threading mode before Nova is imported)
+import tests.embedded  # noqa: F401  (sets the threading mode before Nova is imported)
 
 _hook, _handlers, _level = sys.excepthook, logging.root.handlers[:], logging.root.level
 with warnings.catch_warnings():
@@ -28,7 +28,7 @@ with warnings.catch_warnings():
     from nova.virt.libvirt import host as libvirt_host
     from oslo_config import cfg
     from oslo_db.sqlalchemy import engines
-# Nova's test module sets up logging when imported.
+# Nova's test module configures logging when imported.
 sys.excepthook, logging.root.handlers[:] = _hook, _handlers
 logging.root.setLevel(_level)
 
@@ -47,7 +47,7 @@ class LogLine:
 
 
 class LogCapture(logging.Handler):
-    """Keeps what all services log from INFO on, and the scheduler's part from DEBUG on."""
+    """Keep the log of all services from INFO, and of the scheduler from DEBUG."""
 
     VERBOSE = ("nova.filters", "nova.scheduler", "nova.weights", "nova_gpu_passthrough")
 
@@ -62,7 +62,7 @@ class LogCapture(logging.Handler):
 
 @contextlib.contextmanager
 def _quiet() -> Any:
-    """Keep what Nova's services and cleanups log away from the console."""
+    """Do not print the log of Nova's services and cleanups on the console."""
     root = logging.getLogger()
     level, handlers = root.level, root.handlers[:]
     root.handlers = [logging.NullHandler()]
@@ -89,16 +89,16 @@ def _only_power_off(
 
 
 class _KeptConnections(sqlalchemy.pool.QueuePool):
-    """For the SQLite files (used on native threads): oslo.db would open one anew per query."""
+    """A pool for the SQLite files of native threads: oslo.db would open them for every query."""
 
     def __init__(self, creator: Any, **options: Any) -> None:
         super().__init__(creator, **{**options, "max_overflow": -1})
 
 
 class NovaHarness(base.ServersTestBase):
-    """Nova's libvirt test case with hosts of any size and options of our choice.
+    """Nova's libvirt test case with hosts of any size and any options.
 
-    :meth:`up` and :meth:`down` stand for what a test runner does around a test.
+    :meth:`up` and :meth:`down` do what a test runner does around a test.
     """
 
     ADMIN_API = True
@@ -112,7 +112,7 @@ class NovaHarness(base.ServersTestBase):
         self._log = log
 
     def runTest(self) -> None:
-        """Nothing: the test case exists for its fixtures."""
+        """Do nothing: the test case exists for its fixtures."""
 
     def up(self) -> None:
         """Start all services but the computes."""
@@ -126,7 +126,7 @@ class NovaHarness(base.ServersTestBase):
             raise
 
     def down(self) -> None:
-        """Run all cleanups, then say which failed."""
+        """Run all cleanups, then raise the errors of those that failed."""
         errors: list[Exception] = []
         while self._cleanups:
             function, args, kwargs = self._cleanups.pop()
@@ -142,8 +142,8 @@ class NovaHarness(base.ServersTestBase):
         pools = types.SimpleNamespace(**{**vars(sqlalchemy.pool), "NullPool": _KeptConnections})
         with mock.patch.object(engines, "pool", pools):
             super().setUp()
-        # This machine's sysfs knows nothing of the fake devices. A plain value: Nova copies it with
-        # every device specification, for each candidate that a filter tries.
+        # This machine's sysfs has no fake devices. A plain value, since Nova copies it with every
+        # device specification for each candidate that a filter tries.
         self.useFixture(
             fixtures.MockPatch("nova.pci.utils.is_physical_function", return_value=True)
         )
@@ -158,7 +158,7 @@ class NovaHarness(base.ServersTestBase):
             )
         )
 
-        # Nova asks a program that a minimal system does not have.
+        # Nova runs a program that a minimal system does not have.
         self.useFixture(
             fixtures.MockPatchObject(
                 libvirt_driver.LibvirtDriver,
@@ -172,7 +172,7 @@ class NovaHarness(base.ServersTestBase):
                 libvirt_driver.LibvirtDriver, "migrate_disk_and_power_off", new=_only_power_off
             )
         )
-        # The driver takes CONF.host for its own host, which is wrong for all computes but one.
+        # The driver uses CONF.host as its own host, which is wrong for all computes except one.
         confirm = libvirt_driver.LibvirtDriver.confirm_migration
 
         def confirm_migration(driver: Any, context: Any, migration: Any, *args: Any) -> None:
@@ -203,8 +203,8 @@ class NovaHarness(base.ServersTestBase):
     def start_host(self, host: GpuHost) -> None:
         """Start the compute service of a host.
 
-        ``device_spec`` is one process-wide option. Each compute reads its own when it starts, and
-        afterwards it is empty, as it is on a scheduler.
+        ``device_spec`` is one option of the whole process. It has the value of a compute while this
+        starts and is empty afterwards, as on a scheduler.
         """
         pci_info = host.pci_info
         connection = fakelibvirt.Connection(
@@ -220,7 +220,7 @@ class NovaHarness(base.ServersTestBase):
             self.start_compute(host.name, connection=connection)
 
     def restart_host(self, host: GpuHost) -> None:
-        """Replace a host's compute service by a new one that finds the same guests."""
+        """Replace a host's compute service by a new one with the same guests."""
         with self._device_spec(host):
             self.restart_compute_service(host.name)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one does with servers in the embedded cloud, through Nova's API."""
+"""Actions on servers of the embedded cloud, through Nova's API."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class CloudError(RuntimeError):
-    """A server did not get where it was asked to go; the message holds Nova's reason."""
+    """A server did not reach the requested status; the message has Nova's reason."""
 
     def __init__(self, message: str, server: Server | None = None) -> None:
         super().__init__(message)
@@ -24,9 +24,9 @@ class CloudError(RuntimeError):
 
 
 class ServerActions:
-    """Mixin with the API calls; each waits until Nova has finished, unless told otherwise."""
+    """Mixin with the API calls; each waits until Nova has finished, unless ``wait`` is false."""
 
-    #: Seconds between two looks, each of which keeps Nova's API busy, and until a wait is given up.
+    #: Seconds between two polls of Nova's API, and until a wait times out.
     poll_interval = 0.1
     timeout = 60.0
 
@@ -42,7 +42,7 @@ class ServerActions:
     ) -> str:
         """Create a flavor.
 
-        :param gpus: how many devices of which alias
+        :param gpus: number of devices by alias
         :returns: its id, for :meth:`boot` and :meth:`resize`
         """
         specs = dict(extra_specs or {})
@@ -117,46 +117,46 @@ class ServerActions:
         return sorted(servers, key=lambda server: server["OS-EXT-SRV-ATTR:launch_index"])
 
     def show(self, server: Server) -> Server:
-        """The server as it is now."""
+        """Return the current state of the server."""
         return self.nova.api.get_server(server["id"])
 
     def wait_status(self, server: Server, status: str) -> Server:
-        """Wait until a server has a status and Nova has finished all that it does for it.
+        """Wait until a server has a status and Nova has finished all actions on it.
 
-        :returns: the server as it is then
+        :returns: the state of the server then
         :raises CloudError: on time-out, or at once if it went to ERROR instead
         """
 
-        def look() -> Server | None:
-            now = self.show(server)
-            if now["status"] == "ERROR" and "fault" not in now:
+        def poll() -> Server | None:
+            current = self.show(server)
+            if current["status"] == "ERROR" and "fault" not in current:
                 return None
-            if now["status"] == "ERROR" != status:
-                fault = now["fault"]
+            if current["status"] == "ERROR" != status:
+                name, fault = current["name"], current["fault"]
                 raise CloudError(
-                    f"server {now['name']} went to ERROR instead of {status}: {fault['message']}"
+                    f"server {name} went to ERROR instead of {status}: {fault['message']}"
                     + (f"\n{fault['details']}" if "details" in fault else ""),
-                    now,
+                    current,
                 )
-            if now["OS-EXT-STS:task_state"] or not self._idle(server):
+            if current["OS-EXT-STS:task_state"] or not self._idle(server):
                 return None
-            if now["status"] != status:
-                self._raise_if_failed(now, status)
+            if current["status"] != status:
+                self._raise_if_failed(current, status)
                 return None
-            return now
+            return current
 
-        return self._wait(look, lambda: f"{status}, is {self.show(server)}")
+        return self._wait(poll, lambda: f"{status}, is {self.show(server)}")
 
-    def _wait(self, look: Callable[[], T | None], what: Callable[[], str]) -> T:
+    def _wait(self, poll: Callable[[], T | None], what: Callable[[], str]) -> T:
         deadline = time.monotonic() + self.timeout
-        while (found := look()) is None:
+        while (result := poll()) is None:
             if time.monotonic() > deadline:
                 raise CloudError(f"timed out after {self.timeout} s waiting for {what()}")
             time.sleep(self.poll_interval)
-        return found
+        return result
 
     def _idle(self, server: Server) -> bool:
-        """Whether every event of the server's latest action has come to its end."""
+        """Check whether every event of the server's latest action has finished."""
         return all(event["finish_time"] for event in self._latest_events(server))
 
     def _latest_events(self, server: Server) -> list[dict[str, Any]]:
@@ -168,7 +168,7 @@ class ServerActions:
         return events
 
     def _raise_if_failed(self, server: Server, status: str) -> None:
-        """Raise if the latest action failed, and so left the server as it was."""
+        """Raise if the latest action failed and left the server unchanged."""
         for event in self._latest_events(server):
             if event["result"] == "Error":
                 raise CloudError(
@@ -194,11 +194,11 @@ class ServerActions:
         return response.status_code == 404 and self._idle(server)
 
     def resize(self, server: Server, flavor: str) -> Server:
-        """Resize up to VERIFY_RESIZE."""
+        """Resize until VERIFY_RESIZE."""
         return self._act(server, "resize", {"flavorRef": flavor}, "VERIFY_RESIZE")
 
     def migrate(self, server: Server, host: str | None = None) -> Server:
-        """Migrate cold up to VERIFY_RESIZE."""
+        """Migrate cold until VERIFY_RESIZE."""
         return self._act(server, "migrate", {"host": host} if host else None, "VERIFY_RESIZE")
 
     def confirm_resize(self, server: Server) -> Server:
@@ -219,13 +219,13 @@ class ServerActions:
         return self._act(server, "shelve", None, "SHELVED")
 
     def shelve_offload(self, server: Server) -> Server:
-        """Take a shelved server off its host."""
+        """Remove a shelved server from its host."""
         return self._act(server, "shelveOffload", None, "SHELVED_OFFLOADED")
 
     def unshelve(self, server: Server, host: str | None = None) -> Server:
-        """Bring a shelved server back."""
+        """Unshelve a server."""
         return self._act(server, "unshelve", {"host": host} if host else None, "ACTIVE")
 
     def evacuate(self, server: Server, host: str | None = None) -> Server:
-        """Rebuild a server of a failed host (see ``fail_host``) elsewhere; it ends SHUTOFF."""
+        """Rebuild a server of a failed host (see ``fail_host``) on another one, until SHUTOFF."""
         return self._act(server, "evacuate", {"host": host} if host else {}, "SHUTOFF")

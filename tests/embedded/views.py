@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the embedded cloud's servers and hosts hold, according to Nova, Placement and libvirt."""
+"""Queries of the embedded cloud: devices, pools, providers, allocations and the log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class HeldDevice:
-    """A device that Nova has given to a server.
+    """A device that Nova has claimed for or allocated to a server.
 
     :param status: ``claimed`` or ``allocated``
     :param device: its description in the fleet
@@ -29,7 +29,7 @@ class HeldDevice:
 
 
 class Views:
-    """Mixin with everything that only looks."""
+    """Mixin with the queries, which change nothing."""
 
     nova: NovaHarness
     log: LogCapture
@@ -37,18 +37,18 @@ class Views:
     pci_in_placement: bool
 
     def host_of(self, server: dict[str, Any]) -> str | None:
-        """The host a server is on now."""
+        """Return the current host of a server."""
         return self.nova.api.get_server(server["id"])["OS-EXT-SRV-ATTR:host"]
 
     def devices_of(self, server: dict[str, Any]) -> list[HeldDevice]:
-        """The devices of a server, by host and address, from Nova's database.
+        """Return the devices of a server, sorted by host and address, from Nova's database.
 
         A server that waits for the confirmation of a move holds devices on both hosts.
         """
         return [held for held in self.held_devices() if held.server_id == server["id"]]
 
     def held_devices(self) -> list[HeldDevice]:
-        """All devices that servers hold, from Nova's database."""
+        """Return all devices that servers hold, from Nova's database."""
         return sorted(
             (
                 HeldDevice(
@@ -61,7 +61,7 @@ class Views:
         )
 
     def free_gpus(self, host: str) -> list[GpuDevice]:
-        """The GPUs of a host that no server holds, by address."""
+        """Return the GPUs of a host that no server holds, sorted by address."""
         free = [
             self._device(name, row)
             for name, row in self._pci_devices()
@@ -73,7 +73,7 @@ class Views:
         return next(d for d in self.hosts[host].devices if d.address == row.address)
 
     def _pci_devices(self) -> list[tuple[str, Any]]:
-        """Nova's PciDevice objects with their host's name."""
+        """Return Nova's PciDevice objects with the names of their hosts."""
         from nova import objects
 
         return [
@@ -85,7 +85,7 @@ class Views:
         ]
 
     def guest_numa_nodes(self, server: dict[str, Any]) -> list[int]:
-        """The host NUMA nodes of a server's memory; empty without a guest NUMA topology."""
+        """Return the host NUMA nodes of a server's memory; empty without a guest NUMA topology."""
         from nova import exception, objects
 
         try:
@@ -97,18 +97,18 @@ class Views:
         return sorted({cell.id for cell in topology.cells}) if topology else []
 
     def scheduler_pools(self) -> dict[str, list[dict[str, Any]]]:
-        """Each host's PCI pools as the scheduler's filters get to see them."""
+        """Return the PCI pools by host, as the filters of the scheduler get them."""
         manager = self.nova.scheduler.manager.host_manager
         states = manager.get_host_states_by_uuids(self.nova.admin_context, None, None)
         return {state.host: [dict(pool) for pool in state.pci_stats.pools] for state in states}
 
     def providers(self) -> dict[str, str]:
-        """Placement's resource providers: name by uuid."""
+        """Return the names of Placement's resource providers by UUID."""
         found = self.nova.placement.get("/resource_providers").body["resource_providers"]
         return {provider["uuid"]: provider["name"] for provider in found}
 
     def placement_allocations(self, server: dict[str, Any]) -> dict[str, dict[str, int]]:
-        """What a server holds in Placement: amounts by resource class by provider name."""
+        """Return a server's allocations in Placement: amounts by provider name and class."""
         names = self.providers()
         found = self.nova.placement.get(f"/allocations/{server['id']}").body["allocations"]
         return {names[rp]: dict(held["resources"]) for rp, held in sorted(found.items())}
@@ -116,7 +116,7 @@ class Views:
     def log_lines(
         self, level: str = "INFO", containing: str = "", logger: str = ""
     ) -> list[LogLine]:
-        """What the services logged, at least of a level (DEBUG: of the scheduler only).
+        """Return log lines of at least a level (DEBUG: only those of the scheduler).
 
         :param containing: part of the message
         :param logger: beginning of the logger's name

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a pytest-xdist worker survive eventlet, which Novas older than 34 need.
+"""Let a pytest-xdist worker run with eventlet, which Nova before 34 needs.
 
-A worker's main thread waits for orders that a native thread receives. Locks patched by eventlet
-belong to one native thread, so with them it would wait for ever.
+The main thread of a worker waits for messages that a native thread receives. Locks patched by
+eventlet belong to one native thread, so with them the worker would wait forever.
 """
 
 import threading
@@ -14,7 +14,7 @@ _native = eventlet.patcher.original("threading")
 
 
 def start() -> None:
-    """Have the worker wait on native locks; call it before pytest is configured."""
+    """Make the worker use native locks; call it before pytest is configured."""
     for model in (
         execnet.gateway_base.ThreadExecModel,
         execnet.gateway_base.MainThreadOnlyExecModel,
@@ -24,5 +24,5 @@ def start() -> None:
 
 
 def finish() -> None:
-    """Let the events that are older than the patching work again, for the worker's farewell."""
+    """Restore native locks for events created before the patching, which the worker uses to end."""
     threading._allocate_lock = _native._allocate_lock

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Base of the tests that run a whole embedded cloud."""
+"""Base class of the tests that run an embedded cloud."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from tests.embedded.fleet import GpuHost
 
 
 class GpuCloudTest(unittest.TestCase):
-    """Gives each test its own running cloud, ``self.cloud``, and checks at the end that Nova,
-    Placement and libvirt agree on who holds which device.
+    """Run each test in its own cloud, ``self.cloud``.
 
-    A class names its hosts and options in ``hosts`` and ``options``; a test that needs others calls
-    :meth:`start_cloud` itself, with ``hosts`` empty.
+    At the end, check that Nova, Placement and libvirt agree on the server of every device.
+
+    A class sets its hosts and options in ``hosts`` and ``options``; a test that needs others leaves
+    ``hosts`` empty and calls :meth:`start_cloud`.
     """
 
     hosts: ClassVar[Iterable[GpuHost]] = ()
@@ -34,7 +35,7 @@ class GpuCloudTest(unittest.TestCase):
             self.start_cloud(self.hosts)
 
     def start_cloud(self, hosts: Iterable[GpuHost], **options: Any) -> EmbeddedCloud:
-        """Start ``self.cloud``; ``options`` go before the class's."""
+        """Start ``self.cloud``; ``options`` override those of the class."""
         self.cloud = EmbeddedCloud(hosts, **{**self.options, **options})
         self.cloud.start()
         self.addCleanup(self.cloud.stop)

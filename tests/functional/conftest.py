@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settles how Nova runs before anything imports it, and shows a failed test's cloud log.
+"""Set how Nova runs tasks before it is imported, and show the cloud's log of a failed test.
 
-Under pytest-xdist name this directory on the command line, so that this file is read in time.
+With pytest-xdist, name this directory on the command line, so that this file is read early enough.
 """
 
 from __future__ import annotations

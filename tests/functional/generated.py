@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generated files of two hosts, read with the options of the installed Nova and Placement."""
+"""Generate the files of two hosts and read them with the options of Nova and Placement."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ NUMA_NODES = tuple(
 NIC_ADDRESS = "0000:40:00.0"
 
 
-def small_bars(found: Inventory) -> Inventory:
-    """Without large BARs, for which flavors ask a trait that Nova's fake libvirt is too old for."""
+def small_bars(values: Inventory) -> Inventory:
+    """Remove large BARs: their flavors require a trait that Nova's fake libvirt does not report."""
     return dataclasses.replace(
-        found, devices=tuple(dataclasses.replace(device, bars=()) for device in found.devices)
+        values, devices=tuple(dataclasses.replace(device, bars=()) for device in values.devices)
     )
 
 
@@ -56,12 +56,12 @@ HOSTS = (
 
 
 def options(*listed: Iterable[tuple[Any, Iterable[cfg.Opt]]]) -> cfg.ConfigOpts:
-    """Options with no values yet, apart from those that the running Nova has."""
+    """Return options without values, separate from those of the running Nova."""
     conf = cfg.ConfigOpts()
     for group, opts in itertools.chain(*listed):
         name = getattr(group, "name", group)
         for opt in opts:
-            # Those of keystoneauth1 are listed twice, and some are required.
+            # The options of keystoneauth1 are listed twice, and some are required.
             with contextlib.suppress(cfg.DuplicateOptError):
                 if not opt.required:
                     conf.register_opt(opt, group=None if name == "DEFAULT" else name)
@@ -69,35 +69,35 @@ def options(*listed: Iterable[tuple[Any, Iterable[cfg.Opt]]]) -> cfg.ConfigOpts:
 
 
 def nova_options() -> cfg.ConfigOpts:
-    """All options of this Nova and of this package."""
+    """Return all options of the installed Nova and of this package."""
     return options(nova_opts.list_opts(), gpu_conf.list_opts())
 
 
 def placement_options() -> cfg.ConfigOpts:
-    """All options of this Placement."""
+    """Return all options of the installed Placement."""
     return options(placement_opts.list_opts())
 
 
 def read(conf: cfg.ConfigOpts, project: str, *files: Path) -> dict[tuple[str | None, str], Any]:
-    """The values that a service gets of the options that the files name, by group and name."""
+    """Return the values that a service reads from the files, by group and option name."""
     conf([], project=project, default_config_files=[str(file) for file in files])
-    found: dict[tuple[str | None, str], Any] = {}
+    values: dict[tuple[str | None, str], Any] = {}
     for file in files:
         for section, name, _ in assignments(file.read_text()):
             group = None if section == "DEFAULT" else section
             named = conf if group is None else conf[group]
             assert name in named, f"{file}: [{section}] {name} is not an option"
-            found[group, name] = named[name]
-    return found
+            values[group, name] = named[name]
+    return values
 
 
 def write(root: Path, *hosts: Inventory, **settings: Any) -> Path:
-    """The generated files below a directory."""
+    """Write the generated files below a directory."""
     settings = {"release": RELEASE, "nics": (f"hgx1/{NIC_ADDRESS}",), **settings}
     for file in render.generate(hosts or HOSTS, Settings(**settings)).files:
-        place = file.below(root)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(file.text)
+        path = file.below(root)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(file.text)
     return root
 
 
@@ -117,7 +117,7 @@ class GeneratedHost(GpuHost):
 
 
 def embedded_host(inventory: Inventory, values: dict[tuple[str | None, str], Any]) -> GeneratedHost:
-    """An inventory as a host of the embedded cloud."""
+    """Return a host of the embedded cloud for an inventory."""
     specs = {json.loads(spec)["address"]: spec for spec in values["pci", "device_spec"]}
     gpus = {gpu.address: gpu for gpu in inventory.gpus}
     devices = []

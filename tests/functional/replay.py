@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Places servers in the simulator, on hosts as nova-scheduler knows them while they are empty.
+"""Place servers in the simulator, on the states that nova-scheduler has of empty hosts.
 
-From then on nothing of Nova's is asked but its weighers: what a server takes of its host is worked
-out by ``nova_gpu_passthrough.topology``.
+After that, only Nova's weighers are used: ``nova_gpu_passthrough.packing`` computes what servers
+allocate.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from nova_gpu_passthrough.packing.request_class import Reach, RequestClass
+from nova_gpu_passthrough.packing.request_class import GpuLocality, RequestClass
 from nova_gpu_passthrough.scheduler import host_snapshot
-from nova_gpu_passthrough.simulator.placing import Placing
-from nova_gpu_passthrough.simulator.ranker import Ranker, SimHost
+from nova_gpu_passthrough.simulator.ranker import Ranker, SimulatedHost
+from nova_gpu_passthrough.simulator.simulation_run import SimulationRun
 
 
 class Flavor(NamedTuple):
@@ -28,17 +28,17 @@ class Flavor(NamedTuple):
 
     @property
     def extra_specs(self) -> dict[str, str]:
-        """Those besides the alias.
+        """Extra specs other than the alias.
 
         The simulator knows neither PCIe switches nor partitions of NVSwitch.
         """
         wishes = {"gpu:link": "none", "gpu:switch": "none"} if self.gpus else {}
         return wishes | ({"hw:numa_nodes": str(self.numa_cells)} if self.numa_cells else {})
 
-    def wanted(self, models: Mapping[str, str]) -> RequestClass:
-        """What its servers ask for; they have Nova's default NUMA policy and a disk of 1 GiB.
+    def request_class(self, models: Mapping[str, str]) -> RequestClass:
+        """Return the class of its servers, with Nova's default NUMA policy and a disk of 1 GiB.
 
-        :param models: of GPUs, by alias
+        :param models: GPU models by alias
         """
         return RequestClass(
             self.name,
@@ -49,7 +49,7 @@ class Flavor(NamedTuple):
             self.ram_mib,
             1,
             self.numa_cells,
-            Reach.NOT_FAR if self.gpus and self.numa_cells else Reach.ANYWHERE,
+            GpuLocality.LOCAL_OR_UNKNOWN if self.gpus and self.numa_cells else GpuLocality.ANY_NODE,
         )
 
 
@@ -57,22 +57,24 @@ def replay(
     ranker: Ranker,
     states: Iterable[Any],
     mix: Mapping[RequestClass, float],
-    wanted: Iterable[RequestClass],
+    requests: Iterable[RequestClass],
 ) -> list[str | None]:
-    """The hosts of servers that are asked for one after the other; None for one that fits nowhere.
+    """Return the hosts of servers requested one after the other; None for one that does not fit.
 
     :param states: nova-scheduler's host states
     """
     fleet = [_simulated(state) for state in states]
-    placing = Placing(fleet, ranker, mix, seed=0)
-    found = [placing.place(one) for one in wanted]
-    return [fleet[place[0]].name if place else None for place in found]
+    run = SimulationRun(fleet, ranker, mix, seed=0)
+    placements = [run.place(request_class) for request_class in requests]
+    return [fleet[placement[0]].name if placement else None for placement in placements]
 
 
-def _simulated(state: Any) -> SimHost:
-    whole = host_snapshot.read(state)
-    if whole is None:
-        raise ValueError(f"{state.host} has no free GPUs")
-    left = whole.before()
-    models = sorted(group.model for group in left.groups())
-    return SimHost(state.host, left, models[0], left.vcpus, left.ram_mib, left.free_gpus)
+def _simulated(host_state: Any) -> SimulatedHost:
+    snapshot = host_snapshot.read(host_state)
+    if snapshot is None:
+        raise ValueError(f"{host_state.host} has no free GPUs")
+    state = snapshot.before()
+    models = sorted(group.model for group in state.gpu_groups())
+    return SimulatedHost(
+        host_state.host, state, models[0], state.vcpus, state.ram_mib, state.free_gpus
+    )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What nova-api says of extra specs, and nova-scheduler of its options and of bad requests."""
+"""Extra specs in nova-api; invalid options and invalid requests in nova-scheduler."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ExtraSpecs(GpuCloudTest):
             self.assertEqual(400, caught.exception.response.status_code)
             self.assertIn(text, str(caught.exception))
 
-    def test_the_scheduler_refuses_what_an_old_api_let_through(self) -> None:
+    def test_the_scheduler_refuses_extra_specs_not_validated_by_an_old_microversion(self) -> None:
         flavor = self.cloud.create_flavor("h100", gpus={"h100": 1})
         api = self.cloud.nova.api
         before, api.microversion = api.microversion, "2.85"
@@ -56,7 +56,7 @@ class ExtraSpecs(GpuCloudTest):
         self.assertEqual([], self.cloud.held_devices())
 
 
-class BadRequests(GpuCloudTest):
+class InvalidRequests(GpuCloudTest):
     options = {
         "aliases": [
             {"name": "h100", "vendor_id": "10de", "product_id": "2330"},
@@ -64,7 +64,7 @@ class BadRequests(GpuCloudTest):
         ]
     }
 
-    def test_nothing_is_claimed_and_nothing_raises(self) -> None:
+    def test_invalid_requests_claim_nothing_and_raise_nothing(self) -> None:
         for in_placement in (True, False):
             cloud = self.start_cloud([hgx_host("hgx1")], pci_in_placement=in_placement)
             for alias, count, text in (
@@ -77,7 +77,7 @@ class BadRequests(GpuCloudTest):
                     flavor = cloud.create_flavor(f"{alias}-{count}", gpus={alias: count})
                     (server,) = cloud.boot(flavor, expect="ERROR")
                     self.assertIn("No valid host was found", server["fault"]["message"])
-                    # With PCI in Placement, what Placement cannot serve never gets to a filter.
+                    # With PCI in Placement, requests that Placement cannot serve reach no filter.
                     if count == 0 or not in_placement:
                         lines = cloud.log_lines(
                             containing=server["id"], logger="nova_gpu_passthrough"
@@ -90,14 +90,14 @@ class BadRequests(GpuCloudTest):
 
 
 class Options(GpuCloudTest):
-    def test_a_nonsense_value_stops_the_scheduler_with_one_line(self) -> None:
+    def test_an_invalid_value_stops_the_scheduler_with_one_line(self) -> None:
         for option, value, text in (
             (
                 "policy",
                 "packed",
                 "policy 'packed' is not installed, expected one of: fragmentation, pack, spread",
             ),
-            ("aliases", ["h100", ""], "with an empty item, expected names between commas"),
+            ("aliases", ["h100", ""], "with an empty item, expected comma-separated names"),
         ):
             with self.subTest(option=option):
                 cloud = EmbeddedCloud(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random boots, deletions, resizes and migrations never give a device to two servers."""
+"""Random boots, deletions, resizes and migrations never allocate a device to two servers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.functional.base import GpuCloudTest
 
 STEPS = 25
 
-#: Seconds; a step took up to eight with Nova 34 on a busy machine.
+#: In seconds; a step took up to 8 s with Nova 34 on a busy machine.
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -36,7 +36,7 @@ class Churn(GpuCloudTest):
             )
             for count in (1, 2, 4, 8)
         }
-        self.done: dict[str, int] = {}
+        self.action_counts: dict[str, int] = {}
 
     def size(self) -> int:
         return self.random.choice((1, 1, 2, 2, 4, 8))
@@ -52,11 +52,11 @@ class Churn(GpuCloudTest):
         try:
             servers = self.cloud.boot(self.flavors[size], count=count)
         except CloudError as error:
-            # All or nothing: refused only if not all of them fit.
+            # Nova boots all servers of a request or none.
             self.assertIn("No valid host", str(error))
             failed = self.cloud.nova.api.get_servers(search_opts={"status": "ERROR"})
             self.cloud.delete(*failed)
-            # One GPU always fits where GPUs are free.
+            # A server with one GPU fits wherever a GPU is free.
             if size == 1:
                 self.assertLess(len(free), count)
         else:
@@ -74,7 +74,7 @@ class Churn(GpuCloudTest):
             else:
                 self.cloud.migrate(server)
         except Exception as error:
-            # No room, or a resize to the same flavor: the server stays what and where it was.
+            # No valid host, or a resize to the same flavor: the server is unchanged.
             self.assertRegex(str(error), "No ?[Vv]alid ?[Hh]ost|must change flavor")
             self.cloud.wait_status(server, "ACTIVE")
             return
@@ -90,12 +90,12 @@ class Churn(GpuCloudTest):
                 actions["delete"] = self.delete
                 actions["resize"] = lambda: self.move(resize=True)
                 actions["migrate"] = lambda: self.move(resize=False)
-            # More boots than deletions: the cloud fills up.
+            # More boots than deletions, so that the cloud becomes full.
             name = self.random.choice([*actions, "boot"])
             actions[name]()
-            self.done[name] = self.done.get(name, 0) + 1
+            self.action_counts[name] = self.action_counts.get(name, 0) + 1
             self.cloud.run_periodic_tasks()
             self.cloud.check_consistency(tolerate_moves=True)
-        self.assertEqual({"boot", "delete", "resize", "migrate"}, set(self.done))
+        self.assertEqual({"boot", "delete", "resize", "migrate"}, set(self.action_counts))
         self.cloud.delete(*self.servers)
         self.assertEqual([], self.cloud.held_devices())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which devices servers get from the filter, one by one and created together."""
+"""The devices that the filter chooses, for single servers and multi-creates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.embedded.cloud import Server
 from tests.embedded.fleet import GPU, GpuHost, hgx_host, pcie_host
 from tests.functional.base import GpuCloudTest
 
-#: The legal NVSwitch partitions of eight GPUs, by their last bus digit.
+#: The valid NVSwitch partitions of eight GPUs, by size.
 PARTITIONS = {
     1: [{n} for n in range(8)],
     2: [{0, 1}, {2, 3}, {4, 5}, {6, 7}],
@@ -19,7 +19,7 @@ PARTITIONS = {
 
 
 class DeviceChoiceTest(GpuCloudTest):
-    """Helpers for what follows."""
+    """Helpers of the tests in this file."""
 
     def flavor(self, count: int, **extra_specs: str) -> str:
         name = f"h100-{count}-{len(self.cloud.nova.api.get_flavors())}"
@@ -28,16 +28,16 @@ class DeviceChoiceTest(GpuCloudTest):
             name, vcpus=2, ram_mib=1024, gpus={"h100": count}, extra_specs=specs
         )
 
-    def slots(self, server: Server) -> set[int]:
-        """The GPUs of a server as numbers 0..7 on its host."""
+    def gpu_numbers(self, server: Server) -> set[int]:
+        """Return the numbers 0..7 of a server's GPUs on its host."""
         return {int(held.address[6], 16) for held in self.cloud.devices_of(server)}
 
     def nodes(self, server: Server) -> set[int]:
         return {held.device.numa_node for held in self.cloud.devices_of(server)}
 
     def assert_partition(self, server: Server) -> None:
-        slots = self.slots(server)
-        self.assertIn(slots, PARTITIONS[len(slots)])
+        gpu_numbers = self.gpu_numbers(server)
+        self.assertIn(gpu_numbers, PARTITIONS[len(gpu_numbers)])
 
 
 class OneHgxHost(DeviceChoiceTest):
@@ -47,9 +47,9 @@ class OneHgxHost(DeviceChoiceTest):
         servers = [self.cloud.boot(self.flavor(count))[0] for count in (1, 2, 1, 4)]
         for server in servers:
             self.assert_partition(server)
-        self.assertEqual(set(range(8)), set().union(*map(self.slots, servers)))
+        self.assertEqual(set(range(8)), set().union(*map(self.gpu_numbers, servers)))
 
-        # The single GPUs' pair and the pair are free again: exactly one quad.
+        # The pair of the single GPUs and the other pair are free again: exactly one quad.
         self.cloud.delete(*servers[:3])
         (server,) = self.cloud.boot(self.flavor(4, hw__numa_nodes="1", gpu__link="required"))
         self.assert_partition(server)
@@ -67,17 +67,17 @@ class OneHgxHost(DeviceChoiceTest):
                             self.assertEqual(
                                 self.nodes(server), set(self.cloud.guest_numa_nodes(server))
                             )
-                    taken = [slot for server in servers for slot in self.slots(server)]
-                    self.assertEqual(list(range(8)), sorted(taken))
+                    numbers = [slot for server in servers for slot in self.gpu_numbers(server)]
+                    self.assertEqual(list(range(8)), sorted(numbers))
                     self.cloud.check_consistency()
                     self.cloud.delete(*servers)
 
-    def test_more_together_than_fit_leave_nothing_behind(self) -> None:
+    def test_a_multi_create_that_does_not_fit_leaves_nothing_allocated(self) -> None:
         self.cloud.delete(*self.cloud.boot(self.flavor(4), count=3, expect="ERROR"))
         self.assertEqual(8, len(self.cloud.free_gpus("hgx1")))
 
-    def test_a_pair_on_one_node_is_found_with_the_preferred_policy(self) -> None:
-        """Nova alone was seen to take a GPU of each node here."""
+    def test_a_pair_gets_one_node_with_the_preferred_policy(self) -> None:
+        """Nova alone selected a GPU of each node here."""
         singles = [self.cloud.boot(self.flavor(1))[0] for _ in range(3)]
         (server,) = self.cloud.boot(
             self.flavor(2, hw__numa_nodes="1", hw__pci_numa_affinity_policy="preferred")
@@ -85,14 +85,14 @@ class OneHgxHost(DeviceChoiceTest):
         self.assertEqual(1, len(self.nodes(server)))
         self.assertEqual(3, len(singles))
 
-    def test_one_candidate_reaches_the_filters_behind(self) -> None:
+    def test_one_candidate_reaches_the_later_filters(self) -> None:
         self.cloud.boot(self.flavor(2))
         tried = self.cloud.log_lines("DEBUG", containing="PciPassthroughFilter tries allocation")
         self.assertEqual(1, len(tried))
 
 
 def _classed(host: GpuHost) -> GpuHost:
-    """The host with a resource class on its GPUs, but not on their companions."""
+    """Set a resource class on the GPUs of a host, but not on their companions."""
     return dataclasses.replace(
         host,
         gpus=tuple(
@@ -134,7 +134,7 @@ class RequirementsOfFlavors(DeviceChoiceTest):
         self.assertEqual(2, len(set(cards)))
         self.assertEqual(1, len({device.device.numa_node for device in held}))
 
-    def test_a_host_that_cannot_meet_a_requirement_is_named_in_the_log(self) -> None:
+    def test_an_unmet_requirement_is_logged(self) -> None:
         for specs, reason in (
             ({"gpu__link": "required"}, "free GPUs are not in one link group"),
             ({"gpu__switch": "required"}, "free GPUs are not behind one PCIe switch"),
@@ -147,13 +147,13 @@ class RequirementsOfFlavors(DeviceChoiceTest):
                 self.assertIn(f"refused: 1 {reason}", line.message)
         self.assertEqual([], self.cloud.held_devices())
 
-    def test_companions_of_another_card_are_no_substitute(self) -> None:
-        # Every card loses its GPU or its audio function.
+    def test_companions_of_another_card_are_refused(self) -> None:
+        # Two cards lose their audio function; with_audio then uses the other two.
         for _ in range(2):
             self.boot({"gpu-audio": 1})
-        lonely = self.boot({"any-gpu": 2, "gpu-audio": 2})
-        self.assertEqual("pcie3", self.cloud.host_of(lonely))
-        held = self.cloud.devices_of(lonely)
+        with_audio = self.boot({"any-gpu": 2, "gpu-audio": 2})
+        self.assertEqual("pcie3", self.cloud.host_of(with_audio))
+        held = self.cloud.devices_of(with_audio)
         self.assertEqual(2, len({device.device.card for device in held}))
         refused = self.boot({"any-gpu": 1, "gpu-audio": 1}, expect="ERROR")
         self.assertEqual([], self.cloud.devices_of(refused))
@@ -174,7 +174,7 @@ class GpusWithNics(DeviceChoiceTest):
 class WithoutTags(DeviceChoiceTest):
     hosts = (hgx_host("hgx1", tags=False),)
 
-    def test_the_catalogue_and_numa_nodes_suffice(self) -> None:
+    def test_gpus_are_known_by_catalogue_and_numa_node(self) -> None:
         servers = self.cloud.boot(self.flavor(3), count=2)
         for server in servers:
             self.assertEqual(1, len(self.nodes(server)))
@@ -187,7 +187,7 @@ class WithoutPlacement(DeviceChoiceTest):
     hosts = (hgx_host("hgx1"), hgx_host("hgx2"))
     options = {"pci_in_placement": False}
 
-    def test_hosts_are_judged_and_nova_takes_the_devices(self) -> None:
+    def test_hosts_are_filtered_and_nova_chooses_the_devices(self) -> None:
         first = self.cloud.boot(self.flavor(4))[0]
         second = self.cloud.boot(self.flavor(2))[0]
         self.assertEqual(self.cloud.host_of(first), self.cloud.host_of(second))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded cloud itself, without this package's filter and weigher."""
+"""Tests of the embedded cloud, without this package's filter and weigher."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class OneCloud(GpuCloudTest):
         (server,) = self.cloud.boot(self.cloud.create_flavor("plain"), image=image)
         self.assertEqual([0, 1], self.cloud.guest_numa_nodes(server))
 
-    def test_failure_tells_why(self) -> None:
+    def test_a_failure_contains_the_reason(self) -> None:
         flavor = self.cloud.create_flavor("l40s-5", gpus={"l40s": 5})
         with self.assertRaisesRegex(CloudError, "No valid host was found"):
             self.cloud.boot(flavor)
@@ -86,7 +86,7 @@ class Capacity(GpuCloudTest):
         for server in servers:
             (device,) = self.cloud.devices_of(server)
             self.assertEqual([device.device.numa_node], self.cloud.guest_numa_nodes(server))
-        # Memory is counted in MiB: there is none left for a ninth.
+        # Not enough memory is left for a ninth server.
         (server,) = self.cloud.boot(
             self.cloud.create_flavor("plain", ram_mib=128 * 1024), expect="ERROR"
         )
@@ -103,32 +103,32 @@ class Moves(GpuCloudTest):
         self.flavor = self.cloud.create_flavor("h100-1", gpus={"h100": 1})
         (self.server,) = self.cloud.boot(self.flavor, host="hgx1")
 
-    def assert_holds(self, **devices: int) -> None:
+    def assert_devices(self, **devices: int) -> None:
         held = [device.host for device in self.cloud.devices_of(self.server)]
         self.assertEqual(devices, {host: held.count(host) for host in held})
         self.check_at_end()
 
     def test_migrate_and_confirm(self) -> None:
         self.cloud.migrate(self.server)
-        self.assert_holds(hgx1=1, hgx2=1)
+        self.assert_devices(hgx1=1, hgx2=1)
         self.cloud.confirm_resize(self.server)
         self.assertEqual("hgx2", self.cloud.host_of(self.server))
-        self.assert_holds(hgx2=1)
+        self.assert_devices(hgx2=1)
 
     def test_resize_and_revert(self) -> None:
         self.cloud.resize(self.server, self.cloud.create_flavor("h100-2", gpus={"h100": 2}))
-        self.assert_holds(hgx1=1, hgx2=2)
+        self.assert_devices(hgx1=1, hgx2=2)
         self.cloud.revert_resize(self.server)
         self.assertEqual("hgx1", self.cloud.host_of(self.server))
-        self.assert_holds(hgx1=1)
+        self.assert_devices(hgx1=1)
 
     def test_shelve(self) -> None:
         self.cloud.shelve(self.server)
-        self.assert_holds(hgx1=1)
+        self.assert_devices(hgx1=1)
         self.cloud.shelve_offload(self.server)
-        self.assert_holds()
+        self.assert_devices()
         self.cloud.unshelve(self.server, host="hgx2")
-        self.assert_holds(hgx2=1)
+        self.assert_devices(hgx2=1)
 
     def test_rebuild(self) -> None:
         before = self.cloud.devices_of(self.server)
@@ -140,12 +140,12 @@ class Moves(GpuCloudTest):
         self.cloud.evacuate(self.server)
         self.assertEqual("hgx2", self.cloud.host_of(self.server))
         self.cloud.recover_host("hgx1")
-        self.assert_holds(hgx2=1)
+        self.assert_devices(hgx2=1)
         self.cloud.boot(self.flavor, host="hgx1")
 
 
 class TagsPerHost(GpuCloudTest):
-    """Hosts whose devices have the same addresses and different tags."""
+    """Hosts with the same device addresses and different tags."""
 
     hosts = (
         hgx_host("a", first_bus=0x20, model="H100"),
@@ -154,7 +154,7 @@ class TagsPerHost(GpuCloudTest):
     )
     options = {"gpu_scheduler": False}
 
-    def test_pools_keep_each_hosts_tags(self) -> None:
+    def test_pools_have_the_tags_of_their_host(self) -> None:
         self.assert_tags()
         self.cloud.run_periodic_tasks()
         for alias in ("h100", "h200"):
@@ -186,7 +186,7 @@ class TagsPerHost(GpuCloudTest):
 
 
 class Consistency(GpuCloudTest):
-    """check_consistency must see what is planted here."""
+    """check_consistency reports the inconsistencies that these tests create."""
 
     hosts = (hgx_host("hgx1"),)
     options = {"gpu_scheduler": False}
@@ -218,7 +218,7 @@ class Consistency(GpuCloudTest):
         self._instance().destroy()
         self.expected = f"server {self.server['id']} holds .* but does not exist"
 
-    def test_device_given_twice(self) -> None:
+    def test_device_allocated_twice(self) -> None:
         domains = self.cloud.nova.computes["hgx1"].driver._host.get_connection()._vms
         (other,) = self.cloud.boot("h100-1")
         first, second = (
@@ -274,7 +274,7 @@ class Variants(GpuCloudTest):
                 (server,) = cloud.boot(cloud.create_flavor("h100-1", gpus={"h100": 1}))
                 self.assertEqual(name, cloud.host_of(server))
 
-    def test_layouts_of_cpus_must_agree(self) -> None:
+    def test_all_hosts_must_have_the_same_cpu_layout(self) -> None:
         hosts = [GpuHost("one"), GpuHost("two", cpus_per_node=16, dedicated_cpus_per_node=8)]
         with self.assertRaisesRegex(ValueError, "same layout"):
             EmbeddedCloud(hosts)

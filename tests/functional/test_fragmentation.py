@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy ``fragmentation`` decides in nova-scheduler as it does in the simulator."""
+"""The policy ``fragmentation`` selects the same hosts in nova-scheduler and in the simulator."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from nova_gpu_passthrough.policies import mix
-from nova_gpu_passthrough.simulator.nova.nova import Nova
-from nova_gpu_passthrough.simulator.nova.nova_with_gpu_weigher import NovaAndFragmentation
+from nova_gpu_passthrough.policies.pack import Pack
+from nova_gpu_passthrough.simulator.nova.nova import NovaRanker
+from nova_gpu_passthrough.simulator.nova.nova_with_gpu_weigher import NovaFragmentationRanker
 from nova_gpu_passthrough.simulator.ranker import Ranker
-from nova_gpu_passthrough.simulator.rankers.plain import Pack
+from nova_gpu_passthrough.simulator.rankers.policy import ranker_of
 from tests.embedded.fleet import GPU, GpuHost, hgx_host, pcie_host
 from tests.functional.base import GpuCloudTest
 from tests.functional.replay import Flavor, replay
@@ -24,11 +25,11 @@ SERVERS = 100
 
 
 def _without_audio(host: GpuHost) -> GpuHost:
-    """Nova's PCIWeigher counts audio functions like GPUs, which the simulator does not know."""
+    """Remove audio functions: Nova's PCIWeigher counts them, and the simulator has none."""
     return dataclasses.replace(host, gpus=tuple(gpu for gpu in host.gpus if gpu.role == GPU))
 
 
-#: Memory in MiB; flavors come in GiB, so that no two hosts ever have as much left.
+#: Memory in MiB; flavors use whole GiB, so that no two hosts ever have the same amount free.
 HOSTS = (
     *(
         hgx_host(f"hgx{n}", model="H100-SXM", memory_mib_per_node=(200 - n) * 1024 + n)
@@ -40,7 +41,7 @@ HOSTS = (
     ),
 )
 MODELS = {"h100-sxm": "H100-SXM", "l40s": "L40S"}
-#: Flavors, and how often they are asked for.
+#: Flavors and how often they are requested.
 FLAVORS = {
     Flavor("h100-1", 6, 40 * 1024, "h100-sxm", 1, numa_cells=1): 6,
     Flavor("h100-2", 12, 80 * 1024, "h100-sxm", 2, numa_cells=1): 2,
@@ -50,17 +51,17 @@ FLAVORS = {
     Flavor("cpu-2", 2, 4 * 1024): 12,
     Flavor("cpu-6", 6, 16 * 1024): 4,
 }
-MIX = {flavor.wanted(MODELS): count for flavor, count in FLAVORS.items()}
+MIX = {flavor.request_class(MODELS): count for flavor, count in FLAVORS.items()}
 
 
 def sequence() -> list[Flavor]:
-    """The flavors of the servers, in the order in which these are asked for."""
+    """Return the flavors of the servers in the order of the requests."""
     rng = random.Random(2)
-    flavors, often = list(FLAVORS), list(FLAVORS.values())
+    flavors, weights = list(FLAVORS), list(FLAVORS.values())
     found: list[Flavor] = []
     while len(found) < SERVERS:
-        # Several at once, as one request would ask for them.
-        found += rng.choices(flavors, often) * rng.randint(1, 4)
+        # Several at once, as in a multi-create.
+        found += rng.choices(flavors, weights) * rng.randint(1, 4)
     return found[:SERVERS]
 
 
@@ -72,10 +73,10 @@ class SameDecisions(GpuCloudTest):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         path = Path(folder.name) / "mix.yaml"
-        path.write_text(mix.dump({wanted: n for wanted, n in MIX.items() if wanted.gpus}))
-        # All of Nova's weighers beside ours, with their default multipliers but for two: the
-        # simulator asks for a server once the one before is built, and the libvirt of these tests
-        # reports the disk as free whatever is on it.
+        path.write_text(mix.dump({one: count for one, count in MIX.items() if one.gpus}))
+        # All of Nova's weighers with their default multipliers except two: the simulator requests
+        # a server after the previous one is built, and the libvirt of these tests reports all of
+        # the disk as free.
         self.start_cloud(
             HOSTS,
             config={
@@ -92,12 +93,12 @@ class SameDecisions(GpuCloudTest):
     def simulated(self, ranker: Ranker) -> list[str | None]:
         manager = self.cloud.nova.scheduler.manager.host_manager
         states = manager.get_host_states_by_uuids(self.cloud.nova.admin_context, None, None)
-        return replay(ranker, states, MIX, [flavor.wanted(MODELS) for flavor in sequence()])
+        return replay(ranker, states, MIX, [flavor.request_class(MODELS) for flavor in sequence()])
 
     def test_a_hundred_servers_get_the_hosts_that_the_simulator_chooses(self) -> None:
-        expected = self.simulated(NovaAndFragmentation())
-        # It would be no proof, if other ways to rank led to the same hosts.
-        for other in (self.simulated(Pack()), self.simulated(Nova())):
+        expected = self.simulated(NovaFragmentationRanker())
+        # The test proves nothing if other rankings select the same hosts.
+        for other in (self.simulated(ranker_of(Pack())), self.simulated(NovaRanker())):
             self.assertGreater(sum(a != b for a, b in zip(expected, other, strict=True)), 40)
         for flavor in FLAVORS:
             self.cloud.create_flavor(
@@ -110,11 +111,11 @@ class SameDecisions(GpuCloudTest):
         found: list[str | None] = []
         for flavor, run in itertools.groupby(sequence()):
             count = len(list(run))
-            # All of one request are refused if one of them is.
+            # Nova refuses all servers of a request if one does not fit.
             hosts = expected[len(found) : len(found) + count]
-            for part in [count] if None not in hosts else [1] * count:
+            for batch in [count] if None not in hosts else [1] * count:
                 status = "ERROR" if expected[len(found)] is None else "ACTIVE"
-                servers = self.cloud.boot(flavor.name, count=part, expect=status)
+                servers = self.cloud.boot(flavor.name, count=batch, expect=status)
                 found += [self.cloud.host_of(server) for server in servers]
                 self.assertEqual(expected[: len(found)], found, flavor)
         self.assertEqual(SERVERS, len(found))

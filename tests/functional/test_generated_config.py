@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generated nova.conf and placement.conf, read by Nova and Placement, and at work in a cloud."""
+"""Generated nova.conf and placement.conf, read by Nova and Placement and used in a cloud."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from oslo_config import fixture as config_fixture
 
 from nova_gpu_passthrough import conf as gpu_conf
 from nova_gpu_passthrough.fleet.offers import CONTROL
-from nova_gpu_passthrough.fleet.settings import Target
+from nova_gpu_passthrough.fleet.settings import DeploymentTarget
 from nova_gpu_passthrough.generate.control_options import WEIGHER
 from tests.embedded.fleet import GPU
 from tests.functional.base import GpuCloudTest
@@ -37,7 +37,7 @@ from tests.functional.generated import (
 
 @pytest.fixture(autouse=True)
 def _own_aliases() -> Iterator[None]:
-    """Nova keeps the aliases that it has read."""
+    """Clear Nova's cache of aliases before and after each test."""
     request.get_alias_from_config.cache_clear()
     yield
     request.get_alias_from_config.cache_clear()
@@ -45,7 +45,7 @@ def _own_aliases() -> Iterator[None]:
 
 @pytest.fixture
 def nova_conf() -> Iterator[Any]:
-    """Give Nova's modules the values of some files for one test."""
+    """Set the options of Nova's modules to the values of files for one test."""
     gpu_conf.register_opts(nova.conf.CONF)
     fixture = config_fixture.Config(nova.conf.CONF)
     fixture.setUp()
@@ -95,14 +95,14 @@ def test_nova_reads_a_compute_nodes_options(
 
 def test_all_services_read_the_same_aliases(tmp_path: Path, nova_conf: Any) -> None:
     root = write(tmp_path)
-    seen = []
+    aliases = []
     for host in (CONTROL, "hgx1", "l40s1"):
         values = read(nova_options(), "nova", *nova_files(root, host))
         nova_conf(values)
         request.get_alias_from_config.cache_clear()
-        seen.append(request.get_alias_from_config())
-    assert seen[0] == seen[1] == seen[2]
-    assert seen[0]["h100-sxm"] == (
+        aliases.append(request.get_alias_from_config())
+    assert aliases[0] == aliases[1] == aliases[2]
+    assert aliases[0]["h100-sxm"] == (
         "legacy",
         [{"dev_type": "type-PF", "resource_class": "CUSTOM_GPU_H100_SXM"}],
     )
@@ -131,7 +131,7 @@ def test_placement_reads_its_options(tmp_path: Path) -> None:
 def test_services_read_the_directory_after_their_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without --config-dir, and values of options that may be repeated count together."""
+    """Read the directory without --config-dir; repeated options add up."""
     root = write(tmp_path)
     folder = root / CONTROL / "etc/nova"
     own = folder / "nova.conf"
@@ -146,7 +146,7 @@ def test_services_read_the_directory_after_their_file(
 
 def test_kolla_gets_the_same_values(tmp_path: Path) -> None:
     plain = write(tmp_path / "plain")
-    kolla = write(tmp_path / "kolla", target=Target.KOLLA) / CONTROL / "etc/kolla/config"
+    kolla = write(tmp_path / "kolla", target=DeploymentTarget.KOLLA) / CONTROL / "etc/kolla/config"
     for host, file in (
         ("hgx1", kolla / "nova/hgx1/nova.conf"),
         ("l40s1", kolla / "nova/l40s1/nova.conf"),
@@ -157,7 +157,7 @@ def test_kolla_gets_the_same_values(tmp_path: Path) -> None:
 
 
 class GeneratedCloud(GpuCloudTest):
-    """An HGX and an L40S host as the generated files make them."""
+    """An HGX host and an L40S host with the generated configuration."""
 
     @pytest.fixture(autouse=True)
     def _files(self, tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers that are moved, resized, rebuilt and brought back pass the filter correctly."""
+"""Servers that are moved, resized, rebuilt and unshelved get the right devices."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Moves(GpuCloudTest):
         }
 
     def assert_well_placed(self, server: Server, count: int) -> None:
-        """All devices on one host, in one partition, on the guest's NUMA nodes."""
-        # The compute node of a resized server takes its own pick and tells Placement afterwards.
+        """Assert that all devices are on one host, in one partition, on the guest's NUMA nodes."""
+        # The compute node chooses devices for a resized server itself and reports them later.
         self.cloud.run_periodic_tasks()
         held = self.cloud.devices_of(server)
         self.assertEqual(count, len(held))
@@ -85,7 +85,7 @@ class Moves(GpuCloudTest):
     def test_rebuild_keeps_the_devices(self) -> None:
         (server,) = self.cloud.boot(self.flavors[8])
         before = self.cloud.devices_of(server)
-        # No GPU is free anywhere it could go, and no reserve for servers without GPUs applies.
+        # No GPU of its host is free, which does not matter for a rebuild.
         self.cloud.rebuild(server, image=self.cloud.create_image(description="another"))
         self.assertEqual(before, self.cloud.devices_of(server))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What takes long to build is kept under .cache/gpu-host/, by a hash of what it was made from."""
+"""Keep build results under .cache/gpu-host/, by a hash of their inputs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ __all__ = ["CACHE", "ROOT", "built", "key"]
 CACHE = ROOT / ".cache" / "gpu-host"
 
 
-def built(kind: str, wanted: str, build: Callable[[Path], None]) -> Path:
-    """Return the folder that ``build`` fills, built once for each key ``wanted``."""
-    return cache.built(CACHE, kind, wanted, build)
+def built(kind: str, cache_key: str, build: Callable[[Path], None]) -> Path:
+    """Return the folder that ``build`` fills, once for each key."""
+    return cache.built(CACHE, kind, cache_key, build)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run a command in the server's system on this machine, whose CPU is not an emulated one."""
+"""Run a command in the server's system on this machine, whose CPU is not emulated."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-#: Put before a command: what it mounts and starts ends with it, and it ends with us in any case.
+#: Prefix of a command: its mounts and processes end with it, and it ends with this process.
 PRIVATE = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private"]
 PRIVATE += ["--pid", "--mount-proc", "--fork", "--kill-child"]
-#: The tree is read-only except for the folders that are laid over it.
+#: The tree is read-only except for the folders that are mounted over it.
 SCRIPT = """
 set -eu
 tree=$1; shift
@@ -29,12 +29,12 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME
 def run(tree: Path, command: list[str], folders: Mapping[str, Path]) -> str:
     """Run a command with ``tree`` as its root and return its standard output.
 
-    :param folders: folders of this machine by the place in the tree that they are laid over
-    :raises RuntimeError: it failed; the message ends with what it wrote
+    :param folders: folders of this machine, by the path in the tree that they are mounted over
+    :raises RuntimeError: if the command fails; the message has its output
     """
-    laid = [part for place, folder in folders.items() for part in (str(folder), place)]
+    mounts = [word for path, folder in folders.items() for word in (str(folder), path)]
     done = subprocess.run(
-        [*PRIVATE, "sh", "-c", SCRIPT, "sh", str(tree), *laid, "--", *command],
+        [*PRIVATE, "sh", "-c", SCRIPT, "sh", str(tree), *mounts, "--", *command],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boots that the tests share: each is made once, by the first test that asks for it.
+"""Boots that the tests share; each happens once, for the first test that uses it.
 
 ================= ==================================================================
-``plain``         the whole server as it comes, only with :data:`IOMMU_ON`
-``configured``    its next boot, with the configuration that nova-gpu wrote into its /etc
-``iommu_off``     a small server whose IOMMU the kernel was told not to use
-``without_iommu`` a small server whose board has none
+``plain``         the whole server without configuration except :data:`IOMMU_ON`
+``configured``    its next boot, with the configuration that nova-gpu wrote into /etc
+``iommu_off``     a small server with a kernel option that disables the IOMMU
+``without_iommu`` a small server whose board has no IOMMU
 ================= ==================================================================
 """
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The vocabulary for a virtual server's hardware, and where each part of it ends up.
+"""Data classes for a virtual server's hardware, and the PCI address of each device.
 
-Addresses follow from the tree: firmware numbers buses depth first, in the order of the slots.
+The addresses follow from the tree: firmware numbers buses depth first, in the order of the slots.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ class Function:
 
     :param vendor, device, pci_class: four hex digits each
     :param kind: ``gpu``, ``audio``, ``nic`` or ``vga``
-    :param stock: a stock QEMU device to take as it is or, with ids, to take the behaviour from
-    :param driver: the driver that holds it if nothing is configured, None if none does
-    :param modules: driver modules that are loaded for it if nothing is configured
-    :param group: functions with the same label are in one IOMMU group, no others are
+    :param stock: a stock QEMU device to use; with ids, only its behaviour is used
+    :param driver: the driver that holds it without configuration; None if none does
+    :param modules: driver modules that are loaded for it without configuration
+    :param group: functions with the same label are in one IOMMU group, separate from all others
     :param resets: the kernel's ``reset_method``, in its order
-    :param link, capable: the link now, and the link that card and slot could have
-    :param vfs: how many virtual functions it can have (SR-IOV)
-    :param defects: what an audit must find wrong with it as it is; empty: ready
+    :param link, capable: the current link, and the link that card and slot support
+    :param vfs: maximum number of virtual functions (SR-IOV)
+    :param defects: defects that an audit must report; empty: ready
     """
 
     name: str
@@ -96,7 +96,7 @@ class Switch:
 
 @dataclass(frozen=True)
 class LegacyBridge:
-    """A PCIe to PCI bridge: everything behind it shares one requester id, so one group."""
+    """A PCIe to PCI bridge: all devices behind it share one requester id, so one group."""
 
     name: str
     cards: tuple[Card, ...]
@@ -112,7 +112,7 @@ class RootPort:
 
     name: str
     slot: int
-    inside: Card | Switch | LegacyBridge
+    child: Card | Switch | LegacyBridge
     link: Link = Link(4, 16)
     number: int = 0
     acs: bool = True
@@ -129,14 +129,14 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Placed:
-    """Something of the tree at its place.
+class PlacedDevice:
+    """A device of the tree with its address.
 
     :param role: ``root port``, ``upstream``, ``downstream``, ``legacy bridge`` or ``endpoint``
     :param above: name of the bridge above it; for a root port, of its NUMA node's root
     :param slot, number: device and function number on its bus
-    :param numa_node: -1 if the firmware names none
-    :param shared: whether its device number has further functions
+    :param numa_node: -1 if the firmware reports none
+    :param shared: whether its device number has other functions
     """
 
     name: str
@@ -161,8 +161,8 @@ class Server:
     """The whole server.
 
     :param root: cards directly on the root complex (no NUMA node), by slot of bus 0
-    :param distance: between the two NUMA nodes, as in the ACPI SLIT
-    :param defects: what an audit must find wrong with the host itself
+    :param distance: distance between the two NUMA nodes, as in the ACPI SLIT
+    :param defects: defects of the host itself that an audit must report
     """
 
     cells: tuple[Cell, ...]
@@ -171,49 +171,49 @@ class Server:
     defects: tuple[str, ...] = ()
 
     @cached_property
-    def placed(self) -> tuple[Placed, ...]:
-        """Everything, bridges included, from the roots down."""
+    def devices(self) -> tuple[PlacedDevice, ...]:
+        """All devices, bridges included, from the roots down."""
         return tuple(self._walk())
 
     @cached_property
-    def endpoints(self) -> dict[str, Placed]:
+    def endpoints(self) -> dict[str, PlacedDevice]:
         """The functions by name."""
-        return {place.name: place for place in self.placed if place.function}
+        return {placed.name: placed for placed in self.devices if placed.function}
 
     def __getitem__(self, name: str) -> Function:
-        """The function with this name."""
+        """Return the function with this name."""
         function = self.endpoints[name].function
         assert function
         return function
 
     def address(self, name: str) -> str:
-        """The PCI address of the function with this name, as in ``0000:21:00.0``."""
+        """Return the PCI address of the function with this name, as in ``0000:21:00.0``."""
         return self.endpoints[name].address
 
     def gpus(self) -> dict[str, Function]:
-        """The accelerators by address."""
+        """Return the accelerators by address."""
         return {
-            place.address: place.function
-            for place in self.endpoints.values()
-            if place.function and place.function.kind == "gpu"
+            placed.address: placed.function
+            for placed in self.endpoints.values()
+            if placed.function and placed.function.kind == "gpu"
         }
 
     def mates(self, name: str) -> set[str]:
-        """Addresses of the other functions that are in the IOMMU group of this one."""
+        """Return the addresses of the other functions in the IOMMU group of this one."""
         return {
-            place.address
-            for other, place in self.endpoints.items()
-            if other != name and place.function and place.function.group == self[name].group
+            placed.address
+            for other, placed in self.endpoints.items()
+            if other != name and placed.function and placed.function.group == self[name].group
         }
 
-    def _walk(self) -> Iterator[Placed]:
+    def _walk(self) -> Iterator[PlacedDevice]:
         for slot, card in self.root:
             yield from _functions(card, "pcie.0", 0, slot, -1)
         for cell in self.cells:
             buses = iter(range(cell.bus + 1, 256))
             slots = [port.slot for port in cell.ports]
             for port in cell.ports:
-                yield Placed(
+                yield PlacedDevice(
                     port.name,
                     "root port",
                     f"node{cell.node}",
@@ -225,31 +225,33 @@ class Server:
                     port.acs,
                     shared=slots.count(port.slot) > 1,
                 )
-                yield from _inside(port, next(buses), buses, cell.node)
+                yield from _below_port(port, next(buses), buses, cell.node)
 
 
-def _inside(port: RootPort, bus: int, buses: Iterator[int], node: int) -> Iterator[Placed]:
-    inside = port.inside
-    if isinstance(inside, Card):
-        yield from _functions(inside, port.name, bus, 0, node)
-    elif isinstance(inside, Switch):
-        up, link = f"{inside.name}-up", inside.link
-        yield Placed(up, "upstream", port.name, bus, 0, 0, node, link)
+def _below_port(
+    port: RootPort, bus: int, buses: Iterator[int], node: int
+) -> Iterator[PlacedDevice]:
+    child = port.child
+    if isinstance(child, Card):
+        yield from _functions(child, port.name, bus, 0, node)
+    elif isinstance(child, Switch):
+        up, link = f"{child.name}-up", child.link
+        yield PlacedDevice(up, "upstream", port.name, bus, 0, 0, node, link)
         inner = next(buses)
-        for slot, card in enumerate(inside.cards):
-            down = f"{inside.name}-down{slot}"
-            yield Placed(down, "downstream", up, inner, slot, 0, node, link)
+        for slot, card in enumerate(child.cards):
+            down = f"{child.name}-down{slot}"
+            yield PlacedDevice(down, "downstream", up, inner, slot, 0, node, link)
             yield from _functions(card, down, next(buses), 0, node)
     else:
-        yield Placed(inside.name, "legacy bridge", port.name, bus, 0, 0, node)
+        yield PlacedDevice(child.name, "legacy bridge", port.name, bus, 0, 0, node)
         inner = next(buses)
-        for slot, card in enumerate(inside.cards, start=1):
-            yield from _functions(card, inside.name, inner, slot, node)
+        for slot, card in enumerate(child.cards, start=1):
+            yield from _functions(card, child.name, inner, slot, node)
 
 
-def _functions(card: Card, above: str, bus: int, slot: int, node: int) -> Iterator[Placed]:
+def _functions(card: Card, above: str, bus: int, slot: int, node: int) -> Iterator[PlacedDevice]:
     for number, function in enumerate(card.functions):
-        yield Placed(
+        yield PlacedDevice(
             function.name,
             "endpoint",
             above,

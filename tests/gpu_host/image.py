@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server's system: Debian with libvirt and QEMU, as a tree, a disk, a kernel, an initramfs."""
+"""Build the server's system: Debian with libvirt and QEMU, as tree, disk, kernel, initramfs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.gpu_host import cache, chroot, packages
 
 GUEST = Path(__file__).with_name("guest")
 PACKAGES = (
-    # The full kernel: its drivers take the devices as on a real server.
+    # The full kernel: its drivers bind the devices as on a real server.
     "linux-image-amd64",
     "systemd-sysv",
     "dbus",
@@ -26,9 +26,9 @@ PACKAGES = (
     "libvirt-clients",
     "qemu-system-x86",
 )
-#: Nobody reads or speaks these there.
+#: Not used in the server.
 EXCLUDED = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
-#: Units that a server of a minute's life can do without.
+#: Units that a server which runs for a minute does not need.
 MASKED = (
     "apt-daily-upgrade.timer",
     "apt-daily.timer",
@@ -56,7 +56,7 @@ MASKED = (
     "systemd-update-utmp-runlevel.service",
     "systemd-update-utmp.service",
 )
-#: Settings of the machine's own apt that the download needs as well.
+#: Settings of the machine's apt that the download also needs.
 APT_SETTINGS = re.compile(
     r"^(Acquire::(?:Check-Date|Check-Valid-Until|Retries|https?::(?:Proxy\S*|Timeout|CaInfo))"
     r' ".*");$',
@@ -69,8 +69,8 @@ DISK_SIZE = "3G"
 class Image:
     """The built system.
 
-    :param tree: its files, never to be changed
-    :param disk: the same as an ext4 file system in a raw image, never to be written to
+    :param tree: its files, never changed
+    :param disk: the same files as an ext4 file system in a raw image, never written
     """
 
     folder: Path
@@ -93,19 +93,19 @@ class Image:
 
 
 def image() -> Image:
-    """Return the system, built if need be (about two minutes)."""
+    """Return the system; build it if necessary (about two minutes)."""
     settings = [*PACKAGES, *EXCLUDED, *MASKED, DISK_SIZE, packages.DEBIAN, Path(__file__), GUEST]
     return Image(cache.built("image", cache.key(settings), _build))
 
 
 def sources() -> str:
-    """Return the Debian sources of this machine's own apt, for the same Debian.
+    """Return the Debian sources of this machine's apt for the same Debian release.
 
-    :raises packages.Unavailable: it has none
+    :raises packages.Unavailable: if there are none
     """
     lines = _sources()
     if not lines:
-        # A machine whose package lists were removed, as in a small container image.
+        # The package lists may have been removed, as in a small container image.
         subprocess.run(["apt-get", "-qq", "update"], check=True)
         lines = _sources()
     if not lines:
@@ -123,18 +123,20 @@ def _sources() -> list[str]:
         capture_output=True,
         text=True,
     ).stdout
-    found = [line.split() for line in listed.splitlines()]
+    fields_of_lines = [line.split() for line in listed.splitlines()]
     return sorted(
         {
-            f"deb {where} {release} {component}"
-            for origin, where, release, component in (words for words in found if len(words) == 4)
+            f"deb {uri} {release} {component}"
+            for origin, uri, release, component in (
+                words for words in fields_of_lines if len(words) == 4
+            )
             if origin == "Debian" and release.partition("-")[0] == packages.DEBIAN
         }
     )
 
 
 def disk_of(tree: Path, disk: Path, size: str) -> None:
-    """Make a disk image with an ext4 file system of a tree, without mounting anything."""
+    """Write a disk image with an ext4 file system of a tree, without mounting anything."""
     with disk.open("wb"):
         pass
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", tree, disk, size], check=True)
@@ -149,7 +151,7 @@ def _build(folder: Path) -> None:
     command += ["--aptopt=APT::Install-Recommends false", "--include=" + ",".join(PACKAGES)]
     command += [f"--aptopt={setting}" for setting in APT_SETTINGS.findall(settings)]
     command += [f"--dpkgopt=path-exclude={path}" for path in EXCLUDED]
-    # Before the kernel, whose installation makes the initramfs.
+    # Before the kernel is installed, which builds the initramfs.
     command += [f"--essential-hook=sync-in {GUEST} /", packages.DEBIAN, str(tree), "-"]
     done = subprocess.run(
         [*chroot.PRIVATE, *command], input=sources(), capture_output=True, text=True
@@ -164,14 +166,14 @@ def _arrange_units(units: Path) -> None:
     for unit in MASKED:
         (units / unit).unlink(missing_ok=True)
         (units / unit).symlink_to("/dev/null")
-    wanted = units / "multi-user.target.wants"
-    # Started by its socket: a job that does not ask for it does not wait for it.
-    (wanted / "libvirtd.service").unlink()
-    (wanted / "gpu-host-job.service").symlink_to("../gpu-host-job.service")
+    target = units / "multi-user.target.wants"
+    # Started by its socket: a job that does not use libvirt does not wait for it.
+    (target / "libvirtd.service").unlink()
+    (target / "gpu-host-job.service").symlink_to("../gpu-host-job.service")
     (units / "default.target").unlink(missing_ok=True)
     (units / "default.target").symlink_to("/lib/systemd/system/multi-user.target")
 
 
 def _only(folder: Path, pattern: str) -> Path:
-    (found,) = folder.glob(pattern)
-    return found
+    (path,) = folder.glob(pattern)
+    return path

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The QEMU command line and the stand-in types of a described server."""
+"""The QEMU command line and the stand-in device types of a virtual server."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tests.gpu_host.hardware import Function, Link, Placed, Server
+from tests.gpu_host.hardware import Function, Link, PlacedDevice, Server
 
-#: Where disks and the job's folder go on bus 0, above the described cards and roots.
+#: Slots of disks and the job's folder on bus 0, after those of the server's cards and roots.
 SERVICE_SLOT = 0x10
 ROOT_SLOT = 8
-#: Parts of the board and of the CPU that only cost time: modules to load, registers to emulate.
+#: Features of the board and the CPU that only cost time: modules to load, registers to emulate.
 BARE = ",sata=off,smbus=off"
 PLAIN = ",aes=off,pclmulqdq=off,sha-ni=off,xsave=off,avx=off,avx2=off"
 #: Extended capability of a downstream port; XIO3130's error reporting ends before it.
@@ -18,16 +18,16 @@ ACS_AT = 0x148
 
 
 def standins(server: Server) -> str:
-    """The file that the library of stand-ins reads (see standins.c), one type a line."""
+    """Return the file that the stand-in library reads (see standins.c), with one type per line."""
     lines: dict[str, None] = {}
-    for place in server.placed:
-        for words in _types(place):
+    for placed in server.devices:
+        for words in _types(placed):
             lines.setdefault(" ".join(f"{key}={value}" for key, value in words.items()))
     return "".join(f"{line}\n" for line in lines)
 
 
 def arguments(server: Server, *, iommu: bool = True) -> list[str]:
-    """QEMU's arguments for the hardware: CPUs, memory, IOMMU, and the PCI tree.
+    """Return QEMU's arguments for the hardware: CPUs, memory, IOMMU, and the PCI tree.
 
     :param iommu: without it the board has no IOMMU at all
     """
@@ -50,16 +50,16 @@ def arguments(server: Server, *, iommu: bool = True) -> list[str]:
     for index, cell in enumerate(server.cells):
         root = f"pxb-pcie,id=node{cell.node},bus=pcie.0,addr={ROOT_SLOT + index:#x}"
         command += ["-device", f"{root},bus_nr={cell.bus},numa_node={cell.node}"]
-    for chassis, place in enumerate(server.placed, start=1):
-        where = f"id={place.name},bus={place.above},addr={place.slot:#x}.{place.number}"
-        if place.shared:
+    for chassis, placed in enumerate(server.devices, start=1):
+        where = f"id={placed.name},bus={placed.above},addr={placed.slot:#x}.{placed.number}"
+        if placed.shared:
             where += ",multifunction=on"
-        command += ["-device", f"{_type(place)},{where}{_properties(place, chassis)}"]
+        command += ["-device", f"{_type(placed)},{where}{_properties(placed, chassis)}"]
     return command
 
 
 def disk(name: str, path: Path, file_format: str, index: int, *, read_only: bool) -> list[str]:
-    """A disk that the guest finds as /dev/disk/by-id/virtio-NAME."""
+    """Return the arguments for a disk, in the guest /dev/disk/by-id/virtio-NAME."""
     options = f"file={path},format={file_format},if=none,id={name},cache=unsafe"
     command = ["-drive", f"{options},readonly={'on' if read_only else 'off'}"]
     device = f"virtio-blk-pci,drive={name},serial={name},bus=pcie.0"
@@ -67,50 +67,52 @@ def disk(name: str, path: Path, file_format: str, index: int, *, read_only: bool
 
 
 def shared_folder(name: str, path: Path) -> list[str]:
-    """A folder of this machine that the guest mounts by its name."""
+    """Return the arguments for a folder of this machine that the guest mounts by its name."""
     command = ["-fsdev", f"local,id={name},path={path},security_model=none"]
     device = f"virtio-9p-pci,fsdev={name},mount_tag={name},bus=pcie.0,addr={SERVICE_SLOT - 1:#x}"
     return [*command, "-device", device]
 
 
-def _type(place: Placed) -> str:
-    function = place.function
+def _type(placed: PlacedDevice) -> str:
+    function = placed.function
     if function:
-        return function.stock if function.stock and not _renamed(function) else _own(function)
+        return function.stock if function.stock and not _has_other_ids(function) else _own(function)
     return {
-        "root port": _port(place),
+        "root port": _port(placed),
         "upstream": "standin-switch-up",
         "downstream": "standin-switch-down",
         "legacy bridge": "pcie-pci-bridge",
-    }[place.role]
+    }[placed.role]
 
 
-def _properties(place: Placed, chassis: int) -> str:
-    if place.role in ("root port", "downstream"):
-        acs = "" if place.acs else ",disable-acs=on"
+def _properties(placed: PlacedDevice, chassis: int) -> str:
+    if placed.role in ("root port", "downstream"):
+        acs = "" if placed.acs else ",disable-acs=on"
         return f",chassis={chassis},slot={chassis}{acs}"
-    # No network behind the cards, and no firmware of theirs at boot.
-    return ",romfile=" if place.function and place.function.kind == "nic" else ""
+    # The NICs have no network and no boot firmware.
+    return ",romfile=" if placed.function and placed.function.kind == "nic" else ""
 
 
-def _types(place: Placed) -> list[dict[str, object]]:
-    """The stand-in types that a place needs; most need one, stock devices none."""
-    if place.function:
-        return _function_types(place, place.function)
-    if place.role == "root port":
-        return [{"type": _port(place), "parent": "pcie-root-port"} | _link(place.link, place.link)]
-    if place.role == "upstream":
-        up: dict[str, object] = {"type": _type(place), "parent": "x3130-upstream"}
-        return [up | _link(place.link, place.link)]
-    if place.role == "downstream":
-        down: dict[str, object] = {"type": _type(place), "parent": "xio3130-downstream"}
+def _types(placed: PlacedDevice) -> list[dict[str, object]]:
+    """Return the stand-in types of a device: mostly one, none for stock devices."""
+    if placed.function:
+        return _function_types(placed, placed.function)
+    if placed.role == "root port":
+        return [
+            {"type": _port(placed), "parent": "pcie-root-port"} | _link(placed.link, placed.link)
+        ]
+    if placed.role == "upstream":
+        up: dict[str, object] = {"type": _type(placed), "parent": "x3130-upstream"}
+        return [up | _link(placed.link, placed.link)]
+    if placed.role == "downstream":
+        down: dict[str, object] = {"type": _type(placed), "parent": "xio3130-downstream"}
         down["acs"] = ACS_AT
-        return [down | _link(place.link, place.link)]
+        return [down | _link(placed.link, placed.link)]
     return []
 
 
-def _function_types(place: Placed, function: Function) -> list[dict[str, object]]:
-    if function.stock and not _renamed(function):
+def _function_types(placed: PlacedDevice, function: Function) -> list[dict[str, object]]:
+    if function.stock and not _has_other_ids(function):
         return []
     ids: dict[str, object] = {
         "vendor": f"0x{function.vendor}",
@@ -123,8 +125,8 @@ def _function_types(place: Placed, function: Function) -> list[dict[str, object]
     if function.stock:
         return [{"type": _own(function), "parent": function.stock} | ids]
     own: dict[str, object] = {"type": _own(function), "parent": "pci-device"} | ids
-    # A bridge to PCI has conventional PCI behind it.
-    own["bus"] = "express" if function.link or place.above == "pcie.0" else "conventional"
+    # Behind a bridge to PCI is conventional PCI.
+    own["bus"] = "express" if function.link or placed.above == "pcie.0" else "conventional"
     own |= {f"bar{bar.number}": f"{bar.size}:{bar.flags}" for bar in function.bars}
     if function.flr:
         own["flr"] = 1
@@ -139,19 +141,19 @@ def _function_types(place: Placed, function: Function) -> list[dict[str, object]
     return [vf | bars, own]
 
 
-def _link(now: Link | None, capable: Link | None) -> dict[str, object]:
-    if not now or not capable:
+def _link(current: Link | None, capable: Link | None) -> dict[str, object]:
+    if not current or not capable:
         return {}
     return {
-        "speed": now.generation,
-        "width": now.width,
+        "speed": current.generation,
+        "width": current.width,
         "max_speed": capable.generation,
         "max_width": capable.width,
     }
 
 
-def _renamed(function: Function) -> bool:
-    """Whether a stock device gets other ids than its own."""
+def _has_other_ids(function: Function) -> bool:
+    """Check whether a stock device gets other ids."""
     return function.stock == "intel-hda"
 
 
@@ -159,5 +161,5 @@ def _own(function: Function) -> str:
     return f"standin-{function.name}"
 
 
-def _port(place: Placed) -> str:
-    return f"standin-port-gen{place.link.generation if place.link else 4}"
+def _port(placed: PlacedDevice) -> str:
+    return f"standin-port-gen{placed.link.generation if placed.link else 4}"

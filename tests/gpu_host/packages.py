@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The system packages that build and run the virtual server, and what else the machine needs."""
+"""Install the system packages that build and run the virtual server, and check the machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import subprocess
 from tests import debian
 from tests.debian import Unavailable
 
-#: Command that is looked for: Debian package that has it.
+#: Debian packages by the command that they provide.
 COMMANDS = {
     "qemu-system-x86_64": "qemu-system-x86",
     "qemu-img": "qemu-utils",
@@ -23,7 +23,7 @@ COMMANDS = {
     "unshare": "util-linux",
     "setpriv": "util-linux",
 }
-#: standins.c is made for the insides of this QEMU; the guest is the same Debian as the machine.
+#: standins.c uses internals of this QEMU; the guest has the same Debian release as the machine.
 QEMU = "7.2"
 DEBIAN = "bookworm"
 
@@ -41,32 +41,32 @@ def reason() -> str:
 
 @functools.cache
 def ensure() -> None:
-    """Install what is missing.
+    """Install the missing packages.
 
-    :raises Unavailable: the machine is not fit, the packages cannot be had, or QEMU is of
-        another version than the stand-ins are made for
+    :raises Unavailable: if the machine is unsuitable, a package is not available, or QEMU has
+        another version than the stand-ins need
     """
     if why := reason():
         raise Unavailable(why)
-    wanted = {
+    missing = {
         package
         for command, packages in COMMANDS.items()
         if not shutil.which(command)
         for package in packages.split()
     }
-    if wanted:
-        debian.install(sorted(wanted))
+    if missing:
+        debian.install(sorted(missing))
     version = qemu_version()
     if not version.startswith(f"{QEMU}."):
         raise Unavailable(
-            f"QEMU {version} is installed; tests/gpu_host/standins.c is made for QEMU {QEMU}."
+            f"QEMU {version} is installed; tests/gpu_host/standins.c needs QEMU {QEMU}."
         )
 
 
 def qemu_version() -> str:
-    """Return QEMU's version as in ``7.2.22``."""
+    """Return the version of QEMU, such as ``7.2.22``."""
     output = subprocess.run(
         ["qemu-system-x86_64", "--version"], check=True, capture_output=True, text=True
     ).stdout
-    found = re.search(r"version ([\d.]+)", output)
-    return found.group(1) if found else "of unknown version"
+    match = re.search(r"version ([\d.]+)", output)
+    return match.group(1) if match else "of unknown version"

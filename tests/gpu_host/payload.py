@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The project and what it needs at run time, on two disks: only the project's changes often."""
+"""Build disks with the project and with its dependencies: only the project changes often."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.gpu_host.image import Image, disk_of
 
 REQUIREMENTS = ROOT / "requirements.txt"
 CONSTRAINTS = ROOT / "constraints" / "nova-34.txt"
-#: What the project's own distribution is built from.
+#: Inputs of the project's distribution.
 PROJECT = (
     "LICENSE",
     "README.rst",
@@ -25,18 +25,18 @@ PROJECT = (
     "setup.cfg",
     "setup.py",
 )
-#: The guest's Python, whatever runs the tests.
+#: The Python version of the guest, independent of the one that runs the tests.
 PYTHON = "3.11"
 PLATFORM = "x86_64-manylinux_2_28"
 
 
 def dependencies(image: Image) -> Path:
-    """Return the disk with the packages of requirements.txt in the versions that are pinned."""
+    """Return the disk with the packages of requirements.txt in the pinned versions."""
 
     def build(folder: Path) -> None:
         packages = folder / "packages"
-        wanted = ["--requirement", REQUIREMENTS, "--constraint", CONSTRAINTS]
-        _install(packages, "--only-binary", ":all:", *wanted)
+        options = ["--requirement", REQUIREMENTS, "--constraint", CONSTRAINTS]
+        _install(packages, "--only-binary", ":all:", *options)
         _finish(image, packages, folder / "disk.ext4", "256M")
 
     settings = [REQUIREMENTS, CONSTRAINTS, Path(__file__), PYTHON, image.folder.name]
@@ -44,17 +44,17 @@ def dependencies(image: Image) -> Path:
 
 
 def project(image: Image) -> Path:
-    """Return the disk with the project as pip installs it, entry points included."""
+    """Return the disk with the project as pip installs it, including entry points."""
     inputs = [ROOT / name for name in PROJECT]
 
     def build(folder: Path) -> None:
-        # A copy: pbr writes beside the sources, and others work in the checkout.
+        # A copy, since pbr writes into the source tree, which others use.
         source = folder / "source"
         source.mkdir()
         for path in inputs:
             copy = shutil.copytree if path.is_dir() else shutil.copy2
             copy(path, source / path.name)
-        # pbr takes the data files that git knows: of the copy, so that new ones are among them.
+        # pbr packages the data files that git tracks; in the copy these include new files.
         for arguments in (["init", "--quiet"], ["add", "--all"]):
             subprocess.run(["git", *arguments], cwd=source, check=True)
         packages = folder / "packages"
@@ -64,19 +64,19 @@ def project(image: Image) -> Path:
     return built("project", key([*inputs, Path(__file__), image.folder.name]), build) / "disk.ext4"
 
 
-def _install(target: Path, *what: str | Path) -> None:
+def _install(target: Path, *arguments: str | Path) -> None:
     uv = ROOT / ".venv" / "uv" / "bin" / "uv"
     if not uv.is_file():
         subprocess.run([sys.executable, ROOT / "tools" / "venv.py", "uv"], check=True)
     command = [uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", target]
-    command += ["--python-version", PYTHON, "--python-platform", PLATFORM, *what]
-    # pbr would ask git for a version, but it is given a copy.
+    command += ["--python-version", PYTHON, "--python-platform", PLATFORM, *arguments]
+    # pbr would take the version from git, but the copy has no tags.
     settings = {"PBR_VERSION": "0.0.1", "UV_HTTP_TIMEOUT": "120", "UV_LINK_MODE": "copy"}
     done = subprocess.run(
         command, env={**os.environ, **settings}, capture_output=True, text=True, cwd=ROOT
     )
     if done.returncode:
-        raise RuntimeError(f"uv could not install {what[-1]} for the server:\n{done.stderr}")
+        raise RuntimeError(f"uv could not install {arguments[-1]} for the server:\n{done.stderr}")
 
 
 def _finish(image: Image, packages: Path, disk: Path, size: str) -> None:

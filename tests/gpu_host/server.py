@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boot the virtual GPU server, run a job in it, and bring back what it wrote.
+"""Boot the virtual GPU server, run a job in it, and return its output.
 
     server = GpuServer(tmp_path)
     first = server.boot("#!/bin/sh\nlspci -nn\n")
     print(first.stdout)
 
-A job is a script with its own first line (``#!/bin/sh``, ``#!/usr/bin/python3``). It runs as root
-when the system is up and udev has settled, in a folder of its own: ``files`` are put there before,
-and what the job writes there is in ``result.folder`` after. ``nova-gpu`` and the Python package are
+A job is a script with a shebang line (``#!/bin/sh``, ``#!/usr/bin/python3``). It runs as root in
+its own folder when the system is up and udev has settled. ``files`` are copied into the folder
+before, and ``result.folder`` has the files that the job wrote. ``nova-gpu`` and the package are
 installed. The disk is kept between the boots of one GpuServer, so that a job may write to /etc;
-:meth:`GpuServer.update_boot` then makes the initramfs and the kernel command line of the next
-boot from it, as update-initramfs and update-grub would.
+:meth:`GpuServer.update_boot` then builds the initramfs and the kernel command line of the next boot
+from it, as update-initramfs and update-grub would.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ from tests.gpu_host.hardware import Server
 from tests.gpu_host.image import Image, image
 from tests.gpu_host.topology import SERVER
 
-#: The kernel options with which passthrough works.
+#: The kernel options that passthrough needs.
 IOMMU_ON = "intel_iommu=on iommu=pt"
-#: On a busy machine the kernel may find no tick of its timer in time, and would give up.
+#: Without no_timer_check the kernel may panic on a busy machine, since timer ticks come late.
 CONSOLE = "root=/dev/vda rw console=ttyS0 panic=-1 no_timer_check"
-#: Seconds for a boot with its job: several times what is needed when nothing else runs.
+#: Seconds for a boot with its job: several times the duration on an idle machine.
 LIMIT = 400
 CONSOLE_LINES = 40
 
 
 class BootFailure(AssertionError):
-    """The server did not get to the end of its job; the message has the console's last lines."""
+    """The server did not finish its job; the message has the last lines of the console."""
 
 
 class JobFailure(AssertionError):
-    """A job ended with another status than 0; the message has its output."""
+    """A job ended with a status other than 0; the message has its output."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a boot left.
+    """The result of a boot.
 
-    :param folder: the job's folder, with all that the job wrote
-    :param console: what kernel and system wrote to the console
-    :param seconds: from power on to power off
+    :param folder: the job's folder, with the files that the job wrote
+    :param console: output of kernel and system on the console
+    :param seconds: time from power on to power off
     """
 
     folder: Path
@@ -74,13 +74,13 @@ class Result:
         return (self.folder / name).read_text(errors="replace")
 
     def json(self, name: str = "stdout") -> Any:
-        """Return what the job wrote as JSON, by default to its standard output."""
+        """Return a JSON document that the job wrote, by default to its standard output."""
         return json.loads(self.read(name))
 
     def check(self) -> Result:
         """Return this result.
 
-        :raises JobFailure: the job ended with another status than 0
+        :raises JobFailure: if the job ended with a status other than 0
         """
         if self.status:
             text = f"{self.stdout}\n{self.stderr}".strip()
@@ -89,11 +89,11 @@ class Result:
 
 
 class GpuServer:
-    """A virtual GPU server with a disk of its own.
+    """A virtual GPU server with its own disk.
 
-    :param folder: an empty folder for its disk and for one folder per boot
+    :param folder: an empty folder for the disk and one folder per boot
     :param server: its hardware
-    :param iommu: without it the board has no IOMMU
+    :param iommu: whether the board has an IOMMU
     """
 
     def __init__(self, folder: Path, server: Server = SERVER, *, iommu: bool = True) -> None:
@@ -103,7 +103,7 @@ class GpuServer:
         self.iommu = iommu
         self.image: Image = image()
         self.initramfs = self.image.initramfs
-        #: What the next boot's kernel is told, beside root disk and console.
+        #: Kernel options of the next boot, besides root disk and console.
         self.command_line = ""
         self.boots = 0
         self._etc = folder / "none"
@@ -122,18 +122,18 @@ class GpuServer:
     ) -> Result:
         """Power on, run the job, power off.
 
-        :param files: put into the job's folder before, by relative name; a Path is copied, a
-            folder with all that is in it
+        :param files: files for the job's folder, by relative name; a Path is copied, a folder
+            with its content
         :param command_line: kernel options of this boot instead of ``self.command_line``
         :param limit: seconds after which it is killed
-        :raises BootFailure: it was killed, or the job was not run to its end
+        :raises BootFailure: if it was killed, or the job did not finish
         """
         self.boots += 1
         folder = self.folder / f"boot{self.boots}"
         folder.mkdir()
         for name, content in (files or {}).items():
-            _put(folder / name, content)
-        _put(folder / "job", job)
+            _write(folder / name, content)
+        _write(folder / "job", job)
         (folder / "job").chmod(0o755)
         console = self.folder / f"console{self.boots}"
         options = self.command_line if command_line is None else command_line
@@ -143,16 +143,16 @@ class GpuServer:
         text = console.read_text(errors="replace") if console.exists() else ""
         if not (folder / "status").exists():
             last = "\n".join(text.splitlines()[-CONSOLE_LINES:])
-            reason = output or f"it was not at its end after {seconds:.0f} s"
+            reason = output or f"it had not finished after {seconds:.0f} s"
             raise BootFailure(f"The server did not finish its job: {reason}\n{last}")
         self._etc = folder / "etc.tar"
         return Result(folder, int((folder / "status").read_text()), text, seconds)
 
     def update_boot(self) -> None:
-        """Make initramfs and kernel command line anew from the /etc that the last boot left."""
+        """Build initramfs and kernel command line from the /etc of the last boot."""
         work = self.folder / f"update{self.boots}"
-        for part in ("initramfs", "command_line"):
-            (work / part).mkdir(parents=True)
+        for name in ("initramfs", "command_line"):
+            (work / name).mkdir(parents=True)
         self.initramfs = bootloader.initramfs(self.image, self._etc, work / "initramfs")
         self.command_line = bootloader.command_line(self.image, self._etc, work / "command_line")
 
@@ -168,8 +168,8 @@ class GpuServer:
 
 
 def _run(command: list[str], types: Path, limit: float) -> str:
-    """Run QEMU to its end; return what it complained of if it failed."""
-    # It must not outlive us, however we end. The library is for QEMU alone, so env comes last.
+    """Run QEMU until it exits; return its output if it failed."""
+    # QEMU must not outlive this process. The library is only for QEMU, so env comes last.
     preload = [f"LD_PRELOAD={standins.library()}", f"GPU_HOST_STANDINS={types}"]
     process = subprocess.Popen(
         ["setpriv", "--pdeathsig", "KILL", "env", *preload, *command],
@@ -189,7 +189,7 @@ def _run(command: list[str], types: Path, limit: float) -> str:
     return f"QEMU failed: {output.strip()}" if process.returncode else ""
 
 
-def _put(path: Path, content: str | bytes | Path) -> None:
+def _write(path: Path, content: str | bytes | Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, Path):
         if content.is_dir():

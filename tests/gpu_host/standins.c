@@ -3,23 +3,23 @@
  * PCI stand-ins: device types with the ids, class, BARs, link and capabilities of real cards,
  * added to QEMU by preloading this library.
  *
- * No stock QEMU device takes another vendor's id. Debian's QEMU exports its symbols (it loads
- * modules), so a preloaded library can register device types of its own. QEMU's headers are not
- * packaged: the few declarations below are the binary interface of QEMU 7.2. Places inside
- * QEMU's own structures are searched for and checked, never assumed; what does not match ends
- * QEMU with one sentence.
+ * Stock QEMU devices have fixed vendor ids. Debian's QEMU exports its symbols (it loads
+ * modules), so a preloaded library can register new device types. QEMU's headers are not
+ * packaged: the declarations below are the binary interface of QEMU 7.2. Offsets in QEMU's
+ * own structures are searched for and checked, never assumed; a mismatch ends QEMU with one
+ * sentence.
  *
  * GPU_HOST_STANDINS names a file with one type a line, as words "key=value":
  *
  *   type=NAME        name for -device
  *   parent=TYPE      pci-device (a bare endpoint), or a stock device whose ids are replaced
- *   bus=express|conventional            of a bare endpoint
+ *   bus=express|conventional            bus of a bare endpoint
  *   vendor= device= class= revision= subvendor= subdevice=    numbers
  *   barN=BYTES:FLAGS FLAGS as in the low bits of a BAR: 0, 4 (64 bit), 8 (prefetchable), 12
  *   flr=1            function-level reset
- *   acs=OFFSET       access control services at this place of the extended configuration space
- *   speed= width=    link at work: 1 to 5 for 2.5 to 32 GT/s; lanes
- *   max_speed= max_width=               link that the device is capable of
+ *   acs=OFFSET       access control services at this offset of the extended configuration space
+ *   speed= width=    current link: 1 to 5 for 2.5 to 32 GT/s; lanes
+ *   max_speed= max_width=               maximum of the device
  *   vfs=N vf_type=NAME vf_device=ID vf_barN=BYTES:FLAGS       SR-IOV physical function
  *   vf=1             SR-IOV virtual function
  */
@@ -130,7 +130,7 @@ static void __attribute__((noreturn, format(printf, 1, 2))) give_up(const char *
     exit(1);
 }
 
-/* Find the part of a PCI device class that we change by the ids of QEMU's "edu" device. */
+/* Find the fields of a PCI device class to change, by the ids of QEMU's "edu" device. */
 static size_t place_in_class(void)
 {
     static size_t found;
@@ -164,7 +164,7 @@ static uint8_t *config_space(void *device)
     void **words = device;
     size_t count = malloc_usable_size(device) / sizeof(void *);
     for (size_t i = 0; i < count; i++) {
-        /* The kernel reads for us: most words are no pointers. */
+        /* The kernel reads the memory, since most words are no pointers. */
         struct iovec to = {seen, sizeof seen}, from = {words[i], sizeof seen};
         if (words[i] && process_vm_readv(getpid(), &to, 1, &from, 1, 0) == sizeof seen &&
             !memcmp(seen, wanted, sizeof seen)) {
@@ -231,7 +231,7 @@ static void register_bars(void *device, const struct standin *standin)
         if (!bar->size) {
             continue;
         }
-        /* Address space with nothing behind it: it costs no memory, whatever its size. */
+        /* Address space without memory behind it, so that its size costs nothing. */
         void *region = calloc(1, REGION);
         char name[16];
         snprintf(name, sizeof name, "bar%d", number);

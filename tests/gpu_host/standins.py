@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compile the library of PCI stand-ins."""
+"""Compile the library of PCI stand-in devices for QEMU."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ COMPILE = ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"]
 
 
 def library() -> Path:
-    """Return the library to preload into QEMU, compiled for the QEMU that is installed."""
+    """Return the library to preload into QEMU, compiled for the installed QEMU."""
 
     def build(folder: Path) -> None:
         subprocess.run([*COMPILE, "-o", folder / "standins.so", SOURCE], check=True)
 
-    wanted = cache.key([SOURCE, *COMPILE, packages.qemu_version()])
-    return cache.built("standins", wanted, build) / "standins.so"
+    key = cache.key([SOURCE, *COMPILE, packages.qemu_version()])
+    return cache.built("standins", key, build) / "standins.so"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the server promises to the tests that use it."""
+"""The virtual server runs jobs, keeps its disk, and reports failures."""
 
 import subprocess
 
@@ -11,11 +11,11 @@ from tests.gpu_host.topology import SMALL_SERVER
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SLEEPING = "#!/bin/sh\nsleep 600\n"
-#: Firmware and the first lines of the kernel are through by then, the job is not.
+#: Enough for firmware and the first kernel messages, but not for the job.
 SHORT = 8
 JOB = """#!/bin/sh
-cat given/name
-echo seen > brought
+cat input/name
+echo seen > output
 echo 'GRUB_CMDLINE_LINUX="kept=1"' >> /etc/default/grub
 nova-gpu --version || exit
 exit 3
@@ -27,11 +27,11 @@ def small(tmp_path_factory):
     return GpuServer(tmp_path_factory.mktemp("small"), SMALL_SERVER)
 
 
-def test_a_job_finds_its_files_the_command_and_the_kept_disk(small):
-    result = small.boot(JOB, files={"given/name": "a file\n"})
+def test_a_job_has_its_files_the_command_and_the_kept_disk(small):
+    result = small.boot(JOB, files={"input/name": "a file\n"})
     assert result.status == 3, result.stderr
     assert result.stdout.startswith("a file\nnova-gpu ")
-    assert result.read("brought") == "seen\n"
+    assert result.read("output") == "seen\n"
     with pytest.raises(JobFailure, match="status 3"):
         result.check()
     small.update_boot()
@@ -48,7 +48,7 @@ def test_a_boot_is_stopped_at_its_limit_with_the_consoles_last_lines(small):
     assert running.stdout == ""
 
 
-def test_qemus_complaint_is_in_the_error(small, monkeypatch):
+def test_the_error_contains_qemus_message(small, monkeypatch):
     monkeypatch.setattr(small, "initramfs", small.folder / "missing")
     with pytest.raises(BootFailure, match="QEMU failed: .*missing"):
         small.boot(SLEEPING)

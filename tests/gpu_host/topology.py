@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The virtual GPU server as plain data: what is built in, where, and what is wrong with it.
+"""The virtual GPU server as plain data: its devices, their slots and their defects.
 
-:mod:`tests.gpu_host.machine` turns it into a QEMU command line, the tests take it as the truth:
-:data:`SERVER` gives every function with its address, NUMA node, IOMMU group mates, drivers, reset
-methods and intended defects. Ids and classes are those of real cards (pci.ids 2026.06).
+:mod:`tests.gpu_host.machine` converts it to a QEMU command line, and the tests compare with it:
+:data:`SERVER` contains every function with its address, NUMA node, IOMMU group mates, drivers,
+reset methods and intended defects. Ids and classes are those of real cards (pci.ids 2026.06).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ GIB = 1 << 30
 GEN4 = Link(4, 16)
 GEN5 = Link(5, 16)
 
-# The BARs of cards that guests get here are small (see A100_HOST for a large one): a guest's start
-# maps the whole of a BAR page by page, which takes minutes without KVM.
+# The BARs of cards that guests use are small (see A100_HOST for a large one): a guest maps a whole
+# BAR page by page when it starts, which takes minutes without KVM.
 
-#: The card that is right in every way.
+#: A card without defects.
 A100_READY = Function(
     "a100-ready",
     "10de",
@@ -47,7 +47,7 @@ A100_READY = Function(
     capable=GEN4,
 )
 
-#: The same model, to be left to the host: ids alone cannot tell the two apart.
+#: The same model, kept by the host: ids cannot distinguish the two.
 A100_HOST = dataclasses.replace(
     A100_READY,
     name="a100-host",
@@ -126,7 +126,7 @@ MI210_A = Function(
     link=GEN4,
     capable=GEN4,
 )
-#: Seated badly: half of its lanes.
+#: A badly seated card: half of its lanes.
 MI210_B = dataclasses.replace(
     MI210_A, name="mi210-b", group="mi210-b", link=Link(4, 8), defects=("degraded link",)
 )
@@ -176,7 +176,7 @@ BOOT_VGA = Function(
     modules=("bochs",),
     group="boot-vga",
 )
-#: Neither a NUMA node nor a way to reset it.
+#: It has no NUMA node and no reset method.
 GAUDI2 = Function(
     "gaudi2",
     "1da3",
@@ -218,10 +218,10 @@ SERVER = Server(
         ),
     ),
     root=((2, Card((BOOT_VGA,))), (3, Card((GAUDI2,)))),
-    defects=("no huge pages", "BARs too large for the address space", "links not told"),
+    defects=("no huge pages", "BARs too large for the address space", "links unknown"),
 )
 
-#: One card and nothing else, for what is about the board alone: it boots in half the time.
+#: One card only, for tests of the board: it boots in half the time.
 SMALL_SERVER = Server(
     cells=(Cell(node=0, bus=0x20, memory=768, ports=(RootPort("slot0", 0, Card((A100_READY,))),)),),
     root=(),

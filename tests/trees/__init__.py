@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Synthetic GPU servers: trees of /sys, /proc and a few other files, as Linux would show them.
+"""Synthetic GPU servers: trees of /sys, /proc and a few other files, in the format of Linux.
 
-No file here was recorded on a machine: each server follows a published layout that its module
-names, and what was not published is marked there as an assumption.
+No file here was recorded on a machine. Each server follows a published layout that its module
+names; data that was not published is listed there as an assumption.
 
     from tests.trees import hgx_h100, write
     write(hgx_h100.machine(), tmp_path)
@@ -19,11 +19,11 @@ from tests.trees.tree import Tree
 
 
 def write(machine: Machine, root: Path | str, full_config: bool = False) -> Path:
-    """Write a machine below a directory, which is made if need be and should be empty.
+    """Write the files of a machine below a directory, which is created if it does not exist.
 
     :param full_config: the configuration spaces with all capabilities, as root reads them,
         instead of their first 64 bytes
-    :raises FileExistsError: if there is a tree already
+    :raises FileExistsError: if the directory already has a tree
     """
     tree = Tree(root)
     write_hardware(machine, tree)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the tree of a synthetic server: ``python -m tests.trees hgx-h100 DIR``."""
+"""Write the tree of a synthetic server: ``python -m tests.trees hgx-h100 DIR``."""
 
 import argparse
 import sys
@@ -23,17 +23,19 @@ MACHINES: dict[str, Callable[[], Machine]] = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence."""
+    """A parser that reports errors in one sentence."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; --help tells more.\n")
+        self.exit(2, f"{self.prog}: {message}; see --help.\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write a tree; 2 if that cannot be."""
+    """Write a tree; return 2 if that fails."""
     parser = _Parser(prog="python -m tests.trees", description=__doc__)
     parser.add_argument("machine", choices=sorted(MACHINES), help="the server")
-    parser.add_argument("directory", type=Path, help="empty or new; gets sys, proc, etc, ...")
+    parser.add_argument(
+        "directory", type=Path, help="an empty or new directory for sys, proc, etc, ..."
+    )
     parser.add_argument(
         "--full-config",
         action="store_true",

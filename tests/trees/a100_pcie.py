@@ -13,7 +13,7 @@ Assumed: the server; 16 virtual functions and their registers.
 
 import dataclasses
 
-from tests.trees import l40s, parts
+from tests.trees import building_blocks, l40s
 from tests.trees.device import Bar, Sriov
 from tests.trees.model import Machine
 
@@ -24,16 +24,16 @@ BRIDGES = {(0, 1): 12, (2, 3): 12}
 
 
 def machine(driver: str | None = "vfio-pci") -> Machine:
-    """The server with four cards, ready for passthrough."""
+    """Return the server with four cards, ready for passthrough."""
     server = l40s.machine(4, driver, audio=False)
     addresses = [gpu.address for gpu in server.gpus()]
     sriov = Sriov(
         16,
         A100,
         (
-            Bar(0, 256 * parts.KIB, bits=32, prefetchable=False),
-            Bar(1, 4 * parts.GIB),
-            Bar(3, 32 * parts.MIB),
+            Bar(0, 256 * building_blocks.KIB, bits=32, prefetchable=False),
+            Bar(1, 4 * building_blocks.GIB),
+            Bar(3, 32 * building_blocks.MIB),
         ),
         offset=4,
     )

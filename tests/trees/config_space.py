@@ -1,58 +1,58 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration space of a PCI function: header and the capabilities that an audit reads.
+"""Build the configuration space of a PCI function: header and the capabilities that audits read.
 
-Offsets and bits: include/uapi/linux/pci_regs.h. What is of no use here (MSI, AER's registers) is
+Offsets and bits: include/uapi/linux/pci_regs.h. Unused capabilities and registers (MSI, AER) are
 left out or zero.
 """
 
 import struct
 from collections.abc import Sequence
 
-from tests.trees.device import Device, Kind
-from tests.trees.model import Place
+from tests.trees.device import Device, PortType
+from tests.trees.model import PciLocation
 from tests.trees.resources import ROM_ROW, SRIOV_ROW, WINDOW_ROW, Row
 
-#: what a reader without CAP_SYS_ADMIN gets, and all of it
+#: bytes that a user without CAP_SYS_ADMIN can read, and all bytes
 HEADER, FULL = 64, 4096
 
 SPEEDS = {2.5: 1, 5.0: 2, 8.0: 3, 16.0: 4, 32.0: 5, 64.0: 6}
 
 _TYPES = {
-    Kind.ENDPOINT: 0x0,
-    Kind.ROOT_PORT: 0x4,
-    Kind.UPSTREAM: 0x5,
-    Kind.DOWNSTREAM: 0x6,
-    Kind.PCI_BRIDGE: 0x7,
-    Kind.INTEGRATED: 0x9,
+    PortType.ENDPOINT: 0x0,
+    PortType.ROOT_PORT: 0x4,
+    PortType.UPSTREAM: 0x5,
+    PortType.DOWNSTREAM: 0x6,
+    PortType.PCI_BRIDGE: 0x7,
+    PortType.INTEGRATED: 0x9,
 }
 _POWER_MANAGEMENT, _EXPRESS, _SUBSYSTEM = 0x40, 0x60, 0xB0
 _FIRST_EXTENDED = 0x100
 
 
-def config_space(place: Place, rows: Sequence[Row], full: bool = False) -> bytes:
-    """The content of ``config``: 64 bytes, or 4096 if ``full`` (256 without PCI Express)."""
-    device = place.device
+def config_space(location: PciLocation, rows: Sequence[Row], full: bool = False) -> bytes:
+    """Return the content of ``config``: 64 bytes, or 4096 if ``full`` (256 without PCI Express)."""
+    device = location.device
     data = bytearray(FULL)
-    _header(data, place, rows)
-    _capabilities(data, place)
+    _header(data, location, rows)
+    _capabilities(data, location)
     if not full:
         return bytes(data[:HEADER])
-    if device.kind is Kind.CONVENTIONAL:
+    if device.kind is PortType.CONVENTIONAL:
         return bytes(data[:256])
     _extended(data, device, rows)
     return bytes(data)
 
 
-def _header(data: bytearray, place: Place, rows: Sequence[Row]) -> None:
-    device = place.device
+def _header(data: bytearray, location: PciLocation, rows: Sequence[Row]) -> None:
+    device = location.device
     command = 0x0002 | (0x0404 if device.driver else 0)
-    # Virtual functions have neither ids nor memory enable of their own (SR-IOV 3.4.1).
+    # Virtual functions have no ids and no memory enable bit (SR-IOV 3.4.1).
     vendor, product = (0xFFFF, 0xFFFF) if device.physfn else (device.vendor, device.device)
     struct.pack_into("<HHHH", data, 0, vendor, product, command, 0x0010)
     data[8] = device.revision
     data[9:12] = device.class_code.to_bytes(3, "little")
     slot = device.address.rpartition(".")[0]
-    several = sum(one.address.rpartition(".")[0] == slot for one in place.siblings) > 1
+    several = sum(one.address.rpartition(".")[0] == slot for one in location.siblings) > 1
     data[14] = int(device.is_bridge) | (0x80 if several else 0)
     data[0x34] = _POWER_MANAGEMENT
     if device.is_bridge:
@@ -74,7 +74,7 @@ def _registers(data: bytearray, offset: int, rows: Sequence[Row]) -> None:
 
 
 def buses(device: Device) -> tuple[int, int]:
-    """Secondary and subordinate bus number of a bridge; (0, 0) if nothing is behind it."""
+    """Return the secondary and subordinate bus number of a bridge; (0, 0) without devices."""
     below = [int(child.bus.partition(":")[2], 16) for child in device.children]
     if not below:
         return 0, 0
@@ -85,7 +85,7 @@ def _bridge_header(data: bytearray, device: Device, rows: Sequence[Row]) -> None
     data[0x18] = device.routing_id >> 8
     data[0x19], data[0x1A] = buses(device)
     low, high = rows[WINDOW_ROW + 1], rows[WINDOW_ROW + 2]
-    # A base above its limit: the window is closed.
+    # A base above its limit closes the window.
     struct.pack_into("<HH", data, 0x20, 0xFFF0, 0)
     struct.pack_into("<HH", data, 0x24, 0xFFF1, 1)
     if low.flags:
@@ -97,13 +97,13 @@ def _bridge_header(data: bytearray, device: Device, rows: Sequence[Row]) -> None
 
 
 def _slot_power(watts: int) -> int:
-    """The value of a slot's power limit; above 239 W a code (PCI Express 7.5.3.9)."""
+    """Return the encoded power limit of a slot; above 239 W a code (PCI Express 7.5.3.9)."""
     return {250: 0xF0, 275: 0xF1, 300: 0xF2}.get(watts, watts)
 
 
-def _capabilities(data: bytearray, place: Place) -> None:
-    device = place.device
-    express = device.kind is not Kind.CONVENTIONAL
+def _capabilities(data: bytearray, location: PciLocation) -> None:
+    device = location.device
+    express = device.kind is not PortType.CONVENTIONAL
     after = _SUBSYSTEM if device.is_bridge else 0
     state = {"D0": 0, "D1": 1, "D2": 2, "D3hot": 3}.get(device.power_state, 0)
     # No soft reset: leaving D3hot does not reset the function, so that "pm" is no method.
@@ -120,9 +120,9 @@ def _capabilities(data: bytearray, place: Place) -> None:
         "<BBH", data, _EXPRESS, 0x10, after, 2 | _TYPES[device.kind] << 4 | int(slot) << 8
     )
     able = 1 << 28 if "flr" in device.reset_methods else 0
-    if place.parents and not device.is_bridge:
-        # The limit that the slot has told the card.
-        able |= _slot_power(place.parents[0].slot_watts) << 18
+    if location.parents and not device.is_bridge:
+        # The limit that the slot has sent to the card.
+        able |= _slot_power(location.parents[0].slot_watts) << 18
     struct.pack_into("<I", data, _EXPRESS + 4, able)
     if device.link is not None:
         link = device.link
@@ -136,7 +136,7 @@ def _capabilities(data: bytearray, place: Place) -> None:
 
 
 def _extended(data: bytearray, device: Device, rows: Sequence[Row]) -> None:
-    """Chain AER, ACS, SR-IOV and Resizable BAR from 0x100 on."""
+    """Write AER, ACS, SR-IOV and Resizable BAR as a list from 0x100."""
     blocks = [(0x0001, 2, bytes(0x44))]
     if device.acs:
         # Source validation, translation blocking, redirects, upstream forwarding, direct
@@ -171,7 +171,7 @@ def _sriov(device: Device, rows: Sequence[Row]) -> bytes:
     sriov = device.sriov
     assert sriov is not None
     block = bytearray(0x3C)
-    # Offsets here are those of the capability less the 4 bytes of its header.
+    # Offsets are those of the capability minus the 4 bytes of its header.
     struct.pack_into("<H", block, 0x04, 0x9 if sriov.enabled else 0)
     struct.pack_into("<HHH", block, 0x08, sriov.total, sriov.total, sriov.enabled)
     struct.pack_into("<HHxxH", block, 0x10, sriov.offset, sriov.stride, sriov.device)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with servers in the field, one function each.
+"""Defects of real servers, one function each.
 
-The first part takes a machine and returns an altered one, to be written; the second acts on a tree
-that was written. An address is domain:bus:device.function, ``root`` the tree's root directory.
+The functions of the first part return a changed machine, to be written; those of the second part
+change a written tree. An address is domain:bus:device.function, ``root`` the tree's root directory.
 """
 
 import dataclasses
@@ -17,24 +17,24 @@ from tests.trees.model import Machine, Node, Pool
 
 
 def iommu_disabled_in_firmware(machine: Machine) -> Machine:
-    """No IOMMU and no ACPI table of one: VT-d or AMD-Vi is off in the firmware's setup."""
+    """Remove IOMMU and ACPI table: VT-d or AMD-Vi is disabled in the firmware's setup."""
     return dataclasses.replace(machine, iommu=None, iommu_table=None)
 
 
 def iommu_off(machine: Machine, command_line: str = "") -> Machine:
-    """The firmware offers an IOMMU that the kernel does not use."""
+    """Disable the IOMMU in the kernel, not in the firmware."""
     return dataclasses.replace(machine, iommu=None, command_line=command_line)
 
 
 def no_interrupt_remapping(machine: Machine) -> Machine:
-    """An IOMMU that does not remap interrupts: vfio wants allow_unsafe_interrupts."""
+    """Disable interrupt remapping: VFIO requires allow_unsafe_interrupts."""
     return dataclasses.replace(machine, interrupt_remapping=False)
 
 
 def no_acs(machine: Machine, address: str) -> Machine:
-    """No ACS at any port above a function: all behind the same root port are one group."""
-    place = machine.place(address)
-    root = place.parents[-1]
+    """Disable ACS at all ports above a function: all devices behind its root port are one group."""
+    location = machine.location(address)
+    root = location.parents[-1]
     ports = [port.address for port in _below(root) if port.is_bridge]
     return machine.alter(root.address, *ports, acs=False)
 
@@ -42,12 +42,12 @@ def no_acs(machine: Machine, address: str) -> Machine:
 def degraded(
     machine: Machine, address: str, speed: float | None = None, width: int | None = None
 ) -> Machine:
-    """A link that trained below what both ends can do; both say so.
+    """Lower the current speed or width of a link at both ends.
 
-    :param speed: GT/s; None: not lower
+    :param speed: GT/s; None: unchanged
     """
-    place = machine.place(address)
-    for device in (place.device, *place.parents[:1]):
+    location = machine.location(address)
+    for device in (location.device, *location.parents[:1]):
         if device.link is None:
             raise ValueError(f"{device.address} has no link.")
         link = dataclasses.replace(
@@ -58,14 +58,14 @@ def degraded(
 
 
 def slower_slot(machine: Machine, address: str, speed: float, width: int) -> Machine:
-    """A card in a slot that cannot do what the card can: not a fault of the link."""
+    """Put a card into a slot with a lower maximum; the link itself has no defect."""
     machine = degraded(machine, address, speed, width)
-    port = machine.place(address).parents[0]
+    port = machine.location(address).parents[0]
     return machine.alter(port.address, link=Link(speed, width, speed, width))
 
 
 def no_numa_node(machine: Machine, *addresses: str) -> Machine:
-    """The firmware gives no NUMA node: -1. Without addresses, for every device."""
+    """Remove the NUMA node (-1) of these devices; without addresses, of all devices."""
     if addresses:
         return machine.alter(*addresses, numa_node=-1)
     bridges = tuple(dataclasses.replace(one, node=-1) for one in machine.host_bridges)
@@ -73,7 +73,7 @@ def no_numa_node(machine: Machine, *addresses: str) -> Machine:
 
 
 def bound(machine: Machine, driver: str | None, *addresses: str) -> Machine:
-    """A driver has functions (all GPUs without addresses); its module is loaded."""
+    """Bind functions to a driver and load its module; without addresses, all GPUs."""
     chosen = addresses or tuple(gpu.address for gpu in machine.gpus())
     machine = machine.alter(*chosen, driver=driver)
     module = (driver or "").replace("-", "_")
@@ -83,7 +83,7 @@ def bound(machine: Machine, driver: str | None, *addresses: str) -> Machine:
 
 
 def without_modules(machine: Machine, *modules: str) -> Machine:
-    """Modules are not loaded; without names, those of vfio."""
+    """Unload modules; without names, those of VFIO."""
     kept = tuple(
         name
         for name in machine.modules
@@ -93,21 +93,21 @@ def without_modules(machine: Machine, *modules: str) -> Machine:
 
 
 def no_reset(machine: Machine, *addresses: str) -> Machine:
-    """No reset method: the file is not there."""
+    """Remove all reset methods: the file does not exist."""
     return machine.alter(*addresses, reset_methods=())
 
 
 def boot_vga(machine: Machine, address: str) -> Machine:
-    """A GPU of the VGA class has the firmware's console; the BMC's graphics has not."""
+    """Make a GPU the firmware's console instead of the BMC's graphics."""
     others = [device.address for device in machine.devices().values() if device.boot_vga]
     machine = machine.alter(*others, boot_vga=False)
     return machine.alter(address, boot_vga=True, class_code=0x030000)
 
 
 def virtual_functions(machine: Machine, address: str, count: int) -> Machine:
-    """Virtual functions are enabled.
+    """Enable virtual functions.
 
-    :raises ValueError: if the function has not so many
+    :raises ValueError: if the function has fewer
     """
     sriov = machine.devices()[address].sriov
     if sriov is None or count > sriov.total:
@@ -116,12 +116,12 @@ def virtual_functions(machine: Machine, address: str, count: int) -> Machine:
 
 
 def no_sriov(machine: Machine, *addresses: str) -> Machine:
-    """No SR-IOV capability: Nova sees type-PCI instead of type-PF."""
+    """Remove the SR-IOV capability: Nova reports type-PCI instead of type-PF."""
     return machine.alter(*addresses, sriov=None)
 
 
 def small_bars(machine: Machine, address: str, size: int = 256 << 20) -> Machine:
-    """The largest register is what firmware gives without "Above 4G decoding" and the like."""
+    """Shrink the largest BAR to its size without "Above 4G decoding" or a similar option."""
     device = machine.devices()[address]
     largest = max(device.bars, key=lambda bar: bar.size)
     bars = tuple(
@@ -131,18 +131,18 @@ def small_bars(machine: Machine, address: str, size: int = 256 << 20) -> Machine
 
 
 def physical_bits(machine: Machine, bits: int) -> Machine:
-    """Fewer physical address bits; registers that do not fit get no address."""
+    """Reduce the physical address bits; BARs that do not fit get no address."""
     processor = dataclasses.replace(machine.processor, physical_bits=bits)
     return dataclasses.replace(machine, processor=processor)
 
 
 def lockdown(machine: Machine, level: str = "integrity") -> Machine:
-    """Secure boot, and the kernel locked down."""
+    """Enable secure boot and lock down the kernel."""
     return dataclasses.replace(machine, secure_boot=True, lockdown=level)
 
 
 def in_d3cold(machine: Machine, *addresses: str) -> Machine:
-    """Without power: no driver, and the kernel has put the function to sleep."""
+    """Put functions into D3cold, without driver."""
     return machine.alter(
         *addresses,
         driver=None,
@@ -153,12 +153,12 @@ def in_d3cold(machine: Machine, *addresses: str) -> Machine:
 
 
 def overridden(machine: Machine, address: str, driver: str) -> Machine:
-    """``driver_override`` is set and not yet acted on."""
+    """Set ``driver_override`` without binding the driver."""
     return machine.alter(address, driver_override=driver)
 
 
 def hugepages(machine: Machine, node: int, size_kib: int, total: int, free: int) -> Machine:
-    """Huge pages on one node."""
+    """Set the huge pages of one node."""
 
     def changed(one: Node) -> Node:
         if one.id != node:
@@ -170,7 +170,7 @@ def hugepages(machine: Machine, node: int, size_kib: int, total: int, free: int)
 
 
 def removed(machine: Machine, address: str) -> Machine:
-    """A device is missing: fallen off the bus before the kernel looked, or not fitted."""
+    """Remove a device: it failed before the kernel started, or is not fitted."""
 
     def without(devices: tuple[Device, ...]) -> tuple[Device, ...]:
         return tuple(
@@ -186,7 +186,7 @@ def removed(machine: Machine, address: str) -> Machine:
 
 
 def added(machine: Machine, port: str, device: Device) -> Machine:
-    """A further device behind a port, for instance a peer that shares a GPU's group."""
+    """Add a device behind a port, for instance one that shares a GPU's group."""
     children = machine.devices()[port].children
     return machine.alter(port, children=(*children, device))
 
@@ -199,17 +199,17 @@ def _below(device: Device) -> list[Device]:
 
 
 def device_directory(root: Path | str, address: str) -> Path:
-    """The directory of a function, through its link."""
+    """Return the real directory of a function."""
     return Path(os.path.realpath(Path(root, "sys/bus/pci/devices", address)))
 
 
 def vanished(root: Path | str, address: str) -> None:
-    """The device goes away: the links to its directory stay and dangle."""
+    """Remove the directory of a device, so that the links to it dangle."""
     shutil.rmtree(device_directory(root, address))
 
 
 def dead(root: Path | str, address: str) -> None:
-    """The device does not answer: all ones in ``config``, the link unknown."""
+    """Make a device that does not respond: all ones in ``config``, the link unknown."""
     directory = device_directory(root, address)
     config = directory / "config"
     config.write_bytes(b"\xff" * len(config.read_bytes()))
@@ -223,7 +223,7 @@ def dead(root: Path | str, address: str) -> None:
 
 
 def missing(root: Path | str, path: str) -> None:
-    """A file, link or directory is not there."""
+    """Remove a file, link or directory."""
     target = Path(root, path)
     if target.is_dir() and not target.is_symlink():
         shutil.rmtree(target)
@@ -232,9 +232,9 @@ def missing(root: Path | str, path: str) -> None:
 
 
 def unreadable(root: Path | str, path: str) -> None:
-    """Reading fails with an OSError.
+    """Make reading a file fail with an OSError.
 
-    Permission denied; for root, who may read all, a link to itself (too many levels of links).
+    Permission denied; for root, who may read all files, too many levels of symbolic links.
     """
     target = Path(root, path)
     target.chmod(0)
@@ -243,24 +243,24 @@ def unreadable(root: Path | str, path: str) -> None:
 
 
 def looping(root: Path | str, path: str) -> None:
-    """A link that leads to itself."""
+    """Replace a file with a link to itself."""
     target = Path(root, path)
     target.unlink(missing_ok=True)
     target.symlink_to(target.name)
 
 
 def directory_instead(root: Path | str, path: str) -> None:
-    """A directory where a file should be."""
+    """Replace a file with a directory."""
     target = Path(root, path)
     target.unlink(missing_ok=True)
     target.mkdir()
 
 
 def garbled(root: Path | str, path: str, content: bytes = b"\x00\xff\xfe\x80") -> None:
-    """Bytes that are not what the file should hold."""
+    """Replace the content of a file with other bytes."""
     Path(root, path).write_bytes(content)
 
 
 def truncated(root: Path | str, path: str, length: int = 0) -> None:
-    """Only the file's first bytes."""
+    """Truncate a file to its first bytes."""
     os.truncate(Path(root, path), length)

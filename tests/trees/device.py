@@ -1,26 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A PCI function of a synthetic server, as data. Sizes are bytes, link speeds GT/s."""
+"""Data classes for a PCI function of a synthetic server. Sizes are bytes, link speeds GT/s."""
 
 import enum
 from dataclasses import dataclass
 
 
-class Kind(enum.Enum):
-    """What a PCI function is to PCI Express."""
+class PortType(enum.Enum):
+    """Device or port type of a PCI function in PCI Express."""
 
     ENDPOINT = "endpoint"
     INTEGRATED = "integrated endpoint of the root complex"
     ROOT_PORT = "root port"
     UPSTREAM = "upstream port of a switch"
     DOWNSTREAM = "downstream port of a switch"
-    #: PCI Express to conventional PCI: nothing behind it is isolated from anything else there.
+    #: PCI Express to conventional PCI: the devices behind it are not isolated from each other.
     PCI_BRIDGE = "bridge to conventional PCI"
     CONVENTIONAL = "conventional PCI device"
 
 
 @dataclass(frozen=True)
 class Link:
-    """A PCI Express link: what it runs at, and what this end of it can do."""
+    """A PCI Express link: its current speed and width, and the maximum of this end."""
 
     speed: float
     width: int
@@ -37,7 +37,7 @@ class Bar:
     bits: int = 64
     prefetchable: bool = True
     io: bool = False
-    #: sizes that Resizable BAR offers; none: the register is fixed
+    #: sizes that Resizable BAR offers; empty: the size is fixed
     sizes: tuple[int, ...] = ()
 
 
@@ -49,14 +49,14 @@ class Sriov:
     device: int
     bars: tuple[Bar, ...] = ()
     enabled: int = 0
-    #: of the first virtual function's routing id from its physical function's
+    #: offset of the first VF's routing id from that of its PF
     offset: int = 2
     stride: int = 1
 
 
 @dataclass(frozen=True)
 class Xgmi:
-    """A GPU's place in a hive of AMD GPUs (amdgpu_xgmi.c)."""
+    """The ids of a GPU in a hive of AMD GPUs (amdgpu_xgmi.c)."""
 
     hive_id: int
     device_id: int
@@ -65,7 +65,7 @@ class Xgmi:
 
 @dataclass(frozen=True)
 class Device:
-    """A PCI function and, if it is a bridge, all behind it.
+    """A PCI function and, if it is a bridge, all devices behind it.
 
     ``address`` is domain:bus:device.function; the buses of bridges follow from their children.
     """
@@ -74,7 +74,7 @@ class Device:
     vendor: int
     device: int
     class_code: int
-    kind: Kind = Kind.ENDPOINT
+    kind: PortType = PortType.ENDPOINT
     subsystem: tuple[int, int] = (0, 0)
     revision: int = 0
     bars: tuple[Bar, ...] = ()
@@ -85,42 +85,42 @@ class Device:
     acs: bool = False
     reset_methods: tuple[str, ...] = ()
     sriov: Sriov | None = None
-    #: address of the physical function, of a virtual one
+    #: address of a VF's PF
     physfn: str | None = None
-    #: None: that of the host bridge; -1: the firmware does not say
+    #: None: that of the host bridge; -1: not set by the firmware
     numa_node: int | None = None
     d3cold_allowed: bool = True
     power_state: str = "D0"
     power_control: str = "on"
     runtime_status: str = "active"
-    #: whether the firmware's console is here; only VGA devices have the file
+    #: whether it has the firmware's console; only VGA devices have the file
     boot_vga: bool = False
     driver_override: str | None = None
-    #: name under /sys/bus/pci/slots of the slot that this device is in
+    #: name of its slot under /sys/bus/pci/slots
     slot: str | None = None
-    #: of the slot below this port, watts; 0: no slot
+    #: power limit of the slot below this port in watts; 0: no slot
     slot_watts: int = 0
     net: str | None = None
     infiniband: str | None = None
     nvme: str | None = None
-    #: file name and content of the hwmon directory
+    #: file names and contents in the hwmon directory
     hwmon: tuple[tuple[str, str], ...] = ()
     xgmi: Xgmi | None = None
     children: tuple["Device", ...] = ()
 
     @property
     def is_bridge(self) -> bool:
-        """Whether this has a bus behind it."""
+        """Whether it has a bus behind it."""
         return self.class_code >> 8 == 0x0604
 
     @property
     def is_vga(self) -> bool:
-        """Whether this is of the VGA class, the only one with ``boot_vga``."""
+        """Whether it has the VGA class, the only one with ``boot_vga``."""
         return self.class_code >> 8 == 0x0300
 
     @property
     def bus(self) -> str:
-        """domain:bus."""
+        """The address of its bus: domain:bus."""
         return self.address.rpartition(":")[0]
 
     @property
@@ -131,15 +131,15 @@ class Device:
         return int(bus, 16) << 8 | int(device, 16) << 3 | int(function)
 
     def virtual_functions(self) -> tuple["Device", ...]:
-        """The enabled virtual functions, as the kernel names them."""
+        """Return the enabled virtual functions with their addresses."""
         if self.sriov is None:
             return ()
-        made = []
+        functions = []
         for number in range(self.sriov.enabled):
             rid = self.routing_id + self.sriov.offset + self.sriov.stride * number
             domain = self.address.partition(":")[0]
             address = f"{domain}:{rid >> 8:02x}:{rid >> 3 & 0x1F:02x}.{rid & 7}"
-            made.append(
+            functions.append(
                 Device(
                     address,
                     self.vendor,
@@ -153,4 +153,4 @@ class Device:
                     numa_node=self.numa_node,
                 )
             )
-        return tuple(made)
+        return tuple(functions)

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""IOMMU groups as Linux forms them, for the topologies that servers have.
+"""Form IOMMU groups like Linux, for the topologies of servers.
 
 Rules: ``pci_device_group`` in drivers/iommu/iommu.c and ``pci_acs_enabled`` in drivers/pci/pci.c.
 """
 
-from tests.trees.device import Device, Kind
+from tests.trees.device import Device, PortType
 from tests.trees.model import Machine
 
 
 def iommu_groups(machine: Machine) -> dict[str, int]:
-    """The group of every function by address; empty without a running IOMMU.
+    """Return the group of every function by address; empty without an IOMMU in use.
 
     A function is alone unless a port between it and the root bus lacks Access Control Services:
     then it is in the group of the bridge above it. Functions of one device share a group unless
@@ -19,8 +19,8 @@ def iommu_groups(machine: Machine) -> dict[str, int]:
     if machine.iommu is None:
         return numbers
     count = 0
-    for place in machine.places():
-        device, parents = place.device, place.parents
+    for location in machine.locations():
+        device, parents = location.device, location.parents
         if device.class_code >> 8 == 0x0806:
             continue
         if parents and not all(_isolates(port) for port in parents):
@@ -30,7 +30,7 @@ def iommu_groups(machine: Machine) -> dict[str, int]:
             shared = next(
                 (
                     numbers[other.address]
-                    for other in place.siblings
+                    for other in location.siblings
                     if other.address in numbers and _same_slot(device, other) and not other.acs
                 ),
                 None,
@@ -48,9 +48,9 @@ def _same_slot(one: Device, other: Device) -> bool:
 
 
 def _isolates(port: Device) -> bool:
-    """Whether no peer-to-peer transfer can pass this port unseen by the IOMMU."""
-    if port.kind is Kind.PCI_BRIDGE:
+    """Check whether all peer-to-peer transfers through a port pass the IOMMU."""
+    if port.kind is PortType.PCI_BRIDGE:
         return False
-    if port.kind in (Kind.ROOT_PORT, Kind.DOWNSTREAM):
+    if port.kind in (PortType.ROOT_PORT, PortType.DOWNSTREAM):
         return port.acs
     return True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what Linux shows of processors, memory, firmware and IOMMUs."""
+"""Write the files of Linux about processors, memory, firmware and IOMMUs."""
 
 import struct
 
@@ -23,16 +23,16 @@ def write_hardware(machine: Machine, tree: Tree) -> None:
 
 
 def topology(machine: Machine) -> dict[int, tuple[int, int, tuple[int, ...]]]:
-    """Socket, core and thread siblings by CPU: all first threads come first, as Linux counts."""
+    """Return socket, core and thread siblings by CPU: like Linux, all first threads come first."""
     processor = machine.processor
     cores = processor.sockets * processor.cores_per_socket
-    found = {}
+    result = {}
     for cpu in range(cores * processor.threads_per_core):
         core = cpu % cores
         siblings = tuple(core + cores * thread for thread in range(processor.threads_per_core))
         socket, number = divmod(core, processor.cores_per_socket)
-        found[cpu] = (socket, number, siblings)
-    return found
+        result[cpu] = (socket, number, siblings)
+    return result
 
 
 def _processors(machine: Machine, tree: Tree) -> None:
@@ -51,7 +51,7 @@ def _processors(machine: Machine, tree: Tree) -> None:
             },
         )
         if cpu:
-            # CPU 0 has no such file: it cannot be switched off.
+            # CPU 0 has no such file, since it cannot be disabled.
             tree.files(f"{base}/cpu{cpu}", {"online": "1"})
         stanzas.append(_stanza(machine, cpu, socket, core))
     tree.file("proc/cpuinfo", "\n".join(stanzas) + "\n", 0o444)
@@ -60,7 +60,7 @@ def _processors(machine: Machine, tree: Tree) -> None:
 def _stanza(machine: Machine, cpu: int, socket: int, core: int) -> str:
     processor = machine.processor
     if processor.vendor == "arm":
-        # No address sizes there: arch/arm64/kernel/cpuinfo.c.
+        # Arm has no address sizes: arch/arm64/kernel/cpuinfo.c.
         lines = {
             "processor": cpu,
             "BogoMIPS": "2000.00",
@@ -199,7 +199,7 @@ def _acpi_table(signature: str, body: bytes) -> bytes:
 
 
 def _iommu(machine: Machine, tree: Tree) -> None:
-    # The directories are there whether or not an IOMMU is running.
+    # The directories exist even without an IOMMU in use.
     tree.directory("sys/class/iommu")
     tree.directory("sys/kernel/iommu_groups")
     if machine.iommu is None:

@@ -4,7 +4,7 @@
 Published, and followed here:
 
 * NVIDIA/nccl issue 1264 (Supermicro SYS-821GE-TNHR, H100): ``nvidia-smi topo -m`` with ten NICs,
-  one of them beside each GPU behind the same switch (PIX) and a pair of its own (NIC3, NIC4); CPUs
+  one of them behind the switch of each GPU (PIX) and a pair of its own (NIC3, NIC4); CPUs
   0-55,112-167 and 56-111,168-223.
 * NVIDIA/nccl-tests issue 256 (H200, same family): switch 0000:16:00.0 (1000:c030, 32 GT/s x16)
   with GPU 0000:18:00.0 and ConnectX-7 0000:19:00.0, switch 0000:27:00.0; H200 subsystem 10de:18be.
@@ -17,15 +17,15 @@ Published, and followed here:
 * NVIDIA/nccl issue 1182, ``nvidia-smi nvlink -R``: NVSwitches 05:00.0 to 08:00.0.
 
 Assumed: the addresses of the other switches and NICs; everything above the switches; that the
-NVSwitches' group comes from a root port without ACS; their links, register and subsystem; what
-sizes Resizable BAR offers; 16 virtual functions and their registers; ``flr bus`` (FLR is
+NVSwitches' group comes from a root port without ACS; their links, register and subsystem; the
+sizes that Resizable BAR offers; 16 virtual functions and their registers; ``flr bus`` (FLR is
 published; a bus reset is possible where one device alone is behind a bridge: drivers/pci/pci.c);
 disks and BMC. H200's register of 256 GiB is the next power of two above its 141 GB. The published
-matrix says SYS between devices of one NUMA node, where ``texts`` says NODE as its legend has it.
+matrix has SYS between devices of one NUMA node, ``tool_output`` has NODE as in its legend.
 """
 
-from tests.trees import parts
-from tests.trees.device import Bar, Device, Kind, Link, Sriov
+from tests.trees import building_blocks
+from tests.trees.device import Bar, Device, Link, PortType, Sriov
 from tests.trees.model import RACK_MOUNT, HostBridge, Machine, Processor
 
 H100, H200 = 0x2330, 0x2335
@@ -41,15 +41,15 @@ SWITCHES = (
     ("b7", "b8", "ba", "bb"),
     ("d7", "d8", "db", "da"),
 )
-#: the InfiniBand device beside each GPU; mlx5_3 and mlx5_4 are the pair of the host
+#: the InfiniBand device behind the switch of each GPU; mlx5_3 and mlx5_4 are the host's pair
 _NICS = (0, 1, 2, 5, 6, 7, 8, 9)
 _ROOT_PORT = (0x8086, 0x352A)
 _PCH_PORT = (0x8086, 0x1BB8)
 
 
 def gpu(address: str, product: int, driver: str | None) -> Device:
-    """An H100 or H200 SXM."""
-    frame = (256 if product == H200 else 128) * parts.GIB
+    """Return an H100 or H200 SXM."""
+    frame = (256 if product == H200 else 128) * building_blocks.GIB
     return Device(
         address,
         0x10DE,
@@ -58,20 +58,20 @@ def gpu(address: str, product: int, driver: str | None) -> Device:
         subsystem=(0x10DE, 0x18BE if product == H200 else 0x16C1),
         revision=0xA1,
         bars=(
-            Bar(0, 16 * parts.MIB, sizes=(16 * parts.MIB,)),
-            Bar(2, frame, sizes=parts.sizes(64 * parts.MIB, frame)),
-            Bar(4, 32 * parts.MIB, sizes=(32 * parts.MIB,)),
+            Bar(0, 16 * building_blocks.MIB, sizes=(16 * building_blocks.MIB,)),
+            Bar(2, frame, sizes=building_blocks.sizes(64 * building_blocks.MIB, frame)),
+            Bar(4, 32 * building_blocks.MIB, sizes=(32 * building_blocks.MIB,)),
         ),
-        link=parts.GEN5_X16,
+        link=building_blocks.GEN5_X16,
         driver=driver,
         reset_methods=("flr", "bus"),
         sriov=Sriov(
             16,
             product,
             (
-                Bar(0, 256 * parts.KIB),
+                Bar(0, 256 * building_blocks.KIB),
                 Bar(2, frame // 16),
-                Bar(4, 32 * parts.MIB),
+                Bar(4, 32 * building_blocks.MIB),
             ),
         ),
     )
@@ -85,7 +85,7 @@ def _nvswitch(address: str, driver: str | None) -> Device:
         0x068000,
         subsystem=(0x10DE, 0x1796),
         revision=0xA1,
-        bars=(Bar(0, 32 * parts.MIB),),
+        bars=(Bar(0, 32 * building_blocks.MIB),),
         link=Link(5.0, 2, 5.0, 2),
         driver=driver,
         reset_methods=("flr", "bus"),
@@ -93,36 +93,38 @@ def _nvswitch(address: str, driver: str | None) -> Device:
 
 
 def _root(bus: str) -> Device:
-    return Device(f"0000:{bus}:00.0", 0x8086, 0x09A2, 0x088000, kind=Kind.INTEGRATED, revision=0x20)
+    return Device(
+        f"0000:{bus}:00.0", 0x8086, 0x09A2, 0x088000, kind=PortType.INTEGRATED, revision=0x20
+    )
 
 
 def _gpu_bridge(number: int, product: int, driver: str | None) -> HostBridge:
     root, upstream, gpu_bus, nic_bus = SWITCHES[number]
     card = gpu(f"0000:{gpu_bus}:00.0", product, driver)
     name = f"ibs{number + 1}"
-    nic = parts.connectx7(f"0000:{nic_bus}:00.0", f"mlx5_{_NICS[number]}", name)
+    nic = building_blocks.connectx7(f"0000:{nic_bus}:00.0", f"mlx5_{_NICS[number]}", name)
     inner = f"{int(upstream, 16) + 1:02x}"
     first, second = sorted((card, nic), key=lambda device: device.address)
-    below = parts.switch(
+    below = building_blocks.switch(
         f"0000:{upstream}:00.0",
-        parts.PEX890XX,
+        building_blocks.PEX890XX,
         [(f"0000:{inner}:00.0", first), (f"0000:{inner}:01.0", second)],
     )
-    port = parts.port(f"0000:{root}:01.0", _ROOT_PORT, [below])
+    port = building_blocks.port(f"0000:{root}:01.0", _ROOT_PORT, [below])
     return HostBridge(0, int(root, 16), number // 4, (_root(root), port))
 
 
 def machine(product: int = H100, driver: str | None = "vfio-pci") -> Machine:
-    """The server, ready for passthrough.
+    """Return the server, ready for passthrough.
 
     :param product: :data:`H100` or :data:`H200`
-    :param driver: of GPUs and NVSwitches: vfio-pci, nvidia, nouveau or None
+    :param driver: driver of GPUs and NVSwitches: vfio-pci, nvidia, nouveau or None
     """
     fabric = {"nvidia": "nvidia-nvswitch", "nouveau": None}.get(driver or "", driver)
     link = Link(5.0, 2, 16.0, 4)
-    nvswitches = parts.switch(
+    nvswitches = building_blocks.switch(
         "0000:03:00.0",
-        parts.PEX890XX,
+        building_blocks.PEX890XX,
         [
             (f"0000:04:{number:02x}.0", _nvswitch(f"0000:{5 + number:02x}:00.0", fabric))
             for number in range(4)
@@ -136,16 +138,19 @@ def machine(product: int = H100, driver: str | None = "vfio-pci") -> Machine:
         0,
         (
             _root("00"),
-            parts.port("0000:00:1b.0", _PCH_PORT, [nvswitches], link=link, acs=False),
-            parts.bmc("0000:00:1c.0", "0000:01:00.0", "0000:02:00.0", _PCH_PORT),
+            building_blocks.port("0000:00:1b.0", _PCH_PORT, [nvswitches], link=link, acs=False),
+            building_blocks.bmc("0000:00:1c.0", "0000:01:00.0", "0000:02:00.0", _PCH_PORT),
         ),
     )
-    nics = parts.connectx6_pair("0000:4a:00", 3, "ens5")
+    nics = building_blocks.connectx6_pair("0000:4a:00", 3, "ens5")
     front = HostBridge(
         0,
         0x49,
         0,
-        (_root("49"), parts.port("0000:49:01.0", _ROOT_PORT, nics, link=parts.GEN4_X16)),
+        (
+            _root("49"),
+            building_blocks.port("0000:49:01.0", _ROOT_PORT, nics, link=building_blocks.GEN4_X16),
+        ),
     )
     disks = HostBridge(
         0,
@@ -154,11 +159,11 @@ def machine(product: int = H100, driver: str | None = "vfio-pci") -> Machine:
         (
             _root("c7"),
             *(
-                parts.port(
+                building_blocks.port(
                     f"0000:c7:{2 * n + 1:02x}.0",
                     (0x8086, 0x352A + n),
-                    [parts.nvme(f"0000:{0xC8 + n:02x}:00.0", f"nvme{n}")],
-                    link=parts.GEN4_X4,
+                    [building_blocks.nvme(f"0000:{0xC8 + n:02x}:00.0", f"nvme{n}")],
+                    link=building_blocks.GEN4_X4,
                     slot_watts=25,
                 )
                 for n in range(2)
@@ -166,11 +171,11 @@ def machine(product: int = H100, driver: str | None = "vfio-pci") -> Machine:
         ),
     )
     bridges = [first, front, disks, *(_gpu_bridge(n, product, driver) for n in range(8))]
-    loaded = {"vfio-pci": parts.VFIO_MODULES, None: ()}.get(driver, (driver or "",))
+    loaded = {"vfio-pci": building_blocks.VFIO_MODULES, None: ()}.get(driver, (driver or "",))
     return Machine(
         name="hgx-h200" if product == H200 else "hgx-h100",
         processor=Processor("intel", "Intel(R) Xeon(R) Platinum 8480+", 52, 57, 2, 56),
-        nodes=parts.nodes(2, 56, 1024 * 1024),
+        nodes=building_blocks.nodes(2, 56, 1024 * 1024),
         host_bridges=tuple(sorted(bridges, key=lambda bridge: bridge.bus)),
         command_line="intel_iommu=on iommu=pt",
         iommu="dmar",
@@ -183,5 +188,5 @@ def machine(product: int = H100, driver: str | None = "vfio-pci") -> Machine:
             ("board_vendor", "Supermicro"),
             ("chassis_type", RACK_MOUNT),
         ),
-        names=parts.NAMES,
+        names=building_blocks.NAMES,
     )

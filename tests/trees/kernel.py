@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what the kernel shows of itself and its modules, and what the distribution installed."""
+"""Write the files of the kernel about itself and its modules, and those of the distribution."""
 
 from tests.trees.model import Machine
 from tests.trees.tree import Tree
 
-#: in /boot/config-*, as distributions set it
+#: IOMMU options in /boot/config-*, as distributions set them
 _BUILT = {
     "intel": "CONFIG_INTEL_IOMMU=y",
     "amd": "CONFIG_AMD_IOMMU=y",
@@ -25,7 +25,7 @@ _VFIO = {
     },
 }
 
-#: what modules.alias says of the modules that want GPUs and what comes with them
+#: aliases in modules.alias of the modules for GPUs, companions and other devices
 ALIASES = {
     "nvidia": (
         "pci:v000010DEd*sv*sd*bc03sc00i00*",
@@ -61,7 +61,7 @@ def _kernel(machine: Machine, tree: Tree) -> None:
     tree.files("proc/sys/kernel", {"osrelease": machine.kernel}, 0o444)
     version = f"Linux version {machine.kernel} (synthetic) #1 SMP PREEMPT_DYNAMIC"
     tree.files("proc", {"version": version}, 0o444)
-    # irq_remapping.c names its chips "IR-...": the one trace of it that all may read.
+    # irq_remapping.c names its chips "IR-...", which all users may read.
     prefix = "IR-" if machine.iommu and machine.interrupt_remapping else ""
     rows = [
         "            CPU0",

@@ -16,10 +16,10 @@ Published, and followed here:
 Assumed: 64 GiB in register 1 (the power of two above 48 GB); 32 virtual functions and their
 registers; the audio function's registers (10de:22ba) and that it has no FLR, as on other cards;
 ``flr`` alone for the GPU, since a bus reset would hit the audio function too; slots of 75 W; the
-subsystem and the buses of the other cards; all else that is not a GPU.
+subsystem and the buses of the other cards; all devices other than GPUs.
 """
 
-from tests.trees import parts
+from tests.trees import building_blocks
 from tests.trees.device import Bar, Device, Sriov
 from tests.trees.model import RACK_MOUNT, HostBridge, Machine, Processor
 
@@ -32,7 +32,7 @@ ROOTS = ((0x00, 0x20, 0x40, 0x60), (0x80, 0x90, 0xA0, 0xC0))
 def card(
     bus: int, slot: str, driver: str | None, audio: bool, audio_driver: str | None
 ) -> list[Device]:
-    """The functions of a card: GPU, audio."""
+    """Return the functions of a card: GPU, audio."""
     gpu = Device(
         f"0000:{bus:02x}:00.0",
         0x10DE,
@@ -41,20 +41,24 @@ def card(
         subsystem=(0x10DE, 0x1851),
         revision=0xA1,
         bars=(
-            Bar(0, 16 * parts.MIB, bits=32, prefetchable=False),
-            Bar(1, 64 * parts.GIB, sizes=parts.sizes(64 * parts.MIB, 64 * parts.GIB)),
-            Bar(3, 32 * parts.MIB),
+            Bar(0, 16 * building_blocks.MIB, bits=32, prefetchable=False),
+            Bar(
+                1,
+                64 * building_blocks.GIB,
+                sizes=building_blocks.sizes(64 * building_blocks.MIB, 64 * building_blocks.GIB),
+            ),
+            Bar(3, 32 * building_blocks.MIB),
         ),
-        link=parts.GEN4_X16,
+        link=building_blocks.GEN4_X16,
         driver=driver,
         reset_methods=("flr",) if audio else ("flr", "bus"),
         sriov=Sriov(
             32,
             L40S,
             (
-                Bar(0, 256 * parts.KIB, bits=32, prefetchable=False),
-                Bar(1, 2 * parts.GIB),
-                Bar(3, 32 * parts.MIB),
+                Bar(0, 256 * building_blocks.KIB, bits=32, prefetchable=False),
+                Bar(1, 2 * building_blocks.GIB),
+                Bar(3, 32 * building_blocks.MIB),
             ),
             offset=4,
         ),
@@ -69,10 +73,10 @@ def card(
         0x040300,
         subsystem=(0x10DE, 0x1851),
         revision=0xA1,
-        bars=(Bar(0, 16 * parts.KIB, bits=32, prefetchable=False),),
-        link=parts.GEN4_X16,
+        bars=(Bar(0, 16 * building_blocks.KIB, bits=32, prefetchable=False),),
+        link=building_blocks.GEN4_X16,
         driver=audio_driver,
-        # None: a bus reset would hit the GPU, and there is no FLR.
+        # None: a bus reset would also reset the GPU, and there is no FLR.
         slot=slot,
     )
     return [gpu, sound]
@@ -84,7 +88,7 @@ def machine(
     audio: bool = True,
     audio_driver: str | None = "vfio-pci",
 ) -> Machine:
-    """The server, ready for passthrough.
+    """Return the server, ready for passthrough.
 
     :param gpus: 4 or 8
     :param audio: whether the cards show their audio function
@@ -98,30 +102,34 @@ def machine(
         for root in roots[: gpus // 2]:
             number += 1
             functions = card(root + 1, str(number), driver, audio, audio_driver)
-            port = parts.port(
+            port = building_blocks.port(
                 f"0000:{root:02x}:01.1",
-                parts.EPYC_PORT,
+                building_blocks.EPYC_PORT,
                 functions,
-                link=parts.GEN4_X16,
+                link=building_blocks.GEN4_X16,
                 slot_watts=75,
             )
-            bridges.append(HostBridge(0, root, node, (*parts.epyc_complex(root), port)))
-    nics = parts.connectx6_pair("0000:e1:00", 0, "ens9")
+            bridges.append(HostBridge(0, root, node, (*building_blocks.epyc_complex(root), port)))
+    nics = building_blocks.connectx6_pair("0000:e1:00", 0, "ens9")
     bridges.append(
         HostBridge(
             0,
             0xE0,
             1,
             (
-                *parts.epyc_complex(0xE0),
-                parts.port("0000:e0:01.1", parts.EPYC_PORT, nics, link=parts.GEN4_X16),
-                parts.port(
-                    "0000:e0:03.1",
-                    parts.EPYC_PORT,
-                    [parts.nvme("0000:e2:00.0", "nvme0")],
-                    link=parts.GEN4_X4,
+                *building_blocks.epyc_complex(0xE0),
+                building_blocks.port(
+                    "0000:e0:01.1", building_blocks.EPYC_PORT, nics, link=building_blocks.GEN4_X16
                 ),
-                parts.bmc("0000:e0:05.1", "0000:e3:00.0", "0000:e4:00.0", parts.EPYC_PORT),
+                building_blocks.port(
+                    "0000:e0:03.1",
+                    building_blocks.EPYC_PORT,
+                    [building_blocks.nvme("0000:e2:00.0", "nvme0")],
+                    link=building_blocks.GEN4_X4,
+                ),
+                building_blocks.bmc(
+                    "0000:e0:05.1", "0000:e3:00.0", "0000:e4:00.0", building_blocks.EPYC_PORT
+                ),
             ),
         )
     )
@@ -130,11 +138,11 @@ def machine(
         sorted(one.replace("-", "_") for one in used if one is not None and one != "vfio-pci")
     )
     if "vfio-pci" in used:
-        loaded += parts.VFIO_MODULES
+        loaded += building_blocks.VFIO_MODULES
     return Machine(
         name=f"l40s-{gpus}",
         processor=Processor("amd", "AMD EPYC 9654 96-Core Processor", 52, 57, 2, 96),
-        nodes=parts.nodes(2, 96, 384 * 1024),
+        nodes=building_blocks.nodes(2, 96, 384 * 1024),
         host_bridges=tuple(bridges),
         command_line="amd_iommu=on iommu=pt",
         iommu="ivhd",
@@ -155,5 +163,5 @@ def machine(
             ("board_vendor", "Lenovo"),
             ("chassis_type", RACK_MOUNT),
         ),
-        names=parts.NAMES,
+        names=building_blocks.NAMES,
     )

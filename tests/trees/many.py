@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Synthetic: more devices than any server has, for speed. It follows no real layout."""
+"""Synthetic: more devices than any server has, for tests of speed. It follows no real layout."""
 
-from tests.trees import parts
-from tests.trees.device import Device, Kind
+from tests.trees import building_blocks
+from tests.trees.device import Device, PortType
 from tests.trees.hgx_h100 import H100, gpu
 from tests.trees.model import HostBridge, Machine, Processor
 
@@ -12,12 +12,12 @@ _PORT = (0x8086, 0x352A)
 
 
 def many(gpus: int = 64, devices: int = 256) -> Machine:
-    """A machine with exactly so many PCI functions, among them so many H100.
+    """Return a machine with this number of H100 and, in total, of PCI functions.
 
-    Each eight GPUs are behind a switch in a PCI domain of its own; disks and functions of the root
-    complexes make up the number.
+    Every eight GPUs are behind a switch in their own PCI domain; disks and functions of the root
+    complexes are the rest.
 
-    :raises ValueError: if the GPUs and their bridges alone are more than that, or would not fit
+    :raises ValueError: if the GPUs and their bridges alone are more, or the rest does not fit
     """
     counts = [
         min(_GPUS_PER_SWITCH, gpus - start) for start in range(0, gpus, _GPUS_PER_SWITCH)
@@ -25,9 +25,9 @@ def many(gpus: int = 64, devices: int = 256) -> Machine:
     needed = sum(2 + 1 + 2 * count if count else 1 for count in counts)
     spare = devices - needed
     if spare < 0:
-        raise ValueError(f"{gpus} GPUs need at least {needed} functions; {devices} were asked for.")
+        raise ValueError(f"{gpus} GPUs need at least {needed} functions; {devices} were requested.")
     if spare > len(counts) * 2 * 29:
-        raise ValueError(f"{devices} functions do not fit beside {gpus} GPUs.")
+        raise ValueError(f"{devices} functions do not fit together with {gpus} GPUs.")
     shares = [spare // len(counts) + (n < spare % len(counts)) for n in range(len(counts))]
     bridges = [
         HostBridge(domain, 0, domain * _NODES // len(counts), tuple(_domain(domain, count, share)))
@@ -36,34 +36,42 @@ def many(gpus: int = 64, devices: int = 256) -> Machine:
     return Machine(
         name=f"many-{gpus}-{devices}",
         processor=Processor("intel", "Intel(R) Xeon(R) Platinum 8490H", 52, 57, _NODES, 60),
-        nodes=parts.nodes(_NODES, 60, 512 * 1024),
+        nodes=building_blocks.nodes(_NODES, 60, 512 * 1024),
         host_bridges=tuple(bridges),
         command_line="intel_iommu=on iommu=pt",
         iommu="dmar",
         iommu_table="DMAR",
-        modules=("kvm", "kvm_intel", *parts.VFIO_MODULES),
+        modules=("kvm", "kvm_intel", *building_blocks.VFIO_MODULES),
         installed_modules=("nvidia", "nouveau", "nvme", "vfio_pci"),
         dmi=(("sys_vendor", "Synthetic"), ("product_name", "Many"), ("chassis_type", "23")),
-        names=parts.NAMES,
+        names=building_blocks.NAMES,
     )
 
 
 def _domain(domain: int, gpus: int, spare: int) -> list[Device]:
-    made = [
-        Device(f"{domain:04x}:00:00.0", 0x8086, 0x09A2, 0x088000, kind=Kind.INTEGRATED, acs=True)
+    functions = [
+        Device(
+            f"{domain:04x}:00:00.0", 0x8086, 0x09A2, 0x088000, kind=PortType.INTEGRATED, acs=True
+        )
     ]
     if gpus:
         below = [
             (f"{domain:04x}:02:{n:02x}.0", gpu(f"{domain:04x}:{3 + n:02x}:00.0", H100, "vfio-pci"))
             for n in range(gpus)
         ]
-        switch = parts.switch(f"{domain:04x}:01:00.0", parts.PEX890XX, below)
-        made.append(parts.port(f"{domain:04x}:00:01.0", _PORT, [switch]))
+        switch = building_blocks.switch(f"{domain:04x}:01:00.0", building_blocks.PEX890XX, below)
+        functions.append(building_blocks.port(f"{domain:04x}:00:01.0", _PORT, [switch]))
     for number in range(spare // 2):
-        disk = parts.nvme(f"{domain:04x}:{0x40 + number:02x}:00.0", f"nvme{domain * 64 + number}")
-        made.append(
-            parts.port(f"{domain:04x}:00:{2 + number:02x}.0", _PORT, [disk], link=parts.GEN4_X4)
+        disk = building_blocks.nvme(
+            f"{domain:04x}:{0x40 + number:02x}:00.0", f"nvme{domain * 64 + number}"
+        )
+        functions.append(
+            building_blocks.port(
+                f"{domain:04x}:00:{2 + number:02x}.0", _PORT, [disk], link=building_blocks.GEN4_X4
+            )
         )
     if spare % 2:
-        made.append(Device(f"{domain:04x}:00:1f.0", 0x8086, 0x09A4, 0x088000, kind=Kind.INTEGRATED))
-    return made
+        functions.append(
+            Device(f"{domain:04x}:00:1f.0", 0x8086, 0x09A4, 0x088000, kind=PortType.INTEGRATED)
+        )
+    return functions

@@ -15,11 +15,12 @@ Published, and followed here:
 Assumed: the ids of the two bridge functions in each module (those of Vega 20 in open-mpi/hwloc
 pull request 406) and of the root ports; 256 GiB (the power of two above 192 GB), 2 MiB of
 doorbells and 512 KiB of registers, the sizes that amdgpu logs on older boards; 8 virtual
-functions; ``power1_input`` instead of ``power1_average``; all else that is not a GPU or its NIC.
+functions; ``power1_input`` instead of ``power1_average``; all devices other than GPUs
+and their NICs.
 """
 
-from tests.trees import parts
-from tests.trees.device import Bar, Device, Kind, Sriov, Xgmi
+from tests.trees import building_blocks
+from tests.trees.device import Bar, Device, PortType, Sriov, Xgmi
 from tests.trees.model import RACK_MOUNT, HostBridge, Machine, Processor
 
 MI300X = 0x74A1
@@ -40,7 +41,7 @@ PATHS = (
 
 
 def _module(number: int, upstream: int, driver: str | None) -> Device:
-    """An OAM: a switch's upstream and downstream port with the GPU behind them."""
+    """Return an OAM: a switch's upstream and downstream port with the GPU behind them."""
     card = Device(
         f"0000:{upstream + 2:02x}:00.0",
         0x1002,
@@ -48,15 +49,28 @@ def _module(number: int, upstream: int, driver: str | None) -> Device:
         0x120000,
         subsystem=(0x1002, MI300X),
         bars=(
-            Bar(0, 256 * parts.GIB, sizes=parts.sizes(256 * parts.MIB, 256 * parts.GIB)),
-            Bar(2, 2 * parts.MIB, sizes=parts.sizes(2 * parts.MIB, 8 * parts.MIB)),
-            Bar(5, 512 * parts.KIB, bits=32, prefetchable=False),
+            Bar(
+                0,
+                256 * building_blocks.GIB,
+                sizes=building_blocks.sizes(256 * building_blocks.MIB, 256 * building_blocks.GIB),
+            ),
+            Bar(
+                2,
+                2 * building_blocks.MIB,
+                sizes=building_blocks.sizes(2 * building_blocks.MIB, 8 * building_blocks.MIB),
+            ),
+            Bar(5, 512 * building_blocks.KIB, bits=32, prefetchable=False),
         ),
-        rom=128 * parts.KIB,
-        link=parts.GEN5_X16,
+        rom=128 * building_blocks.KIB,
+        link=building_blocks.GEN5_X16,
         driver=driver,
         reset_methods=("flr", "bus"),
-        sriov=Sriov(8, 0x74B5, (Bar(0, 32 * parts.GIB), Bar(2, 2 * parts.MIB)), offset=0x10),
+        sriov=Sriov(
+            8,
+            0x74B5,
+            (Bar(0, 32 * building_blocks.GIB), Bar(2, 2 * building_blocks.MIB)),
+            offset=0x10,
+        ),
         hwmon=(
             ("name", "amdgpu"),
             ("power1_input", "125000000"),
@@ -73,53 +87,59 @@ def _module(number: int, upstream: int, driver: str | None) -> Device:
         ),
         xgmi=Xgmi(HIVE, 0x9E3779B97F4A7C15 ^ number, number),
     )
-    inner = parts.port(f"0000:{upstream + 1:02x}:00.0", (0x1002, 0x14A1), [card], Kind.DOWNSTREAM)
-    return parts.port(f"0000:{upstream:02x}:00.0", (0x1002, 0x14A0), [inner], Kind.UPSTREAM)
+    inner = building_blocks.port(
+        f"0000:{upstream + 1:02x}:00.0", (0x1002, 0x14A1), [card], PortType.DOWNSTREAM
+    )
+    return building_blocks.port(
+        f"0000:{upstream:02x}:00.0", (0x1002, 0x14A0), [inner], PortType.UPSTREAM
+    )
 
 
 def _bridge(number: int, driver: str | None) -> HostBridge:
     root, (gpu_port, module), (nic_port, nic_bus) = PATHS[number]
     below = {
         gpu_port: _module(number, module, driver),
-        nic_port: parts.connectx7(
+        nic_port: building_blocks.connectx7(
             f"0000:{nic_bus:02x}:00.0", f"mlx5_{number}", f"enp{nic_bus}s0np0", 0x020000
         ),
     }
-    switch = parts.switch(
+    switch = building_blocks.switch(
         f"0000:{root + 1:02x}:00.0",
-        parts.PEX890XX,
+        building_blocks.PEX890XX,
         [(f"0000:{root + 2:02x}:{slot:02x}.0", below[slot]) for slot in sorted(below)],
     )
-    port = parts.port(f"0000:{root:02x}:01.1", parts.EPYC_PORT, [switch])
-    return HostBridge(0, root, number // 4, (*parts.epyc_complex(root), port))
+    port = building_blocks.port(f"0000:{root:02x}:01.1", building_blocks.EPYC_PORT, [switch])
+    return HostBridge(0, root, number // 4, (*building_blocks.epyc_complex(root), port))
 
 
 def machine(driver: str | None = "amdgpu") -> Machine:
-    """The server. With amdgpu the hive and the sensors can be read, with vfio-pci they cannot.
+    """Return the server. Hive and sensors can be read with amdgpu, but not with vfio-pci.
 
-    :param driver: of the GPUs: amdgpu, vfio-pci or None
+    :param driver: driver of the GPUs: amdgpu, vfio-pci or None
     """
     board = HostBridge(
         0,
         0xB0,
         1,
         (
-            *parts.epyc_complex(0xB0),
-            parts.port(
+            *building_blocks.epyc_complex(0xB0),
+            building_blocks.port(
                 "0000:b0:01.1",
-                parts.EPYC_PORT,
-                [parts.nvme("0000:b1:00.0", "nvme0")],
-                link=parts.GEN4_X4,
+                building_blocks.EPYC_PORT,
+                [building_blocks.nvme("0000:b1:00.0", "nvme0")],
+                link=building_blocks.GEN4_X4,
             ),
-            parts.bmc("0000:b0:05.1", "0000:b2:00.0", "0000:b3:00.0", parts.EPYC_PORT),
+            building_blocks.bmc(
+                "0000:b0:05.1", "0000:b2:00.0", "0000:b3:00.0", building_blocks.EPYC_PORT
+            ),
         ),
     )
     bridges = [board, *(_bridge(number, driver) for number in range(8))]
-    loaded = {"vfio-pci": parts.VFIO_MODULES, None: ()}.get(driver, (driver or "",))
+    loaded = {"vfio-pci": building_blocks.VFIO_MODULES, None: ()}.get(driver, (driver or "",))
     return Machine(
         name="mi300x",
         processor=Processor("amd", "AMD EPYC 9654 96-Core Processor", 52, 57, 2, 96),
-        nodes=parts.nodes(2, 96, 768 * 1024),
+        nodes=building_blocks.nodes(2, 96, 768 * 1024),
         host_bridges=tuple(sorted(bridges, key=lambda bridge: bridge.bus)),
         command_line="amd_iommu=on iommu=pt pci=realloc=off",
         iommu="ivhd",
@@ -132,5 +152,5 @@ def machine(driver: str | None = "amdgpu") -> Machine:
             ("board_vendor", "Supermicro"),
             ("chassis_type", RACK_MOUNT),
         ),
-        names=parts.NAMES,
+        names=building_blocks.NAMES,
     )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a synthetic GPU server consists of, as data.
+"""Data classes for a synthetic GPU server.
 
-All classes are frozen: alter a machine with ``dataclasses.replace``, one of its devices with
+All classes are frozen: change a machine with ``dataclasses.replace``, one of its devices with
 :meth:`Machine.alter`. Sizes are bytes unless the name says MiB or KiB, link speeds GT/s.
 """
 
@@ -15,7 +15,7 @@ from tests.trees.device import Device
 
 @dataclass(frozen=True)
 class HostBridge:
-    """A root bus with the NUMA node that the firmware gives it (_PXM); -1: none."""
+    """A root bus with its NUMA node from the firmware (_PXM); -1: none."""
 
     domain: int
     bus: int
@@ -24,7 +24,7 @@ class HostBridge:
 
     @property
     def name(self) -> str:
-        """As under /sys/devices."""
+        """The name under /sys/devices."""
         return f"pci{self.domain:04x}:{self.bus:02x}"
 
 
@@ -50,7 +50,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Processor:
-    """The processors, all alike. ``vendor`` is intel, amd or arm; bits are of an address."""
+    """The processors, all identical. ``vendor`` is intel, amd or arm; bits are address bits."""
 
     vendor: str
     model_name: str
@@ -80,7 +80,7 @@ RACK_MOUNT = "23"
 
 @dataclass(frozen=True)
 class Machine:
-    """A server. ``iommu`` is dmar, ivhd, smmu3 or None: the driver that the kernel runs."""
+    """A server. ``iommu`` is the IOMMU driver in use: dmar, ivhd, smmu3 or None."""
 
     name: str
     processor: Processor
@@ -89,9 +89,9 @@ class Machine:
     kernel: str = "6.8.0-60-generic"
     command_line: str = ""
     iommu: str | None = None
-    #: of every group: DMA, DMA-FQ or identity
+    #: type of every group: DMA, DMA-FQ or identity
     iommu_group_type: str = "identity"
-    #: what the firmware describes: DMAR, IVRS, IORT or None (switched off in its setup)
+    #: table in the firmware: DMAR, IVRS, IORT or None (disabled in its setup)
     iommu_table: str | None = None
     interrupt_remapping: bool = True
     #: None: booted without EFI
@@ -99,36 +99,36 @@ class Machine:
     #: none, integrity or confidentiality; "" if the kernel has no lockdown
     lockdown: str = "none"
     os: Os = UBUNTU
-    #: loaded
+    #: loaded modules
     modules: tuple[str, ...] = ()
-    #: found in /lib/modules
+    #: modules in /lib/modules
     installed_modules: tuple[str, ...] = ()
-    #: file name and content below /sys/class/dmi/id
+    #: file names and contents below /sys/class/dmi/id
     dmi: tuple[tuple[str, str], ...] = ()
     #: id (as "10de", "10de:2330") and name in pci.ids
     names: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
-    def places(self) -> Iterator["Place"]:
-        """Every PCI function, virtual ones included, in the order in which the kernel finds it."""
+    def locations(self) -> Iterator["PciLocation"]:
+        """Return every PCI function, including VFs, in the kernel's order."""
         for bridge in self.host_bridges:
             yield from _walk(bridge, (), bridge.devices)
 
     def devices(self) -> dict[str, Device]:
-        """Every PCI function by address."""
-        return {place.device.address: place.device for place in self.places()}
+        """Return every PCI function by address."""
+        return {location.device.address: location.device for location in self.locations()}
 
-    def place(self, address: str) -> "Place":
-        """Where a function is.
+    def location(self, address: str) -> "PciLocation":
+        """Return the location of a function.
 
-        :raises KeyError: if there is none of this address
+        :raises KeyError: if there is no function with this address
         """
-        for place in self.places():
-            if place.device.address == address:
-                return place
+        for location in self.locations():
+            if location.device.address == address:
+                return location
         raise KeyError(f"{self.name} has no PCI function {address}.")
 
     def gpus(self) -> list[Device]:
-        """The accelerators in the order of their addresses, without the BMC's graphics."""
+        """Return the accelerators in the order of their addresses, without the BMC's graphics."""
         return sorted(
             (
                 device
@@ -141,12 +141,14 @@ class Machine:
         )
 
     def alter(self, *addresses: str, **changes: Any) -> "Machine":
-        """The same machine with some of its functions altered.
+        """Return the machine with changes to some of its functions.
 
         :param changes: fields of :class:`Device`
-        :raises KeyError: if an address is none of a (physical) function here
+        :raises KeyError: if an address is not a physical function of the machine
         """
-        known = {place.device.address for place in self.places() if not place.device.physfn}
+        known = {
+            location.device.address for location in self.locations() if not location.device.physfn
+        }
         missing = sorted(set(addresses) - known)
         if missing:
             raise KeyError(f"{self.name} has no physical PCI function {', '.join(missing)}.")
@@ -158,8 +160,8 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A function with what is above it (nearest first) and beside it on its bus."""
+class PciLocation:
+    """A function with the bridges above it (nearest first) and the devices on its bus."""
 
     device: Device
     bridge: HostBridge
@@ -168,7 +170,7 @@ class Place:
 
     @property
     def numa_node(self) -> int:
-        """What the kernel says in ``numa_node``: devices inherit it from above."""
+        """The content of ``numa_node``: devices inherit it from the bridges above."""
         for device in (self.device, *self.parents):
             if device.numa_node is not None:
                 return device.numa_node
@@ -176,28 +178,28 @@ class Place:
 
     @property
     def path(self) -> str:
-        """Below the root directory: sys/devices/pci0000:15/0000:15:01.0/..."""
+        """The path below the root directory: sys/devices/pci0000:15/0000:15:01.0/..."""
         names = [device.address for device in (*reversed(self.parents), self.device)]
         return "/".join(("sys/devices", self.bridge.name, *names))
 
 
 def _walk(
     bridge: HostBridge, parents: tuple[Device, ...], devices: tuple[Device, ...]
-) -> Iterator[Place]:
+) -> Iterator[PciLocation]:
     for device in devices:
-        yield Place(device, bridge, parents, devices)
+        yield PciLocation(device, bridge, parents, devices)
         for virtual in device.virtual_functions():
-            yield Place(virtual, bridge, parents, devices)
+            yield PciLocation(virtual, bridge, parents, devices)
         yield from _walk(bridge, (device, *parents), device.children)
 
 
 def _altered(
     devices: tuple[Device, ...], addresses: set[str], changes: dict[str, Any]
 ) -> tuple[Device, ...]:
-    made = []
+    changed = []
     for device in devices:
         device = dataclasses.replace(device, children=_altered(device.children, addresses, changes))
         if device.address in addresses:
             device = dataclasses.replace(device, **changes)
-        made.append(device)
-    return tuple(made)
+        changed.append(device)
+    return tuple(changed)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``nvidia-smi`` would print about a synthetic server.
+"""Print the output of ``nvidia-smi`` on a synthetic server.
 
 Formats: openfabric-systems/simllm, tests/fixtures/nccl_topology/vastai_hgx_h200_8x/
 node_inventory.txt (a recorded HGX H200: tabs, header, legends, ``nvlink -s`` and ``-R``), and
@@ -9,7 +9,7 @@ akash-network/provider-configs pull request 99 (``--query-gpu``). UUIDs are made
 from collections.abc import Mapping
 
 from tests.trees.device import Device
-from tests.trees.model import Machine, Place
+from tests.trees.model import Machine, PciLocation
 from tests.trees.pci import cpu_list
 
 _LEGEND = """
@@ -33,31 +33,31 @@ _NAMES = {
 
 
 def bus_id(device: Device) -> str:
-    """As NVML writes an address: a domain of eight digits, upper case."""
+    """Return an address as NVML writes it: a domain of eight digits, upper case."""
     return f"0000{device.address}".upper()
 
 
 def all_linked(machine: Machine, links: int) -> dict[tuple[int, int], int]:
-    """Links between GPUs that NVSwitches join: as many between any two."""
+    """Return the links between GPUs that NVSwitches join: the same number for every pair."""
     count = len(machine.gpus())
     return {(a, b): links for a in range(count) for b in range(a + 1, count)}
 
 
-def path(one: Place, other: Place) -> str:
-    """The kind of connection through PCI Express: PIX, PXB, PHB, NODE or SYS."""
+def path(one: PciLocation, other: PciLocation) -> str:
+    """Return the kind of connection through PCI Express: PIX, PXB, PHB, NODE or SYS."""
     above = {port.address for port in other.parents}
     common = next((port for port in one.parents if port.address in above), None)
     if common is None:
         if one.bridge == other.bridge:
             return "PHB"
         return "NODE" if one.numa_node == other.numa_node else "SYS"
-    # One switch: its upstream port is common, a downstream port of it is next to the device.
-    hops = [place.parents.index(common) for place in (one, other)]
+    # With one switch, its upstream port is common and a downstream port is above each device.
+    hops = [location.parents.index(common) for location in (one, other)]
     return "PIX" if max(hops) <= 1 else "PXB"
 
 
 def topology(machine: Machine, links: Mapping[tuple[int, int], int] | None = None) -> str:
-    """``nvidia-smi topo -m``.
+    """Return ``nvidia-smi topo -m``.
 
     :param links: number of NVLinks by pair of GPU indexes, the smaller first
     """
@@ -67,21 +67,21 @@ def topology(machine: Machine, links: Mapping[tuple[int, int], int] | None = Non
         key=lambda device: int((device.infiniband or "").rpartition("_")[2]),
     )
     columns = [f"GPU{n}" for n in range(len(gpus))] + [f"NIC{n}" for n in range(len(nics))]
-    places = [machine.place(device.address) for device in (*gpus, *nics)]
+    locations = [machine.location(device.address) for device in (*gpus, *nics)]
     cpus = {node.id: cpu_list(node.cpus) for node in machine.nodes}
     lines = ["\t".join(["", *columns, "CPU Affinity", "NUMA Affinity", "GPU NUMA ID"])]
-    for row, (name, place) in enumerate(zip(columns, places, strict=True)):
+    for row, (name, location) in enumerate(zip(columns, locations, strict=True)):
         cells = [name]
-        for column, other in enumerate(places):
+        for column, other in enumerate(locations):
             linked = (links or {}).get((min(row, column), max(row, column)))
             if row == column:
                 cells.append(" X ")
             elif linked and max(row, column) < len(gpus):
                 cells.append(f"NV{linked}")
             else:
-                cells.append(path(place, other))
+                cells.append(path(location, other))
         tail = (
-            [cpus[place.numa_node], str(place.numa_node), "", "N/A"]
+            [cpus[location.numa_node], str(location.numa_node), "", "N/A"]
             if row < len(gpus)
             else [""] * 4
         )
@@ -96,20 +96,20 @@ def _head(index: int, device: Device) -> str:
 
 
 def listing(machine: Machine) -> str:
-    """``nvidia-smi -L``: no addresses."""
+    """Return ``nvidia-smi -L``, which has no addresses."""
     return "".join(_head(index, device) for index, device in enumerate(machine.gpus()))
 
 
 def query(machine: Machine) -> str:
-    """``nvidia-smi --query-gpu=index,pci.bus_id --format=csv``."""
+    """Return ``nvidia-smi --query-gpu=index,pci.bus_id --format=csv``."""
     rows = [f"{index}, {bus_id(device)}\n" for index, device in enumerate(machine.gpus())]
     return "index, pci.bus_id\n" + "".join(rows)
 
 
 def link_status(machine: Machine, links: int, speed: str) -> str:
-    """``nvidia-smi nvlink --status``.
+    """Return ``nvidia-smi nvlink --status``.
 
-    :param speed: of one link in one direction, GB/s, as printed
+    :param speed: speed of one link in one direction in GB/s, as printed
     """
     return "".join(
         _head(index, device) + "".join(f"\t Link {n}: {speed} GB/s\n" for n in range(links))
@@ -118,36 +118,36 @@ def link_status(machine: Machine, links: int, speed: str) -> str:
 
 
 def remote_links_to_switches(machine: Machine) -> str:
-    """``nvidia-smi nvlink -R`` of an HGX H100: 18 links, 4 + 5 + 5 + 4 to the four NVSwitches.
+    """Return ``nvidia-smi nvlink -R`` of an HGX H100: 4 + 5 + 5 + 4 links to four NVSwitches.
 
     The counts are published (NVIDIA/nccl issue 1182); the order of links and ports is not.
     """
     switches = [one for one in machine.devices().values() if one.class_code == 0x068000]
-    made = ""
+    output = ""
     for index, device in enumerate(machine.gpus()):
-        made += _head(index, device)
+        output += _head(index, device)
         remotes = [
             (switch, index * 5 + port)
             for switch, count in zip(switches, (4, 5, 5, 4), strict=True)
             for port in range(count)
         ]
         for link, (switch, port) in enumerate(remotes):
-            made += f"\t Link {link}: Remote Device {bus_id(switch)}: Link {port}\n"
-    return made
+            output += f"\t Link {link}: Remote Device {bus_id(switch)}: Link {port}\n"
+    return output
 
 
 def remote_links_to_gpus(machine: Machine, links: Mapping[tuple[int, int], int]) -> str:
-    """``nvidia-smi nvlink -R`` of cards with bridges: the same number of link at both ends."""
+    """Return ``nvidia-smi nvlink -R`` of cards with bridges, equal link numbers at both ends."""
     gpus = machine.gpus()
-    made = ""
+    output = ""
     for index, device in enumerate(gpus):
-        made += _head(index, device)
+        output += _head(index, device)
         number = 0
         for pair, count in links.items():
             if index in pair:
                 (other,) = set(pair) - {index}
                 for _ in range(count):
                     remote = bus_id(gpus[other])
-                    made += f"\t Link {number}: Remote Device {remote}: Link {number}\n"
+                    output += f"\t Link {number}: Remote Device {remote}: Link {number}\n"
                     number += 1
-    return made
+    return output

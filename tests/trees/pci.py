@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what Linux shows of PCI: /sys/devices/pci*, /sys/bus/pci and the classes of devices.
+"""Write the PCI files of Linux: /sys/devices/pci*, /sys/bus/pci and the classes of devices.
 
 Formats: drivers/pci/pci-sysfs.c, pci.c (reset methods), iov.c and Documentation/ABI/testing/
 sysfs-bus-pci of Linux; the layout was compared with recorded trees of hwloc. Left out are
-``resourceN`` and ``rom``, which are windows to the device, and the MSI directories.
+``resourceN`` and ``rom``, which map the device, and the MSI directories.
 """
 
 from tests.trees import resources
 from tests.trees.config_space import buses, config_space
-from tests.trees.device import Device, Kind
-from tests.trees.model import Machine, Place
+from tests.trees.device import Device, PortType
+from tests.trees.model import Machine, PciLocation
 from tests.trees.tree import Tree
 
-_PORTS = (Kind.ROOT_PORT, Kind.UPSTREAM, Kind.DOWNSTREAM)
+_PORTS = (PortType.ROOT_PORT, PortType.UPSTREAM, PortType.DOWNSTREAM)
 
 
 def cpu_list(cpus: tuple[int, ...] | list[int]) -> str:
-    """As the kernel prints a set of CPUs: 0-3,8."""
+    """Return a set of CPUs as the kernel prints it: 0-3,8."""
     spans: list[list[int]] = []
     for cpu in sorted(cpus):
         if spans and cpu == spans[-1][1] + 1:
@@ -27,12 +27,12 @@ def cpu_list(cpus: tuple[int, ...] | list[int]) -> str:
 
 
 def speed(value: float) -> str:
-    """As pci_speed_string() says it."""
+    """Return a speed as pci_speed_string() prints it."""
     return f"{value:.1f} GT/s PCIe" if value else "Unknown"
 
 
 def modalias(device: Device) -> str:
-    """What modules.alias matches."""
+    """Return the modalias of a device, which modules.alias matches."""
     return (
         f"pci:v{device.vendor:08X}d{device.device:08X}"
         f"sv{device.subsystem[0]:08X}sd{device.subsystem[1]:08X}"
@@ -57,12 +57,12 @@ def write_pci(
         _bus(tree, f"sys/devices/{bridge.name}", bus, cpus[bridge.node])
     paths: dict[str, str] = {}
     _, unit = iommu_unit(machine)
-    for place in machine.places():
-        address = place.device.address
-        paths[address] = place.path
-        _attributes(tree, place, rows[address], cpus[place.numa_node], full_config)
-        _links(tree, place, groups.get(address), unit)
-        _children(tree, place)
+    for location in machine.locations():
+        address = location.device.address
+        paths[address] = location.path
+        _attributes(tree, location, rows[address], cpus[location.numa_node], full_config)
+        _links(tree, location, groups.get(address), unit)
+        _children(tree, location)
     _virtual_functions(machine, tree, paths)
     _hive(machine, tree, paths)
     for address, number in groups.items():
@@ -82,9 +82,9 @@ def _bus(tree: Tree, above: str, bus: str, cpus: str) -> None:
 
 
 def _attributes(
-    tree: Tree, place: Place, rows: list[resources.Row], cpus: str, full_config: bool
+    tree: Tree, location: PciLocation, rows: list[resources.Row], cpus: str, full_config: bool
 ) -> None:
-    device, path = place.device, place.path
+    device, path = location.device, location.path
     alias = modalias(device)
     values = {
         "class": f"0x{device.class_code:06x}",
@@ -94,7 +94,7 @@ def _attributes(
         "subsystem_device": f"0x{device.subsystem[1]:04x}",
         "revision": f"0x{device.revision:02x}",
         "modalias": alias,
-        "numa_node": str(place.numa_node),
+        "numa_node": str(location.numa_node),
         "local_cpulist": cpus,
         "enable": str(int(device.driver is not None)),
         "irq": "0",
@@ -138,7 +138,7 @@ def _attributes(
             values[f"resource{bar.index}_resize"] = f"{offered:016x}"
     tree.files(path, values)
     tree.file(f"{path}/resource", resources.text(rows), 0o444)
-    tree.file(f"{path}/config", config_space(place, rows, full_config))
+    tree.file(f"{path}/config", config_space(location, rows, full_config))
     lines = [f"DRIVER={device.driver}"] if device.driver else []
     lines += [
         f"PCI_CLASS={device.class_code:X}",
@@ -157,12 +157,12 @@ def _attributes(
 
 
 def iommu_unit(machine: Machine) -> tuple[str, str]:
-    """Name of the first IOMMU and its directory under /sys/devices."""
+    """Return the name of the first IOMMU and its directory under /sys/devices."""
     if machine.iommu == "ivhd":
         # The parent of an AMD IOMMU is its PCI function (init.c, iommu_init_pci).
-        for place in machine.places():
-            if place.device.class_code >> 8 == 0x0806:
-                return "ivhd0", f"{place.path}/iommu/ivhd0"
+        for location in machine.locations():
+            if location.device.class_code >> 8 == 0x0806:
+                return "ivhd0", f"{location.path}/iommu/ivhd0"
         return "ivhd0", "sys/devices/virtual/iommu/ivhd0"
     if machine.iommu == "smmu3":
         name = "smmu3.0x0000000040200000"
@@ -170,8 +170,8 @@ def iommu_unit(machine: Machine) -> tuple[str, str]:
     return "dmar0", "sys/devices/virtual/iommu/dmar0"
 
 
-def _links(tree: Tree, place: Place, group: int | None, unit: str) -> None:
-    device, path = place.device, place.path
+def _links(tree: Tree, location: PciLocation, group: int | None, unit: str) -> None:
+    device, path = location.device, location.path
     tree.link(f"sys/bus/pci/devices/{device.address}", path)
     tree.link(f"{path}/subsystem", "sys/bus/pci")
     if device.driver:
@@ -194,9 +194,9 @@ def _links(tree: Tree, place: Place, group: int | None, unit: str) -> None:
         )
 
 
-def _children(tree: Tree, place: Place) -> None:
-    """The directories of what the device's driver offers."""
-    device, path = place.device, place.path
+def _children(tree: Tree, location: PciLocation) -> None:
+    """Write the directories that the device's driver creates."""
+    device, path = location.device, location.path
     if device.is_bridge and device.children:
         _bus(tree, path, device.children[0].bus, "")
     if device.driver == "nvidia":
@@ -229,14 +229,14 @@ def _children(tree: Tree, place: Place) -> None:
 
 
 def _virtual_functions(machine: Machine, tree: Tree, paths: dict[str, str]) -> None:
-    for place in machine.places():
-        for number, virtual in enumerate(place.device.virtual_functions()):
-            tree.link(f"{place.path}/virtfn{number}", paths[virtual.address])
-            tree.link(f"{paths[virtual.address]}/physfn", place.path)
+    for location in machine.locations():
+        for number, virtual in enumerate(location.device.virtual_functions()):
+            tree.link(f"{location.path}/virtfn{number}", paths[virtual.address])
+            tree.link(f"{paths[virtual.address]}/physfn", location.path)
 
 
 def _hive(machine: Machine, tree: Tree, paths: dict[str, str]) -> None:
-    """Write hives as amdgpu_xgmi.c does: the first GPU has the directory, the others link to it."""
+    """Write hives like amdgpu_xgmi.c: the first GPU has the directory, the others link to it."""
     heads: dict[int, list[Device]] = {}
     for device in machine.devices().values():
         if device.xgmi is not None and device.driver == "amdgpu":

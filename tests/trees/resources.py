@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the firmware puts the memory of PCI functions, and how ``resource`` says it.
+"""Assign addresses to the BARs of PCI functions, and write them in the format of ``resource``.
 
-Flags: include/linux/ioport.h, and the low bits of the register itself.
+Flags: include/linux/ioport.h, and the low bits of the BAR itself.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Row:
-    """A line of ``resource``; all 0 if not in use."""
+    """A line of ``resource``; all 0 if unused."""
 
     start: int = 0
     end: int = 0
@@ -35,7 +35,7 @@ class Row:
 
 
 def flags(bar: Bar) -> int:
-    """The kernel's resource flags of a register."""
+    """Return the kernel's resource flags of a BAR."""
     if bar.io:
         return IO | SIZE_ALIGNED | 0x1
     value = MEMORY | SIZE_ALIGNED
@@ -47,19 +47,19 @@ def flags(bar: Bar) -> int:
 
 
 class _Window:
-    """A range of addresses that is given away from its start on."""
+    """A range of addresses that is allocated from its start."""
 
     def __init__(self, start: int, end: int) -> None:
         self.next, self._start, self._end = start, start, end
 
-    def holds(self, address: int) -> bool:
+    def contains(self, address: int) -> bool:
         return self._start <= address < self._end
 
     def align(self, size: int) -> int:
         self.next = min(-(-self.next // size) * size, self._end)
         return self.next
 
-    def take(self, size: int, alignment: int) -> int | None:
+    def allocate(self, size: int, alignment: int) -> int | None:
         start = -(-self.next // alignment) * alignment
         if start + size > self._end:
             return None
@@ -68,10 +68,10 @@ class _Window:
 
 
 def assign(machine: Machine) -> dict[str, list[Row]]:
-    """The rows of ``resource`` of every function by address.
+    """Return the rows of ``resource`` of every function by address.
 
-    64-bit prefetchable memory starts at 32 TiB, or in the middle of a smaller address space; what
-    does not fit keeps its size without an address, as after "BAR 2: no space for".
+    64-bit prefetchable memory starts at 32 TiB, or in the middle of a smaller address space; a BAR
+    that does not fit has a size without an address, as after "BAR 2: no space for".
     """
     end = 1 << machine.processor.physical_bits
     windows = {
@@ -97,58 +97,60 @@ def _assign(
         for kind in ("low", "high"):
             windows[kind].align(_MIB)
         _assign(device.children, windows, rows)
-        made = [Row()] * BRIDGE_ROWS
+        bridge_rows = [Row()] * BRIDGE_ROWS
         below = [row for child in device.children for row in rows[child.address] if row.assigned]
-        # A bridge's memory window, then its prefetchable one.
+        # A bridge's memory window, then its prefetchable window.
         for offset, (kind, flag) in enumerate(
             (("low", MEMORY), ("high", MEMORY | PREFETCH | MEMORY_64 | 0x1))
         ):
-            inside = [row for row in below if windows[kind].holds(row.start)]
+            inside = [row for row in below if windows[kind].contains(row.start)]
             if inside:
                 start = min(row.start for row in inside) // _MIB * _MIB
-                made[WINDOW_ROW + 1 + offset] = Row(start, windows[kind].align(_MIB) - 1, flag)
-        rows[device.address] = made
+                bridge_rows[WINDOW_ROW + 1 + offset] = Row(
+                    start, windows[kind].align(_MIB) - 1, flag
+                )
+        rows[device.address] = bridge_rows
 
 
 def _endpoint(device: Device, windows: dict[str, _Window]) -> list[Row]:
     # Row, length, alignment, flags.
-    wanted = [(bar.index, bar.size, bar.size, flags(bar)) for bar in device.bars]
+    requests = [(bar.index, bar.size, bar.size, flags(bar)) for bar in device.bars]
     if device.rom:
         flag = MEMORY | PREFETCH | READONLY | SIZE_ALIGNED
-        wanted.append((ROM_ROW, device.rom, device.rom, flag))
+        requests.append((ROM_ROW, device.rom, device.rom, flag))
     if device.sriov is not None:
-        # One register for all virtual functions, aligned to the share of one.
-        wanted += [
+        # One BAR for all virtual functions, aligned to the share of one.
+        requests += [
             (SRIOV_ROW + bar.index, bar.size * device.sriov.total, bar.size, flags(bar))
             for bar in device.sriov.bars
         ]
-    made = [Row()] * ROWS
-    # The largest alignment first: fewest gaps.
-    for row, length, alignment, flag in sorted(wanted, key=lambda one: -one[2]):
+    result = [Row()] * ROWS
+    # The largest alignment first, which leaves the fewest gaps.
+    for row, length, alignment, flag in sorted(requests, key=lambda one: -one[2]):
         if flag & IO:
             window = windows["io"]
         else:
             window = windows["high" if flag & MEMORY_64 and flag & PREFETCH else "low"]
-        start = window.take(length, alignment)
+        start = window.allocate(length, alignment)
         if start is None:
-            made[row] = Row(0, length - 1, flag | UNSET)
+            result[row] = Row(0, length - 1, flag | UNSET)
         else:
-            made[row] = Row(start, start + length - 1, flag)
-    return made
+            result[row] = Row(start, start + length - 1, flag)
+    return result
 
 
 def _virtual(physical: Device, virtual: Device, rows: list[Row]) -> list[Row]:
-    """A virtual function's share of the physical function's SR-IOV registers."""
+    """Return a virtual function's share of the physical function's SR-IOV BARs."""
     assert physical.sriov is not None
-    made = [Row()] * ROWS
+    result = [Row()] * ROWS
     number = physical.virtual_functions().index(virtual)
     for bar in physical.sriov.bars:
         whole = rows[SRIOV_ROW + bar.index]
         start = whole.start + number * bar.size if whole.assigned else 0
-        made[bar.index] = Row(start, start + bar.size - 1, whole.flags)
-    return made
+        result[bar.index] = Row(start, start + bar.size - 1, whole.flags)
+    return result
 
 
 def text(rows: Iterable[Row]) -> str:
-    """The content of ``resource``."""
+    """Return the content of ``resource``."""
     return "".join(f"0x{row.start:016x} 0x{row.end:016x} 0x{row.flags:016x}\n" for row in rows)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files, directories and relative links below a root directory."""
+"""Write files, directories and relative links below a root directory."""
 
 import contextlib
 import os
@@ -8,16 +8,16 @@ from pathlib import Path
 
 
 class Tree:
-    """Writes below ``root``; paths are relative to it and have no leading slash."""
+    """Writes files below ``root``; paths are relative to it and have no leading slash."""
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         self._base = os.fspath(self.root)
-        self._made: set[str] = set()
+        self._directories: set[str] = set()
 
     def directory(self, path: str) -> None:
-        """Make a directory and those above it."""
-        if path in self._made:
+        """Create a directory and its parents."""
+        if path in self._directories:
             return
         above = path.rpartition("/")[0]
         if above:
@@ -26,20 +26,20 @@ class Tree:
                 os.mkdir(f"{self._base}/{path}")
         else:
             os.makedirs(f"{self._base}/{path}", exist_ok=True)
-        self._made.add(path)
+        self._directories.add(path)
 
     def file(self, path: str, content: str | bytes, mode: int = 0o644) -> None:
-        """Write a file; sysfs ends nearly every value with a newline: give it here."""
+        """Write a file; ``content`` must include the newline that ends most sysfs values."""
         directory, _, name = path.rpartition("/")
         self._write(directory, {name: content}, mode)
 
     def files(self, directory: str, contents: dict[str, str], mode: int = 0o644) -> None:
-        """Write several files, each with a newline at its end."""
+        """Write several files, and end each with a newline."""
         self._write(directory, {name: f"{text}\n" for name, text in contents.items()}, mode)
 
     def _write(self, directory: str, contents: Mapping[str, str | bytes], mode: int) -> None:
         self.directory(directory)
-        # Relative to the open directory: the paths of sysfs are long, and walking them costs most.
+        # Relative to the open directory: resolving the long paths of sysfs takes most of the time.
         folder = os.open(f"{self._base}/{directory}", os.O_RDONLY | os.O_DIRECTORY)
         try:
             for name, content in contents.items():
@@ -54,9 +54,9 @@ class Tree:
             os.close(folder)
 
     def link(self, path: str, target: str) -> None:
-        """Make a symbolic link, relative as sysfs has them.
+        """Create a relative symbolic link, as in sysfs.
 
-        :param target: relative to the root directory too
+        :param target: also relative to the root directory
         """
         above = path.rpartition("/")[0]
         self.directory(above)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Synthetic servers, made smaller, written in memory, and audited."""
+"""Audit small synthetic machines, whose trees are written in memory."""
 
 import dataclasses
 import functools
@@ -9,7 +9,7 @@ import pytest
 from nova_gpu_passthrough.host import audit, sysfs
 from nova_gpu_passthrough.host.root import Root
 from nova_gpu_passthrough.inventory.findings import Severity
-from tests.trees import defects, parts, scratch, write
+from tests.trees import building_blocks, defects, scratch, write
 from tests.unit.trees.strategies import MACHINES as FULL
 
 _CORES = 4
@@ -17,15 +17,15 @@ _CORES = 4
 
 @pytest.fixture
 def folder():
-    """An empty directory, in memory where there is some."""
+    """An empty directory, in memory if possible."""
     with scratch.directory() as name:
-        # Without links, so that paths can be compared.
+        # Without symbolic links, so that paths can be compared.
         yield name.resolve()
 
 
 @pytest.fixture(scope="session")
 def tree():
-    """A machine's tree, written once; for tests that change nothing in it."""
+    """A function that writes the tree of a machine once, for tests that do not change it."""
     written = {}
     with scratch.directory() as name:
 
@@ -39,16 +39,18 @@ def tree():
 
 
 def smaller(machine):
-    """The same server with few cores: their files are most of a tree, and the same everywhere."""
+    """Return the machine with few cores: most files of a tree are those of cores, and all alike."""
     processor = dataclasses.replace(machine.processor, cores_per_socket=_CORES)
     count = len(machine.nodes)
     cores = _CORES * processor.sockets // count
-    nodes = parts.nodes(count, cores, machine.nodes[0].memory_mib, processor.threads_per_core)
+    nodes = building_blocks.nodes(
+        count, cores, machine.nodes[0].memory_mib, processor.threads_per_core
+    )
     return dataclasses.replace(machine, processor=processor, nodes=nodes)
 
 
 def clean(machine):
-    """The same server without anything to warn of."""
+    """Return the machine without anything that causes warnings."""
     machine = machine.alter(*machine.devices(), d3cold_allowed=False)
     return defects.hugepages(machine, 0, 1048576, 900, 900)
 
@@ -60,12 +62,12 @@ L40S = clean(MACHINES["l40s-4"])
 
 
 def read(root):
-    """The facts of a tree."""
+    """Return the facts of a tree."""
     return sysfs.read(Root(root))
 
 
 def audited(root):
-    """The findings and verdicts of a tree."""
+    """Return the findings and verdicts of a tree."""
     opened = Root(root)
     facts = sysfs.read(opened)
     return audit.judge(facts, opened.findings())
@@ -73,13 +75,13 @@ def audited(root):
 
 @functools.cache
 def audit_machine(machine, full_config=False):
-    """The findings and verdicts of a machine, which is written for it."""
+    """Write the tree of a machine, and return its findings and verdicts."""
     with scratch.directory() as name:
         return audited(write(machine, f"{name}/tree", full_config))
 
 
 def ids(inventory, severity=None, subject=None):
-    """Ids of findings; without a severity, of those that are not ok, verdicts aside."""
+    """Return the ids of findings, except verdicts; without a severity, all that are not ok."""
     return {
         finding.id
         for finding in inventory.findings
@@ -90,7 +92,7 @@ def ids(inventory, severity=None, subject=None):
 
 
 def finding(inventory, identity, subject=None):
-    """The one finding of this id."""
+    """Return the only finding with this id."""
     (found,) = (
         finding
         for finding in inventory.findings
@@ -100,7 +102,7 @@ def finding(inventory, identity, subject=None):
 
 
 def changed(inventory, address, **changes):
-    """The same inventory with one function changed."""
+    """Return the inventory with one function changed."""
     devices = tuple(
         dataclasses.replace(device, **changes) if device.address == address else device
         for device in inventory.devices
@@ -110,6 +112,6 @@ def changed(inventory, address, **changes):
 
 
 def only(findings, identity):
-    """The one finding of this id among those of a check."""
+    """Return the only finding with this id among those of a check."""
     (found,) = (finding for finding in findings if finding.id == identity)
     return found

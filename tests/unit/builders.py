@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts, pools, requests and Placement's candidates, made of Nova's own objects."""
+"""Build hosts, pools, requests and allocation candidates from Nova's objects."""
 
 import itertools
 import uuid
@@ -8,7 +8,13 @@ from nova import objects
 from nova.pci.stats import PciDeviceStats
 from nova.scheduler.host_manager import HostState
 
-from nova_gpu_passthrough.topology.model import Demand, Gpu, GpuRequest, HostGpus, NumaPolicy
+from nova_gpu_passthrough.topology.model import (
+    FreeGpu,
+    GpuRequest,
+    HostGpus,
+    NumaPolicy,
+    PciRequest,
+)
 
 H100 = {"vendor_id": "10de", "product_id": "2330"}
 L40S = {"vendor_id": "10de", "product_id": "26b9"}
@@ -24,9 +30,9 @@ FLAVOR_ALIAS = objects.InstancePCIRequest.FLAVOR_ALIAS
 
 
 def gpu(number, node=0, link="", switch=None, card=None, model="H100-SXM", provider=None):
-    """A free GPU on bus ``number``; ``link`` is a path as in the tag."""
+    """Return a free GPU on bus ``number``; ``link`` is a path as in the tag."""
     path = tuple(link.split("/")) if link else ()
-    return Gpu(address(number), model, node, path, switch, card, provider)
+    return FreeGpu(address(number), model, node, path, switch, card, provider)
 
 
 def address(number, function=0):
@@ -34,7 +40,7 @@ def address(number, function=0):
 
 
 def hgx(numbers=range(8), provider=None):
-    """8 GPUs with NVSwitch partitions 4+4 and 2+2+2+2, 4 GPUs per node, a switch per pair."""
+    """Return 8 GPUs with NVSwitch partitions 4+4 and 2+2+2+2, 4 per node, a switch per pair."""
     return [
         gpu(
             number,
@@ -48,17 +54,17 @@ def hgx(numbers=range(8), provider=None):
 
 
 def host_gpus(gpus, attached=None, cells=(), companion_cards=()):
-    """A host whose GPUs serve the demand ``gpu``."""
+    """Return a host whose GPUs serve the PCI request ``gpu``."""
     return HostGpus({"gpu": tuple(gpus)}, attached or {}, tuple(cells), frozenset(companion_cards))
 
 
-def gpu_request(count=1, policy=NumaPolicy.LEGACY, **wishes):
-    """A request for ``count`` GPUs by the demand ``gpu``."""
-    return GpuRequest((Demand("gpu", "a-gpu", count, policy),), **wishes)
+def gpu_request(count=1, policy=NumaPolicy.LEGACY, **fields):
+    """Return a request for ``count`` GPUs with the PCI request ``gpu``."""
+    return GpuRequest((PciRequest("gpu", "a-gpu", count, policy),), **fields)
 
 
 def numbers(gpus):
-    """The bus numbers of devices."""
+    """Return the bus numbers of devices."""
     return sorted(int(device.address[5:7], 16) for device in gpus)
 
 
@@ -70,9 +76,9 @@ def provider_of(host, pci_address):
 
 
 def pool(number, ids=H100, node=0, count=1, host=None, function=0, dev_type="type-PCI", **tags):
-    """A pool as ``PciDeviceStats`` makes it; with ``host`` it has a provider in Placement."""
+    """Return a pool like those of ``PciDeviceStats``; ``host`` adds a provider in Placement."""
     pci_address = address(number, function)
-    made = {
+    fields = {
         **ids,
         "numa_node": node,
         "dev_type": dev_type,
@@ -81,12 +87,12 @@ def pool(number, ids=H100, node=0, count=1, host=None, function=0, dev_type="typ
         **tags,
     }
     if host:
-        made["rp_uuid"] = provider_of(host, pci_address)
-    return made
+        fields["rp_uuid"] = provider_of(host, pci_address)
+    return fields
 
 
 def hgx_pools(host=None, numbers=range(8)):
-    """The pools of an HGX board as `hgx` describes it, with our tags."""
+    """Return the pools of the HGX board of `hgx`, with the tags of this package."""
     return [
         pool(
             n,
@@ -111,7 +117,7 @@ def cell(
     socket=None,
     mempages=(),
 ):
-    """A host NUMA cell; its CPU numbers start at 100 times the cell's."""
+    """Return a host NUMA cell whose CPU ids start at 100 times its number."""
     first = 100 * number
     dedicated = set(range(first + 50, first + 50 + pcpus))
     return objects.NUMACell(
@@ -134,7 +140,7 @@ def pages(size_kb, total, used=0):
 
 
 def aggregate(**metadata):
-    """A host aggregate with metadata of our prefix."""
+    """Return a host aggregate with metadata that have the prefix of this package."""
     prefixed = {f"gpu_passthrough:{key}": value for key, value in metadata.items()}
     return objects.Aggregate(name="an-aggregate", metadata=prefixed, hosts=[])
 
@@ -149,7 +155,7 @@ def host_state(
     ram=262144,
     free_ram=None,
 ):
-    """A HostState; ``pools`` are taken as they are."""
+    """Return a HostState with ``pools``, which may be invalid."""
     state = HostState(name, name, uuid.uuid5(uuid.NAMESPACE_DNS, "cell"))
     state.uuid = str(uuid.uuid5(uuid.NAMESPACE_DNS, name))
     state.numa_topology = objects.NUMATopology(cells=list(cells)) if cells else None
@@ -168,7 +174,7 @@ def host_state(
 
 
 def pci_request(count=1, spec=H100, alias="a-gpu", numa_policy=None, requester_id=None):
-    """One PCI alias of a flavor, or a Neutron port's request if it has a requester."""
+    """Return the request of a PCI alias, or of a Neutron port if there is a ``requester_id``."""
     return objects.InstancePCIRequest(
         count=count,
         spec=[dict(spec)],
@@ -181,7 +187,7 @@ def pci_request(count=1, spec=H100, alias="a-gpu", numa_policy=None, requester_i
 
 
 def request_spec(*pci_requests, extra_specs=None, vcpus=4, ram=4096, in_placement=False, numa=None):
-    """A server's request; with ``in_placement`` it has the groups that Nova would ask for."""
+    """Return a server's request; ``in_placement`` adds Nova's request groups for devices."""
     groups = [
         objects.RequestGroup(
             use_same_provider=True,
@@ -214,12 +220,12 @@ def request_spec(*pci_requests, extra_specs=None, vcpus=4, ram=4096, in_placemen
     )
 
 
-def guest_numa(*cells):
-    """An InstanceNUMATopology of (shared CPUs, pinned CPUs, memory in MiB) triples."""
-    made = []
+def guest_numa_topology(*cells):
+    """Return an InstanceNUMATopology from (shared CPUs, pinned CPUs, memory in MiB) triples."""
+    numa_cells = []
     for index, (shared, pinned, memory) in enumerate(cells):
         policy = "mixed" if shared and pinned else "dedicated" if pinned else None
-        made.append(
+        numa_cells.append(
             objects.InstanceNUMACell(
                 id=index,
                 cpuset=set(range(index * 100, index * 100 + shared)),
@@ -230,14 +236,14 @@ def guest_numa(*cells):
                 cpu_thread_policy=None,
             )
         )
-    return objects.InstanceNUMATopology(cells=made)
+    return objects.InstanceNUMATopology(cells=numa_cells)
 
 
 # -- Placement's candidates ------------------------------------------------------------------
 
 
 def candidate(groups, others=None, mappings=None):
-    """A candidate with one GPU each of the providers in ``groups`` (group name to provider)."""
+    """Return a candidate with one GPU of each provider in ``groups`` (group name to provider)."""
     allocations = {k: {"resources": dict(v)} for k, v in (others or {}).items()}
     for provider in groups.values():
         resources = allocations.setdefault(provider, {"resources": {}})["resources"]
@@ -249,31 +255,33 @@ def candidate(groups, others=None, mappings=None):
 
 
 def candidates(state, request, most=1000, serving=None):
-    """What Placement sends for a host: permutations of free devices, the root's VCPU beside them.
+    """Return Placement's candidates of a host: permutations of free devices, with VCPU and RAM.
 
-    :param serving: pools that serve an alias, by the alias's name; those of equal ids without it
+    :param serving: the pools that serve an alias, by its name; None: those with the alias's ids
     """
-    offers = []
-    for asked in request.pci_requests.requests:
-        if asked.source != FLAVOR_ALIAS:
+    choices = []
+    for pci_request in request.pci_requests.requests:
+        if pci_request.source != FLAVOR_ALIAS:
             continue
         if serving is not None:
-            pools = serving[asked.alias_name]
+            pools = serving[pci_request.alias_name]
         else:
-            ids = asked.spec[0]
+            ids = pci_request.spec[0]
             pools = [p for p in state.pci_stats.pools if all(p[k] == ids[k] for k in ids if k in p)]
         units = [p["rp_uuid"] for p in pools for _ in range(p["count"])]
-        names = [f"{asked.request_id}-{index}" for index in range(asked.count)]
-        offers.append(
+        names = [f"{pci_request.request_id}-{index}" for index in range(pci_request.count)]
+        choices.append(
             [
                 dict(zip(names, some, strict=True))
-                for some in _permutations(units, asked.count, most)
+                for some in _permutations(units, pci_request.count, most)
             ]
         )
     others = {state.uuid: {"VCPU": request.vcpus, "MEMORY_MB": request.memory_mb}}
     return [
-        candidate({k: v for part in parts for k, v in part.items()}, others, {"": [state.uuid]})
-        for parts in itertools.islice(itertools.product(*offers), most)
+        candidate(
+            {k: v for choice in combination for k, v in choice.items()}, others, {"": [state.uuid]}
+        )
+        for combination in itertools.islice(itertools.product(*choices), most)
     ]
 
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's objects and options, ready for tests; every test gets its options back unchanged."""
+"""Set up Nova's objects and options for tests; options are reset after each test."""
 
 import os
 
-# Before Nova 33 the import of Nova's API has eventlet patch files, sockets and threads of the whole
-# process: the tests of nova-gpu, which imports no Nova, need the real ones, and no unit test needs
-# eventlet's.
+# Before Nova 33, importing Nova's API makes eventlet patch files, sockets and threads of the whole
+# process. The tests of nova-gpu, which does not import Nova, need the original ones, and no unit
+# test needs those of eventlet.
 os.environ.setdefault("OS_NOVA_DISABLE_EVENTLET_PATCHING", "true")
 
 import warnings
@@ -25,7 +25,7 @@ gpu_conf.register_opts(nova.conf.CONF)
 
 @pytest.fixture(scope="session")
 def fake_entry_point():
-    """A way to install a policy for the length of a test."""
+    """A function that installs policies for the duration of a test."""
     return _install
 
 
@@ -34,17 +34,17 @@ def _install(monkeypatch, **classes):
 
     real = extension.ExtensionManager.list_entry_points
 
-    def with_ours(manager):
-        found = list(real(manager))
+    def with_classes(manager):
+        entry_points = list(real(manager))
         if manager.namespace == "nova_gpu_passthrough.policies":
-            found += [_EntryPoint(name, plugin) for name, plugin in classes.items()]
-        return found
+            entry_points += [_EntryPoint(name, plugin) for name, plugin in classes.items()]
+        return entry_points
 
-    monkeypatch.setattr(extension.ExtensionManager, "list_entry_points", with_ours)
+    monkeypatch.setattr(extension.ExtensionManager, "list_entry_points", with_classes)
 
 
 class _EntryPoint:
-    """What stevedore needs of an importlib.metadata.EntryPoint."""
+    """The part of importlib.metadata.EntryPoint that stevedore uses."""
 
     group = "nova_gpu_passthrough.policies"
 
@@ -59,7 +59,7 @@ class _EntryPoint:
 
 @pytest.fixture
 def options():
-    """Set options of [gpu_passthrough], or of the group given first, for one test."""
+    """A function that sets options of [gpu_passthrough], or of another group, for one test."""
     fixture = config_fixture.Config(nova.conf.CONF)
     fixture.setUp()
 
@@ -72,7 +72,7 @@ def options():
 
 @pytest.fixture
 def logged(caplog):
-    """What this package logs: ``logged("WARNING")`` gives the messages of that level."""
+    """A function that returns the messages that this package logged at a level."""
     caplog.set_level("DEBUG")
 
     def messages(level, containing=""):

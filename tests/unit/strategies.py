@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What hypothesis makes: hosts of all shapes, and junk."""
+"""Hypothesis strategies for hosts of all shapes, and for malformed data."""
 
 from hypothesis import strategies as st
 
@@ -9,7 +9,7 @@ from tests.unit import builders
 LINKS = ("", "x", "x/h0", "x/h0/q0", "x/h0/q1", "x/h1", "x/h1/q2", "y", "y/h2", "z")
 PREFERENCES = st.sampled_from(Preference)
 
-#: Anything that JSON can say.
+#: Any JSON value.
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -24,7 +24,7 @@ json_values = st.recursive(
 
 @st.composite
 def gpu_lists(draw, least=1, most=8):
-    """Free GPUs of a host, in any order, some without NUMA node, switch or link group."""
+    """Draw the free GPUs of a host in any order, some without NUMA node, switch or link group."""
     count = draw(st.integers(least, most))
     nodes = draw(st.sampled_from([(0,), (0, 1), (None, 0, 1), (0, 1, 2, 3), (None,)]))
     switches = draw(st.sampled_from([(None,), ("a", "b"), (None, "a", "b", "c", "d")]))
@@ -42,7 +42,7 @@ def gpu_lists(draw, least=1, most=8):
 
 
 def broken_pools():
-    """A list of pools of which some are well-formed, some broken in one place, some junk."""
+    """Return lists of pools: some well-formed, some with one error, some not pools at all."""
     keys = [
         "vendor_id",
         "product_id",
@@ -70,7 +70,7 @@ def broken_pools():
 
 
 def broken_candidates(groups, providers):
-    """Candidates for these groups of which some are well-formed, some broken, some junk."""
+    """Return candidates for groups: some well-formed, some with an error, some not candidates."""
     some = st.lists(st.sampled_from(providers), min_size=len(groups), max_size=len(groups))
     others = {"root": {"VCPU": 1}}
     good = st.builds(
@@ -80,14 +80,14 @@ def broken_candidates(groups, providers):
         some,
     )
 
-    def with_allocation(made, provider, value):
-        return {**made, "allocations": {**made["allocations"], provider: value}}
+    def with_allocation(candidate, provider, value):
+        return {**candidate, "allocations": {**candidate["allocations"], provider: value}}
 
-    def with_resources(made, provider, value):
-        return with_allocation(made, provider, {"resources": value})
+    def with_resources(candidate, provider, value):
+        return with_allocation(candidate, provider, {"resources": value})
 
-    def with_mapping(made, group, value):
-        return {**made, "mappings": {**made["mappings"], group: value}}
+    def with_mapping(candidate, group, value):
+        return {**candidate, "mappings": {**candidate["mappings"], group: value}}
 
     keys = st.sampled_from([*providers, "root"])
     broken = (
@@ -101,7 +101,7 @@ def broken_candidates(groups, providers):
         )
         | st.builds(with_mapping, good, st.sampled_from([*groups, ""]), json_values)
         | st.builds(with_mapping, good, st.sampled_from(groups), st.lists(json_values, max_size=2))
-        | st.builds(lambda made, value: {**made, "allocations": value}, good, json_values)
-        | st.builds(lambda made, value: {**made, "mappings": value}, good, json_values)
+        | st.builds(lambda candidate, value: {**candidate, "allocations": value}, good, json_values)
+        | st.builds(lambda candidate, value: {**candidate, "mappings": value}, good, json_values)
     )
     return st.lists(good | broken | json_values, min_size=1, max_size=4)

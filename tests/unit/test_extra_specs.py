@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ``gpu:`` extra specs, as the scheduler reads them and as nova-api checks them."""
+"""The ``gpu:`` extra specs, read by the scheduler and validated by nova-api."""
 
 import pytest
 from hypothesis import given, settings
@@ -11,13 +11,13 @@ from nova_gpu_passthrough import extra_specs
 from nova_gpu_passthrough.extra_specs import GpuExtraSpecs, InvalidExtraSpecError, parse
 from nova_gpu_passthrough.topology.model import Preference
 
-GOOD = [
+VALID = [
     *(("gpu:link", value) for value in ("required", "preferred", "none")),
     *(("gpu:switch", value) for value in ("required", "preferred", "none")),
     *(("gpu:numa", value) for value in ("required", "preferred")),
     *(("gpu:companions", value) for value in ("true", "false", "True", "no", "1", "off")),
 ]
-BAD = [
+INVALID = [
     ("gpu:link", ""),
     ("gpu:link", "Required"),
     ("gpu:link", "true"),
@@ -34,21 +34,21 @@ BAD = [
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
-    """Our validators beside Nova's, as nova-api has them where this package is installed."""
+    """Register the validators with Nova's, as nova-api does if this package is installed."""
     known = dict(validators.VALIDATORS)
     known.update({validator.name: validator for validator in extra_specs.register()})
     monkeypatch.setattr(validators, "VALIDATORS", known)
     monkeypatch.setattr(validators, "NAMESPACES", validators.NAMESPACES | {"gpu"})
 
 
-@pytest.mark.parametrize("key, value", GOOD)
-def test_good_values_are_accepted_by_both(key, value):
+@pytest.mark.parametrize("key, value", VALID)
+def test_valid_values_are_accepted_by_both(key, value):
     validators.validate(key, value)
     parse({key: value})
 
 
-@pytest.mark.parametrize("key, value", BAD)
-def test_bad_values_and_keys_are_refused_by_both(key, value):
+@pytest.mark.parametrize("key, value", INVALID)
+def test_invalid_values_and_keys_are_refused_by_both(key, value):
     with pytest.raises(exception.ValidationError):
         validators.validate(key, value)
     with pytest.raises(InvalidExtraSpecError) as caught:
@@ -60,7 +60,7 @@ def test_bad_values_and_keys_are_refused_by_both(key, value):
 @settings(max_examples=200)
 @given(
     st.sampled_from(["gpu:link", "gpu:switch", "gpu:numa", "gpu:companions", "gpu:other"]),
-    st.text(max_size=10) | st.sampled_from([value for _, value in GOOD]),
+    st.text(max_size=10) | st.sampled_from([value for _, value in VALID]),
 )
 def test_both_agree_on_any_value(key, value):
     def refuses(check, error):
@@ -75,12 +75,12 @@ def test_both_agree_on_any_value(key, value):
     assert by_api == by_scheduler
 
 
-def test_nova_finds_the_validators_by_entry_point():
+def test_all_validators_are_registered_with_a_description():
     assert {"gpu:link", "gpu:switch", "gpu:numa", "gpu:companions"} <= set(validators.VALIDATORS)
     assert all(validator.description for validator in extra_specs.register())
 
 
-def test_nothing_asked_is_the_default():
+def test_the_defaults():
     assert parse({}) == GpuExtraSpecs(
         Preference.PREFERRED, Preference.PREFERRED, Preference.PREFERRED, True
     )
@@ -100,5 +100,5 @@ def test_values_are_read():
 @pytest.mark.parametrize(
     "key", ["hw:gpu", "gpu", "gpus:link", "trait:HW_GPU", "resources:PGPU", ""]
 )
-def test_other_namespaces_are_no_business_of_ours(key):
+def test_other_namespaces_are_ignored(key):
     assert parse({key: "whatever"}) == GpuExtraSpecs()

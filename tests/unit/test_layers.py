@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dependencies between the package's folders point one way, and few of them know Nova."""
+"""The package's structure: layers, few parts that know Nova, one meaning for each name."""
 
 import ast
+import collections
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,38 @@ MAY_IMPORT["cli"] = {*MAY_IMPORT} - {"scheduler"}
 NOVA_TOO = {"extra_specs", "scheduler"}
 NOVA_FOLDERS = {"simulator/nova"}
 
+#: Names of files in several folders, with the meaning that all of them have.
+SHARED_NAMES = {
+    "capacity.py": "how many more servers of a flavor fit",
+    "compute_options.py": "the options of nova-compute",
+    "drivers.py": "kernel drivers of PCI functions",
+    "failures.py": "the sentence for a failed request",
+    "flavors.py": "Nova's flavors",
+    "fragmentation.py": "the policy fragmentation",
+    "host.py": "one compute host",
+    "metrics.py": "the metrics for Prometheus",
+    "mix.py": "the mix of requests",
+    "model.py": "the data that the folder's other files read and write",
+    "numa.py": "NUMA nodes of PCI functions",
+    "store.py": "read and write the file of the folder's model",
+}
+#: Folders with one thing of a kind in each file, which may be short.
+ONE_A_FILE = {
+    "cloud/lint/checks": "check",
+    "host/checks": "check",
+    "host/links": "source of links",
+    "policies": "policy",
+    "simulator/rankers": "ranker",
+}
+#: Other files below 40 lines, with the reason.
+SHORT_FILES = {
+    "cli/plugin.py": "the interface of osc-lib's plug-ins",
+    "errors.py": "every layer may import it",
+    "files/cpu_list.py": "one format",
+    "nova_rules/placement_extra_specs.py": "one format",
+    "topology/tags.py": "the contract between generated configuration and scheduler",
+}
+
 
 def _imports(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -48,6 +81,10 @@ def _imports(path):
 
 def _files(part):
     return [*(PACKAGE / part).rglob("*.py"), *PACKAGE.glob(f"{part}.py")]
+
+
+def _modules():
+    return [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
 
 
 def test_every_folder_has_a_rule():
@@ -90,3 +127,32 @@ def test_unit_tests_of_nova_run_with_every_release():
     }
     assert found
     assert not {path for path in found if not {path, *path.parents} & named}
+
+
+def test_no_class_name_stands_twice():
+    names = collections.Counter(
+        node.name
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert {name for name, count in names.items() if count > 1} == set()
+
+
+def test_a_file_name_in_several_folders_has_one_meaning():
+    names = collections.Counter(path.name for path in _modules())
+    assert {name for name, count in names.items() if count > 1} == set(SHARED_NAMES)
+
+
+def test_files_have_40_to_500_lines():
+    lines = {
+        path.relative_to(PACKAGE).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in _modules()
+    }
+    assert {name for name, count in lines.items() if count > 500} == set()
+    short = {name for name, count in lines.items() if count < 40}
+    assert {name for name in short if name.rpartition("/")[0] not in ONE_A_FILE} == {*SHORT_FILES}
+
+
+def test_folders_are_nested_three_deep_at_most():
+    assert max(len(path.relative_to(PACKAGE).parts) - 1 for path in _modules()) <= 3

@@ -27,9 +27,7 @@ RANKERS = (
     "fragmentation",
     "nova",
     "nova+fragmentation",
-    "pack",
     "random",
-    "spread",
 )
 ENTRY_POINTS = {
     *(("nova_gpu_passthrough.rankers", name) for name in RANKERS),

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Directives that write reference pages from the code.
+"""Sphinx directives that generate reference pages from the code.
 
-``.. extra-specs::`` lists the validators that nova-api loads; ``.. json-schema:: PACKAGE FILE`` the
-keys of a schema, one table for each kind of object; ``.. gpu-models::`` and ``.. gpu-boards::`` the
-catalogue.
+``.. extra-specs::`` lists the validators that nova-api loads; ``.. json-schema:: PACKAGE FILE``
+lists the keys of a schema, one table for each object; ``.. gpu-models::`` and ``.. gpu-boards::``
+list the catalogue.
 """
 
 from __future__ import annotations
@@ -24,35 +24,36 @@ from nova_gpu_passthrough import extra_specs
 from nova_gpu_passthrough.catalog import boards, models
 
 
-class Generated(SphinxDirective):
-    """A directive that puts reStructuredText in its place."""
+class GeneratedDirective(SphinxDirective):
+    """A directive that is replaced by generated reStructuredText."""
 
     def lines(self) -> Iterator[str]:
-        """What to put there."""
+        """Yield the lines of the generated text."""
         raise NotImplementedError
 
     def run(self) -> list[nodes.Node]:
-        """Called by Sphinx."""
+        """Parse the generated text; called by Sphinx."""
         text = StringList(list(self.lines()), source=self.get_source_info()[0])
         node = nodes.container()
         self.state.nested_parse(text, self.content_offset, node)
         return node.children
 
 
-class ExtraSpecs(Generated):
+class ExtraSpecs(GeneratedDirective):
     """The extra specs of this package."""
 
     def lines(self) -> Iterator[str]:
         yield from _heading("Extra spec", "Values", "Meaning", widths="20 25 55")
-        for one in extra_specs.register():
-            kind = one.value["type"]
-            values = one.value.get("enum") or (["true", "false"] if kind is bool else ["text"])
+        for spec in extra_specs.register():
+            value_type = spec.value["type"]
+            booleans = ["true", "false"]
+            values = spec.value.get("enum") or (booleans if value_type is bool else ["text"])
             yield from _row(
-                f"``{one.name}``", ", ".join(f"``{v}``" for v in values), one.description
+                f"``{spec.name}``", ", ".join(f"``{v}``" for v in values), spec.description
             )
 
 
-class GpuModels(Generated):
+class GpuModels(GeneratedDirective):
     """The models of the catalogue."""
 
     def lines(self) -> Iterator[str]:
@@ -65,11 +66,11 @@ class GpuModels(Generated):
             )
 
 
-class GpuBoards(Generated):
+class GpuBoards(GeneratedDirective):
     """The boards of the catalogue."""
 
     def lines(self) -> Iterator[str]:
-        yield from _heading("Board", "GPUs", "Joined by", "Partitions", widths="30 34 18 18")
+        yield from _heading("Board", "GPUs", "Linked by", "Partitions", widths="30 34 18 18")
         for board in boards.boards():
             known = [models.lookup(*one.split(":")) for one in sorted(board.products)]
             names = dict.fromkeys(model.name for model in known if model)
@@ -82,7 +83,7 @@ class GpuBoards(Generated):
             )
 
 
-class Schema(Generated):
+class Schema(GeneratedDirective):
     """The keys of a JSON schema."""
 
     required_arguments = 2
@@ -104,18 +105,18 @@ def _object(title: str, schema: Mapping[str, Any]) -> Iterator[str]:
     required = schema.get("required", ())
     for key, value in schema.get("properties", {}).items():
         mark = " (required)" if key in required else ""
-        yield from _row(f"``{key}``{mark}", _kind(value), _sentence(value.get("description", "")))
+        yield from _row(f"``{key}``{mark}", _value(value), _sentence(value.get("description", "")))
     yield ""
 
 
 def _sentence(text: str) -> str:
-    """A description as plain text: what looks like markup is none."""
+    """Return a description as a sentence, with the characters of markup escaped."""
     text = re.sub(r"([*_`|\\])", r"\\\1", text)
     return text if not text or text.endswith(".") else f"{text}."
 
 
-def _kind(value: Mapping[str, Any]) -> str:
-    """A type in words."""
+def _value(value: Mapping[str, Any]) -> str:
+    """Describe a value's type and bounds."""
     if "$ref" in value:
         return str(value["$ref"]).rsplit("/", 1)[-1]
     if "const" in value:
@@ -124,13 +125,13 @@ def _kind(value: Mapping[str, Any]) -> str:
         return ", ".join(f"``{json.dumps(one)}``" for one in value["enum"])
     for word in ("anyOf", "oneOf"):
         if word in value:
-            return " or ".join(_kind(one) for one in value[word])
-    kinds = value.get("type", "any")
-    told = " or ".join(kinds) if isinstance(kinds, list) else str(kinds)
+            return " or ".join(_value(one) for one in value[word])
+    types = value.get("type", "any")
+    description = " or ".join(types) if isinstance(types, list) else str(types)
     if "items" in value:
-        told = f"list of {_kind(value['items'])}"
+        description = f"list of {_value(value['items'])}"
     if isinstance(value.get("additionalProperties"), dict):
-        told = f"names, each with {_kind(value['additionalProperties'])}"
+        description = f"names, each with {_value(value['additionalProperties'])}"
     bounds = [
         f"{word} {value[key]}"
         for key, word in (
@@ -142,7 +143,7 @@ def _kind(value: Mapping[str, Any]) -> str:
         )
         if key in value
     ]
-    return ", ".join([told, *bounds])
+    return ", ".join([description, *bounds])
 
 
 def _heading(*titles: str, widths: str) -> Iterator[str]:
@@ -157,7 +158,7 @@ def _row(first: str, *others: str) -> Iterator[str]:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Called by Sphinx."""
+    """Register the directives; called by Sphinx."""
     app.add_directive("extra-specs", ExtraSpecs)
     app.add_directive("json-schema", Schema)
     app.add_directive("gpu-models", GpuModels)

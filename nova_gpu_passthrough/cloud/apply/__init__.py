@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Brings a cloud to what a fleet file says: what differs, and each change."""
+"""Bring a cloud to the desired state of a fleet file: compare, plan, change, record."""

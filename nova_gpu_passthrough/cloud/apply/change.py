@@ -1,65 +1,68 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One step of bringing a cloud to what is desired: pure data."""
+"""Changes of a cloud's objects, and how a diff shows them.
 
-import dataclasses
+A change is plain data: what the object is now, what it will be, and what the module of its kind
+needs to make the change.
+"""
+
 import difflib
 import enum
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from nova_gpu_passthrough.files import documents
-from nova_gpu_passthrough.fleet.desired import Desired
 
-#: An object as people see it: plain data, keys in the order to be shown.
+#: An object as a diff shows it: plain data, with keys in the order of display.
 Document = Mapping[str, Any]
 
 
-class Kind(enum.StrEnum):
-    """What sort of thing it is."""
+class ResourceKind(enum.StrEnum):
+    """The kinds of objects in a cloud that apply manages."""
 
     TRAIT = "trait"
     RESOURCE_CLASS = "resource class"
     AGGREGATE = "aggregate"
-    #: A host that is in an aggregate, and a key of its metadata.
+    #: A member host of an aggregate, and a key of its metadata: only in the record.
     AGGREGATE_HOST = "aggregate host"
     AGGREGATE_METADATA = "aggregate metadata"
     FLAVOR = "flavor"
     #: Keystone's unified limits.
     REGISTERED_LIMIT = "registered limit"
     PROJECT_LIMIT = "project limit"
-    #: Nova's own: the quota class ``default``, and quota sets.
+    #: Nova's own quotas: the quota class ``default``, and quota sets.
     DEFAULT_QUOTA = "default quota"
     PROJECT_QUOTA = "project quota"
 
 
 class Action(enum.StrEnum):
-    """What is done to it."""
+    """What a change does to an object."""
 
     CREATE = "create"
     UPDATE = "update"
-    #: Deleted and made again with the same id: Nova has no other way.
+    #: Delete and create again with the same id, where Nova cannot update.
     REPLACE = "replace"
     DELETE = "delete"
 
 
 @dataclass(frozen=True)
 class Change:
-    """One step; doing it twice does no harm."""
+    """One change of one object. It is idempotent: making it twice does no harm."""
 
-    kind: Kind
+    kind: ResourceKind
     name: str
     action: Action
-    #: None: it is not there, or shall not be.
+    #: None: the object does not exist.
     before: Document | None
+    #: None: the object will not exist.
     after: Document | None
-    #: What the module of the kind needs to do it.
+    #: The target state, in the form that the module of the kind uses.
     target: Any = None
 
     @property
     def summary(self) -> str:
-        """What would be done, in a few words: ``update ram_mib: 1024 -> 2048``."""
+        """The action and the differences on one line: ``update ram_mib: 1024 -> 2048``."""
         if self.before is None or self.after is None:
             return str(self.action)
         return f"{self.action} {', '.join(_differences(self.before, self.after))}"
@@ -73,10 +76,10 @@ def _differences(before: Document, after: Document, prefix: str = "") -> Iterato
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from _differences(old, new, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}: {_shown(old)} -> {_shown(new)}"
+            yield f"{prefix}{key}: {_value_text(old)} -> {_value_text(new)}"
 
 
-def _shown(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, list | tuple):
@@ -84,102 +87,16 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-class Origin(enum.StrEnum):
-    """How a thing that the fleet file names came into the cloud."""
-
-    CREATED = "created"
-    #: It was there, or somebody else made it.
-    ADOPTED = "adopted"
-    #: We are making it; it may be there and not be complete.
-    PENDING = "pending"
-
-
-class Key(NamedTuple):
-    """Names a thing in the record."""
-
-    kind: Kind
-    name: str
-    #: Of an aggregate, the host or key of metadata; of a limit, the project's id.
-    part: str = ""
-
-
 @dataclass(frozen=True)
-class Entry:
-    """A thing of the cloud that the fleet file names, or named."""
+class SkippedChange:
+    """A change that the fleet file implies and apply does not make."""
 
-    kind: Kind
+    kind: ResourceKind
     name: str
-    part: str = ""
-    #: Of flavors, aggregates and limits. Another id means another thing of the same name.
-    id: str | None = None
-    origin: Origin = Origin.CREATED
-
-    @property
-    def key(self) -> Key:
-        """What it is found by."""
-        return Key(self.kind, self.name, self.part)
-
-    @property
-    def ours(self) -> bool:
-        """Whether it may be deleted once the fleet file does not name it any more."""
-        return self.origin is not Origin.ADOPTED
-
-
-def reconciled(
-    known: Mapping[Key, Entry], found: Mapping[Key, str | None], desired: Collection[Key]
-) -> Iterator[Entry]:
-    """What the record has to say, now that it is known what is there.
-
-    A thing with another id than the record's is another thing, whose name was used again. What is
-    desired and not there is kept: a flavor gets its id back, an adopted thing stays adopted.
-
-    :param known: the record's entries of some kinds
-    :param found: the things of these kinds that are in the cloud, with their ids
-    :param desired: those that the fleet file names
-    """
-    for key, number in found.items():
-        entry = known.get(key)
-        if entry is not None and (entry.id == number or None in (entry.id, number)):
-            yield dataclasses.replace(entry, id=number)
-        elif key in desired:
-            yield Entry(*key, number, Origin.ADOPTED)
-    yield from (entry for key, entry in known.items() if key in desired and key not in found)
-
-
-def complete(entry: Entry) -> Entry:
-    """An entry of something that is there and of which nothing can be missing."""
-    return dataclasses.replace(entry, origin=Origin.CREATED) if entry.ours else entry
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a plan depends on besides the cloud and what is desired."""
-
-    #: Delete what apply did not make, too.
-    prune: bool = False
-    #: Change flavors that servers use, too.
-    change_used: bool = False
-    #: Of the record.
-    entries: Mapping[Key, Entry] = field(default_factory=dict)
-
-    def known(self, *kinds: Kind) -> dict[Key, Entry]:
-        """The record's entries of some kinds."""
-        return {key: entry for key, entry in self.entries.items() if key.kind in kinds}
-
-
-#: Of something that the fleet file named once.
-ADOPTED = "not in the fleet file any more, and there before apply"
-
-
-@dataclass(frozen=True)
-class Held:
-    """Something that is not done, or stays as it is, and why."""
-
-    kind: Kind
-    name: str
-    #: A sentence without its subject, with what to do about it.
+    #: Why, and what to do about it: a sentence without its subject.
     reason: str
-    #: Whether ``--prune`` would do it: it is in nobody's fleet file, and apply did not make it.
+    #: Whether ``--prune`` would make it: the object is not in the fleet file, and apply did not
+    #: create it.
     foreign: bool = False
 
     def __str__(self) -> str:
@@ -187,95 +104,59 @@ class Held:
         return f"{self.kind} {self.name}: {self.reason}"
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What it takes to bring a cloud to what is desired."""
-
-    desired: Desired
-    #: In the order in which they are to be done.
-    changes: tuple[Change, ...] = ()
-    held: tuple[Held, ...] = ()
-    #: What else somebody should know, one sentence each.
-    notes: tuple[str, ...] = ()
-    #: What the record has to say of the cloud as it is.
-    entries: tuple[Entry, ...] = ()
-
-    def diff(self) -> str:
-        """The changes as a unified diff, the cloud as it is against the fleet file."""
-        return text(self.changes, self.desired.fleet)
-
-
-@dataclass
-class Part:
-    """What one kind of thing adds to a plan."""
-
-    changes: list[Change] = field(default_factory=list)
-    #: Changes that come after those of all other kinds.
-    deletions: list[Change] = field(default_factory=list)
-    held: list[Held] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
-
-    def foreign(self, kind: Kind, name: str, reason: str) -> None:
-        """Note something that only ``--prune`` would delete."""
-        self.held.append(Held(kind, name, f"{reason}; --prune deletes it", foreign=True))
-
-
-#: Kinds whose things are one line each, and what many of them are called.
-_LISTS = {
-    Kind.TRAIT: "traits",
-    Kind.RESOURCE_CLASS: "resource classes",
-    Kind.REGISTERED_LIMIT: "registered limits",
-    Kind.PROJECT_LIMIT: "project limits",
-    Kind.DEFAULT_QUOTA: "default quotas",
-    Kind.PROJECT_QUOTA: "project quotas",
+#: Kinds whose objects take one line each in a diff, with the title of their list.
+_LIST_TITLES = {
+    ResourceKind.TRAIT: "traits",
+    ResourceKind.RESOURCE_CLASS: "resource classes",
+    ResourceKind.REGISTERED_LIMIT: "registered limits",
+    ResourceKind.PROJECT_LIMIT: "project limits",
+    ResourceKind.DEFAULT_QUOTA: "default quotas",
+    ResourceKind.PROJECT_QUOTA: "project quotas",
 }
+_NO_FILE = "/dev/null"
 
 
-_NOTHING = "/dev/null"
+def render_diff(changes: Sequence[Change], fleet: str) -> str:
+    """Return a unified diff of changes; it is empty without changes."""
+    return "".join(f"{line}\n" for line in _diff_lines(changes, fleet))
 
 
-def text(changes: Sequence[Change], fleet: str) -> str:
-    """The diff, empty for no changes."""
-    return "".join(f"{line}\n" for line in _lines(changes, fleet))
-
-
-def _lines(changes: Sequence[Change], fleet: str) -> Iterator[str]:
+def _diff_lines(changes: Sequence[Change], fleet: str) -> Iterator[str]:
     for kind, group in itertools.groupby(changes, key=lambda change: change.kind):
-        if kind in _LISTS:
-            yield from _list(_LISTS[kind], list(group), fleet)
+        if kind in _LIST_TITLES:
+            yield from _list_diff(_LIST_TITLES[kind], list(group), fleet)
         else:
             for change in group:
-                yield from _document(change, fleet)
+                yield from _object_diff(change, fleet)
 
 
-def _list(title: str, changes: Sequence[Change], fleet: str) -> Iterator[str]:
+def _list_diff(title: str, changes: Sequence[Change], fleet: str) -> Iterator[str]:
     yield f"--- {title} (cloud)"
     yield f"+++ {title} (fleet {fleet})"
-    # Lines of a list have no place in a file, and what is next to them does not matter.
+    # Entries of a list have no line numbers, and their neighbours are no useful context.
     yield "@@"
     for change in changes:
         if change.before is not None:
-            yield f"-{_line(change.name, change.before)}"
+            yield f"-{_list_line(change.name, change.before)}"
         if change.after is not None:
-            yield f"+{_line(change.name, change.after)}"
+            yield f"+{_list_line(change.name, change.after)}"
 
 
-def _line(name: str, document: Document) -> str:
+def _list_line(name: str, document: Document) -> str:
     values = ", ".join(str(value) for value in document.values())
     return f"{name}: {values}" if values else name
 
 
-def _document(change: Change, fleet: str) -> Iterator[str]:
+def _object_diff(change: Change, fleet: str) -> Iterator[str]:
     title = f"{change.kind} {change.name}"
-    old = _NOTHING if change.before is None else f"{title} (cloud)"
-    new = _NOTHING if change.after is None else f"{title} (fleet {fleet})"
+    old = _NO_FILE if change.before is None else f"{title} (cloud)"
+    new = _NO_FILE if change.after is None else f"{title} (fleet {fleet})"
     if change.action is Action.REPLACE:
-        new = f"{title} (fleet {fleet}; deleted and made again with the same id)"
+        new = f"{title} (fleet {fleet}; deleted and created again with the same id)"
     yield from difflib.unified_diff(
-        _yaml(change.before), _yaml(change.after), old, new, lineterm=""
+        _yaml_lines(change.before), _yaml_lines(change.after), old, new, lineterm=""
     )
 
 
-def _yaml(document: Document | None) -> list[str]:
+def _yaml_lines(document: Document | None) -> list[str]:
     return [] if document is None else documents.dump(dict(document)).splitlines()

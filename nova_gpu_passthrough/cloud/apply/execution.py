@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the changes of a plan, one after the other.
+"""Make the changes of a plan, one after the other.
 
-Whatever stops it, the record tells what was made, and a second run goes on from there.
+If a run stops early, the record says which objects were created, and the next run resumes.
 """
 
 import contextlib
@@ -14,32 +14,35 @@ from datetime import UTC, datetime
 from types import FrameType
 
 from nova_gpu_passthrough.cloud import failures
-from nova_gpu_passthrough.cloud.apply.aggregates import requests as aggregates
-from nova_gpu_passthrough.cloud.apply.api import PATIENCE, Api, Interrupted, Refused
-from nova_gpu_passthrough.cloud.apply.change import Change, Kind, Plan
-from nova_gpu_passthrough.cloud.apply.flavors import requests as flavors
-from nova_gpu_passthrough.cloud.apply.limits import quotas
-from nova_gpu_passthrough.cloud.apply.limits import unified as limits
+from nova_gpu_passthrough.cloud.apply import aggregates, flavors, quotas, unified_limits
+from nova_gpu_passthrough.cloud.apply.change import Change, ResourceKind
 from nova_gpu_passthrough.cloud.apply.placement_names import RESOURCE_CLASSES, TRAITS
+from nova_gpu_passthrough.cloud.apply.plan import Plan
 from nova_gpu_passthrough.cloud.apply.record import Ledger
+from nova_gpu_passthrough.cloud.apply.writer import (
+    MAX_ATTEMPTS,
+    CloudWriter,
+    Interrupted,
+    RequestRefused,
+)
 from nova_gpu_passthrough.errors import UserError
 
-_PERFORM: dict[Kind, Callable[[Api, Ledger, Change], None]] = {
-    Kind.TRAIT: TRAITS.perform,
-    Kind.RESOURCE_CLASS: RESOURCE_CLASSES.perform,
-    Kind.AGGREGATE: aggregates.perform,
-    Kind.FLAVOR: flavors.perform,
-    Kind.REGISTERED_LIMIT: limits.perform,
-    Kind.PROJECT_LIMIT: limits.perform,
-    Kind.DEFAULT_QUOTA: quotas.perform,
-    Kind.PROJECT_QUOTA: quotas.perform,
+_PERFORM: dict[ResourceKind, Callable[[CloudWriter, Ledger, Change], None]] = {
+    ResourceKind.TRAIT: TRAITS.perform,
+    ResourceKind.RESOURCE_CLASS: RESOURCE_CLASSES.perform,
+    ResourceKind.AGGREGATE: aggregates.perform,
+    ResourceKind.FLAVOR: flavors.perform,
+    ResourceKind.REGISTERED_LIMIT: unified_limits.perform,
+    ResourceKind.PROJECT_LIMIT: unified_limits.perform,
+    ResourceKind.DEFAULT_QUOTA: quotas.perform,
+    ResourceKind.PROJECT_QUOTA: quotas.perform,
 }
-#: Gets to know how many changes were tried, and how many there are.
-Tell = Callable[[int, int], None]
+#: A callback that receives how many changes were tried, and how many there are.
+ChangeProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Refusal:
+class RefusedChange:
     """A change that a service refused."""
 
     change: Change
@@ -47,64 +50,67 @@ class Refusal:
     reason: str
 
 
-def run(api: Api, plan: Plan, ledger: Ledger, tell: Tell = lambda *_: None) -> list[Refusal]:
-    """Make all changes that can be made.
+def run(
+    api: CloudWriter, plan: Plan, ledger: Ledger, progress: ChangeProgress = lambda *_: None
+) -> list[RefusedChange]:
+    """Make all changes of a plan that the services accept.
 
-    :returns: those that were refused; the others were made all the same
-    :raises UserError: if it was interrupted, or a service went away: what was done, what is left
+    :returns: the changes that were refused; a refusal does not stop the others
+    :raises UserError: if the run was interrupted, or a service became unavailable: says how many
+        changes were made
     """
-    api.attempts = PATIENCE
-    changes, refusals, made = plan.changes, list[Refusal](), 0
+    api.attempts = MAX_ATTEMPTS
+    changes, refused, done = plan.changes, list[RefusedChange](), 0
     with _interruptible(api.stop):
         record = dataclasses.replace(ledger.record, desired=plan.desired, entries=plan.entries)
-        ledger.begin(dataclasses.replace(record, complete=record.complete and not changes))
-        for number, change in enumerate(changes):
-            tell(number, len(changes))
+        ledger.replace(dataclasses.replace(record, complete=record.complete and not changes))
+        for index, change in enumerate(changes):
+            progress(index, len(changes))
             try:
                 _PERFORM[change.kind](api, ledger, change)
-                made += 1
-            except Refused as refused:
-                reason = failures.sentence(refused.error, "admin", api.connection)
-                refusals.append(Refusal(change, f"{change.kind} {change.name}: {reason}"))
+                done += 1
+            except RequestRefused as refusal:
+                reason = failures.error_text(refusal.error, "admin", api.connection)
+                refused.append(RefusedChange(change, f"{change.kind} {change.name}: {reason}"))
             except Interrupted:
-                raise UserError(f"interrupted: {_so_far(made, changes)}") from None
+                raise UserError(f"interrupted: {_done_text(done, changes)}") from None
             except UserError as error:
-                raise UserError(f"{error}; {_so_far(made, changes)}") from error
+                raise UserError(f"{error}; {_done_text(done, changes)}") from error
             except Exception as error:
-                reason = failures.sentence(error, "admin", api.connection)
+                reason = failures.error_text(error, "admin", api.connection)
                 if reason is None:
                     raise
-                raise UserError(f"{reason}; {_so_far(made, changes)}") from error
-        tell(len(changes), len(changes))
+                raise UserError(f"{reason}; {_done_text(done, changes)}") from error
+        progress(len(changes), len(changes))
     if changes or not (ledger.record.complete and ledger.record.applied_at):
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        ledger.begin(dataclasses.replace(ledger.record, complete=not refusals, applied_at=now))
-    return refusals
+        ledger.replace(dataclasses.replace(ledger.record, complete=not refused, applied_at=now))
+    return refused
 
 
-def _so_far(made: int, changes: tuple[Change, ...]) -> str:
-    return f"{made} of {len(changes)} changes done; run it again to go on"
+def _done_text(done: int, changes: tuple[Change, ...]) -> str:
+    return f"{done} of {len(changes)} changes done; run it again to go on"
 
 
 @contextlib.contextmanager
 def _interruptible(stop: threading.Event) -> Iterator[None]:
-    """Let Ctrl-C, and a request to end, wait for the request that is under way.
+    """Let SIGINT and SIGTERM set an event, so that the current request completes first.
 
-    A second Ctrl-C does not wait.
+    A second signal does not wait for it.
     """
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    def handle(signal_number: int, frame: FrameType | None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    # Only the main thread may.
-    before = {}
+    old_handlers = {}
+    # Python allows signal handlers only in the main thread.
     if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, handle) for number in numbers}
+        for signal_number in (signal.SIGINT, signal.SIGTERM):
+            old_handlers[signal_number] = signal.signal(signal_number, handle)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for signal_number, handler in old_handlers.items():
+            signal.signal(signal_number, handler)

@@ -1,111 +1,113 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names that Placement keeps: custom traits, and custom resource classes.
+"""Placement's custom traits and custom resource classes: plan and make changes.
 
-Both are nothing but names, made by PUT, and not deleted while a resource provider has them
-(placement/handlers/trait.py, resource_class.py).
+Both are only names. A PUT request creates them, and Placement does not delete them while a resource
+provider has them (placement/handlers/trait.py, resource_class.py).
 """
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from nova_gpu_passthrough.cloud.apply.api import Api, Refused
-from nova_gpu_passthrough.cloud.apply.change import (
-    ADOPTED,
-    Action,
-    Change,
-    Entry,
-    Held,
-    Key,
-    Kind,
-    Options,
-    Part,
-    complete,
-    reconciled,
-)
-from nova_gpu_passthrough.cloud.apply.record import Ledger
+import os_resource_classes
+import os_traits
 
-PREFIX = "CUSTOM_"
+from nova_gpu_passthrough.cloud.apply.change import Action, Change, ResourceKind
+from nova_gpu_passthrough.cloud.apply.plan import ADOPTED, PlanOptions, PlanPart
+from nova_gpu_passthrough.cloud.apply.record import (
+    Ledger,
+    RecordEntry,
+    RecordKey,
+    mark_complete,
+    reconcile_entries,
+)
+from nova_gpu_passthrough.cloud.apply.writer import CloudWriter, RequestRefused
 
 
 @dataclass(frozen=True)
-class Names:
-    """One of the two sorts."""
+class PlacementNames:
+    """Plans and makes changes of custom traits, or of custom resource classes."""
 
-    kind: Kind
+    kind: ResourceKind
     #: Path of the collection.
     path: str
-    #: Those that Placement knows and nobody wrote into its source.
-    read: Callable[[Api], Collection[str]]
-    #: Those of some names that resource providers have.
-    used: Callable[[Api, Collection[str]], Collection[str]]
+    #: Returns all custom names.
+    read: Callable[[CloudWriter], Collection[str]]
+    #: Returns those names that resource providers have.
+    read_used: Callable[[CloudWriter, Collection[str]], Collection[str]]
 
-    def plan(self, api: Api, desired: Iterable[str], options: Options) -> Part:
-        """What is to be made, and what is not needed any more."""
-        part = Part()
-        wanted = [name for name in desired if name.startswith(PREFIX)]
-        there = set(self.read(api))
-        for name in wanted:
-            if name not in there:
+    def plan(self, api: CloudWriter, desired: Iterable[str], options: PlanOptions) -> PlanPart:
+        """Compare the names in Placement with those desired."""
+        part = PlanPart()
+        custom = [name for name in desired if os_traits.is_custom(name)]
+        existing = set(self.read(api))
+        for name in custom:
+            if name not in existing:
                 part.changes.append(Change(self.kind, name, Action.CREATE, None, {}))
-        keys = {Key(self.kind, name) for name in wanted}
-        found = {Key(self.kind, name): None for name in sorted(there)}
-        known = reconciled(options.known(self.kind), found, keys)
-        entries = [complete(entry) if entry.key in found else entry for entry in known]
-        part.entries += entries
-        left = [entry for entry in entries if entry.key not in keys]
-        used = self.used(api, {entry.name for entry in left}) if left else ()
-        for entry in left:
+        desired_keys = {RecordKey(self.kind, name) for name in custom}
+        existing_keys = {RecordKey(self.kind, name): None for name in sorted(existing)}
+        part.entries += (
+            mark_complete(entry) if entry.key in existing_keys else entry
+            for entry in reconcile_entries(options.recorded(self.kind), existing_keys, desired_keys)
+        )
+        removed = [entry for entry in part.entries if entry.key not in desired_keys]
+        used = self.read_used(api, {entry.name for entry in removed}) if removed else ()
+        for entry in removed:
             if entry.name in used:
-                # What somebody else made and has in use is none of our business.
-                if entry.ours or options.prune:
+                # Say nothing of adopted names in use, such as the traits of nova-compute.
+                if entry.deletable or options.prune:
                     reason = "not needed any more, but resource providers have it"
-                    part.held.append(Held(self.kind, entry.name, reason))
-            elif entry.ours or options.prune:
+                    part.skip(self.kind, entry.name, reason)
+            elif entry.deletable or options.prune:
                 part.deletions.append(Change(self.kind, entry.name, Action.DELETE, {}, None))
             else:
-                part.foreign(self.kind, entry.name, ADOPTED)
+                part.skip_foreign(self.kind, entry.name, ADOPTED)
         return part
 
-    def perform(self, api: Api, ledger: Ledger, change: Change) -> None:
-        """Make a name, or delete it.
+    def perform(self, api: CloudWriter, ledger: Ledger, change: Change) -> None:
+        """Create or delete a name.
 
-        :raises Refused: if Placement does not do it
+        :raises RequestRefused: if Placement refuses
         """
-        entry, path = Entry(self.kind, change.name), f"{self.path}/{change.name}"
+        entry, path = RecordEntry(self.kind, change.name), f"{self.path}/{change.name}"
         if change.action is Action.DELETE:
             try:
                 api.send("placement", "DELETE", path)
-            except Refused as refused:
-                if refused.status != 404:
+            except RequestRefused as refusal:
+                if refusal.status != 404:
                     raise
-            ledger.gone(entry.key)
+            ledger.remove(entry.key)
             return
-        ledger.intend(entry)
-        answer = api.send("placement", "PUT", path)
-        if answer.status == 201 or answer.again:
-            ledger.made(entry)
+        ledger.mark_pending(entry)
+        response = api.send("placement", "PUT", path)
+        if response.status == 201 or response.retried:
+            ledger.mark_created(entry)
         else:
-            ledger.found(entry)
+            ledger.mark_adopted(entry)
 
 
-def _read_traits(api: Api) -> Collection[str]:
-    traits: list[str] = api.placement("/traits", name=f"startswith:{PREFIX}")["traits"]
+def _read_traits(api: CloudWriter) -> Collection[str]:
+    query = f"startswith:{os_traits.CUSTOM_NAMESPACE}"
+    traits: list[str] = api.placement("/traits", name=query)["traits"]
     return traits
 
 
-def _used_traits(api: Api, names: Collection[str]) -> Collection[str]:
-    wanted = f"in:{','.join(sorted(names))}"
-    traits: list[str] = api.placement("/traits", name=wanted, associated="true")["traits"]
+def _read_used_traits(api: CloudWriter, names: Collection[str]) -> Collection[str]:
+    query = f"in:{','.join(sorted(names))}"
+    traits: list[str] = api.placement("/traits", name=query, associated="true")["traits"]
     return traits
 
 
-def _read_classes(api: Api) -> Collection[str]:
-    found = (one["name"] for one in api.placement("/resource_classes")["resource_classes"])
-    return [name for name in found if name.startswith(PREFIX)]
+def _read_classes(api: CloudWriter) -> Collection[str]:
+    names = (one["name"] for one in api.placement("/resource_classes")["resource_classes"])
+    return [name for name in names if os_resource_classes.is_custom(name)]
 
 
-def _used_classes(api: Api, names: Collection[str]) -> Collection[str]:
-    """Placement finds providers by what they have left, not by what they have: all are asked."""
+def _read_used_classes(api: CloudWriter, names: Collection[str]) -> Collection[str]:
+    """Return the resource classes of which a provider has an inventory.
+
+    Placement's query finds only providers with free resources. If that does not find all classes,
+    read the inventories of all providers.
+    """
     used = {
         name
         for name in names
@@ -115,13 +117,15 @@ def _used_classes(api: Api, names: Collection[str]) -> Collection[str]:
         return used
     providers = api.placement("/resource_providers")["resource_providers"]
 
-    def classes(provider: str) -> set[str]:
-        path = f"/resource_providers/{provider}/inventories"
-        return set(api.placement(path)["inventories"])
+    def read_classes(uuid: str) -> set[str]:
+        return set(api.placement(f"/resource_providers/{uuid}/inventories")["inventories"])
 
-    ids = [provider["uuid"] for provider in providers]
-    return used.union(*api.each("inventories of resource providers", ids, classes)) & set(names)
+    uuids = [provider["uuid"] for provider in providers]
+    classes = api.each("inventories of resource providers", uuids, read_classes)
+    return used.union(*classes) & set(names)
 
 
-TRAITS = Names(Kind.TRAIT, "/traits", _read_traits, _used_traits)
-RESOURCE_CLASSES = Names(Kind.RESOURCE_CLASS, "/resource_classes", _read_classes, _used_classes)
+TRAITS = PlacementNames(ResourceKind.TRAIT, "/traits", _read_traits, _read_used_traits)
+RESOURCE_CLASSES = PlacementNames(
+    ResourceKind.RESOURCE_CLASS, "/resource_classes", _read_classes, _read_used_classes
+)

@@ -1,89 +1,90 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Projects of Keystone: from what the fleet file calls them to their ids."""
+"""Keystone's projects: find the ids of those that the fleet file names."""
 
 from typing import Any
 from urllib.parse import quote
 
 from openstack import exceptions
 
-from nova_gpu_passthrough.cloud.apply.api import Api
-from nova_gpu_passthrough.fleet.desired import ProjectName
+from nova_gpu_passthrough.cloud.apply.writer import CloudWriter
+from nova_gpu_passthrough.fleet.desired_state import ProjectName
 
-#: Keystone's own first domain.
+#: The id of the domain that Keystone creates itself.
 DEFAULT_DOMAIN = "default"
 
 
 class UnknownProject(Exception):
-    """There is no such project, or more than one; the message is a sentence without its subject."""
+    """No project, or more than one, has a name; the message is a sentence without its subject."""
 
 
 class Projects:
-    """Those that were asked for; each is looked up once."""
+    """Looks up projects, each of them once."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: CloudWriter) -> None:
         self._api = api
         self._ids: dict[ProjectName, str | UnknownProject] = {}
         self._names: dict[str, str] = {}
 
     def id(self, project: ProjectName) -> str:
-        """The id of a project that is named by name or id, of a domain by name or id.
+        """Return the id of a project, which has a name or id, and a domain by name or id.
 
-        Without a domain it is the only project of that name, or the one in the domain of the
-        caller's project, or in the domain ``default``.
+        Without a domain it is the only project of that name, or else the one in the domain of the
+        caller's project, or else the one in the domain ``default``.
 
-        :raises UnknownProject: if there is none, or which one is meant is not clear
+        :raises UnknownProject: if there is no such project, or the name is ambiguous
         """
         if project not in self._ids:
             try:
                 self._ids[project] = self._find(project)
             except UnknownProject as error:
                 self._ids[project] = error
-        found = self._ids[project]
-        if isinstance(found, UnknownProject):
-            raise found
-        return found
+        result = self._ids[project]
+        if isinstance(result, UnknownProject):
+            raise result
+        return result
 
-    def name(self, number: str) -> str:
-        """What to call a project of which the id is known: its name, or the id if it has gone."""
-        if number not in self._names:
-            found = self._one(f"/projects/{quote(number, safe='')}", "project")
-            self._names[number] = found["name"] if found else number
-        return self._names[number]
+    def name(self, project_id: str) -> str:
+        """Return the name of a project; its id if the project was deleted."""
+        if project_id not in self._names:
+            project = self._show(f"/projects/{quote(project_id, safe='')}", "project")
+            self._names[project_id] = project["name"] if project else project_id
+        return self._names[project_id]
 
     def _find(self, project: ProjectName) -> str:
         parameters = {"name": project.name}
         if project.domain is not None:
-            parameters["domain_id"] = self._domain(project.domain)
-        found = self._api.keystone("/projects", **parameters)["projects"]
-        if not found:
-            one = self._one(f"/projects/{quote(project.name, safe='')}", "project")
-            if one and parameters.get("domain_id") in (None, one.get("domain_id")):
-                found = [one]
-        if not found:
+            parameters["domain_id"] = self._domain_id(project.domain)
+        matches = self._api.keystone("/projects", **parameters)["projects"]
+        if not matches:
+            by_id = self._show(f"/projects/{quote(project.name, safe='')}", "project")
+            if by_id and parameters.get("domain_id") in (None, by_id.get("domain_id")):
+                matches = [by_id]
+        if not matches:
             where = f" in domain {project.domain}" if project.domain else ""
             raise UnknownProject(f"there is no project {project.name}{where}")
-        for home in (self._api.home_domain, DEFAULT_DOMAIN):
-            if len(found) > 1:
-                found = [one for one in found if one.get("domain_id") == home] or found
-        if len(found) > 1:
+        for domain_id in (self._api.project_domain_id, DEFAULT_DOMAIN):
+            if len(matches) > 1:
+                matches = [one for one in matches if one.get("domain_id") == domain_id] or matches
+        if len(matches) > 1:
             raise UnknownProject(
-                f"there are {len(found)} projects {project.name}: name the domain, too"
+                f"there are {len(matches)} projects {project.name}: name the domain, too"
             )
-        number: str = found[0]["id"]
-        self._names[number] = found[0]["name"]
-        return number
+        project_id: str = matches[0]["id"]
+        self._names[project_id] = matches[0]["name"]
+        return project_id
 
-    def _domain(self, name: str) -> str:
-        found = self._api.keystone("/domains", name=name)["domains"]
-        one = found[0] if found else self._one(f"/domains/{quote(name, safe='')}", "domain")
-        if not one:
+    def _domain_id(self, name: str) -> str:
+        matches = self._api.keystone("/domains", name=name)["domains"]
+        domain = matches[0] if matches else self._show(f"/domains/{quote(name, safe='')}", "domain")
+        if not domain:
             raise UnknownProject(f"there is no domain {name}")
-        number: str = one["id"]
-        return number
+        domain_id: str = domain["id"]
+        return domain_id
 
-    def _one(self, path: str, name: str) -> dict[str, Any] | None:
+    def _show(self, path: str, key: str) -> dict[str, Any] | None:
+        """Return one object of Keystone; None if it does not exist."""
         try:
-            found: dict[str, Any] = self._api.keystone(path)[name]
+            resource: dict[str, Any] = self._api.keystone(path)[key]
         except exceptions.NotFoundException:
             return None
-        return found
+        return resource

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The record of what was applied last: a YAML file beside the fleet file.
+"""The record of the last apply: a YAML file beside the fleet file.
 
-It tells what of the cloud ``apply`` made, and may delete, and what was there before. It holds no
-secrets. Without it nothing is lost but that: all that is in the cloud counts as there before.
+It says which objects of the cloud apply created, and so may delete, and which existed before. It
+holds no secrets. If it is lost, apply treats every object in the cloud as one that existed before.
 """
 
 import contextlib
@@ -12,17 +12,17 @@ import errno
 import fcntl
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cattrs
 
-from nova_gpu_passthrough.cloud.apply.change import Entry, Key, Origin
+from nova_gpu_passthrough.cloud.apply.change import ResourceKind
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.files import documents, writing
-from nova_gpu_passthrough.fleet.desired import Desired
+from nova_gpu_passthrough.files import documents, generated_files
+from nova_gpu_passthrough.fleet.desired_state import DesiredState
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
@@ -30,79 +30,150 @@ if TYPE_CHECKING:
 
 SCHEMA = "nova-gpu-passthrough/applied"
 VERSION = 1
-_HEAD = (
-    "# What nova-gpu apply last made of the cloud, and which of it is its own.\n"
+_HEADER = (
+    "# What nova-gpu apply last did to the cloud, and which objects it created.\n"
     "# Keep it with the fleet file; without it, apply deletes nothing.\n"
 )
 _LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 
 _converter = cattrs.Converter(omit_if_default=True)
-# YAML knows neither tuples nor enumerations, not even those that are strings.
+# YAML has no tuples and no enumerations, not even of strings.
 _converter.register_unstructure_hook(enum.StrEnum, str)
 _converter.register_unstructure_hook(
     tuple, lambda items: [_converter.unstructure(item) for item in items]
 )
 
 
+class Origin(enum.StrEnum):
+    """Where an object comes from that the fleet file names."""
+
+    #: Apply created it.
+    CREATED = "created"
+    #: It existed before apply, or someone else created it.
+    ADOPTED = "adopted"
+    #: Apply is creating it; it may exist and be incomplete.
+    PENDING = "pending"
+
+
+class RecordKey(NamedTuple):
+    """The key of an object in the record."""
+
+    kind: ResourceKind
+    name: str
+    #: Of an aggregate: the host or the metadata key. Of a limit: the project's id.
+    part: str = ""
+
+
 @dataclass(frozen=True)
-class Cloud:
-    """Which cloud it is: Keystone's URL, without version, and the region."""
+class RecordEntry:
+    """An object of the cloud that the fleet file names, or named."""
+
+    kind: ResourceKind
+    name: str
+    part: str = ""
+    #: Of flavors, aggregates and limits. Another id means another object of the same name.
+    id: str | None = None
+    origin: Origin = Origin.CREATED
+
+    @property
+    def key(self) -> RecordKey:
+        """The key of the object."""
+        return RecordKey(self.kind, self.name, self.part)
+
+    @property
+    def deletable(self) -> bool:
+        """Whether apply may delete the object once the fleet file no longer names it."""
+        return self.origin is not Origin.ADOPTED
+
+
+def reconcile_entries(
+    recorded: Mapping[RecordKey, RecordEntry],
+    existing: Mapping[RecordKey, str | None],
+    desired: Collection[RecordKey],
+) -> Iterator[RecordEntry]:
+    """Yield the entries of the record that match the cloud as it is now.
+
+    An object whose id differs from the record's is another object under a reused name. Entries of
+    desired objects that do not exist are kept: a flavor gets its id back, and an adopted object
+    stays adopted.
+
+    :param recorded: the record's entries of some kinds
+    :param existing: the objects of these kinds in the cloud, with their ids
+    :param desired: those that the fleet file names
+    """
+    for key, object_id in existing.items():
+        entry = recorded.get(key)
+        if entry is not None and (entry.id == object_id or None in (entry.id, object_id)):
+            yield dataclasses.replace(entry, id=object_id)
+        elif key in desired:
+            yield RecordEntry(*key, object_id, Origin.ADOPTED)
+    yield from (entry for key, entry in recorded.items() if key in desired and key not in existing)
+
+
+def mark_complete(entry: RecordEntry) -> RecordEntry:
+    """Return the entry of an object that exists and is complete."""
+    return dataclasses.replace(entry, origin=Origin.CREATED) if entry.deletable else entry
+
+
+@dataclass(frozen=True)
+class CloudIdentity:
+    """Identifies a cloud: Keystone's URL, without version, and the region."""
 
     auth_url: str
     region: str = ""
 
     def __str__(self) -> str:
-        """What people call it."""
+        """The URL, and the region if there is one."""
         return f"{self.auth_url}, region {self.region}" if self.region else self.auth_url
 
 
 @dataclass(frozen=True)
 class Record:
-    """What was applied to one cloud of one fleet."""
+    """What apply did to one cloud for one fleet."""
 
     fleet: str
-    cloud: Cloud
+    cloud: CloudIdentity
     #: ISO 8601 in UTC; empty: never.
     applied_at: str = ""
-    #: Whether all changes were made that could be made.
+    #: Whether the last run made all changes of its plan.
     complete: bool = True
-    desired: Desired = Desired("")
-    entries: tuple[Entry, ...] = ()
+    desired: DesiredState = DesiredState("")
+    entries: tuple[RecordEntry, ...] = ()
 
-    def check(self, fleet: str, cloud: Cloud, path: Path) -> None:
-        """See to it that it is the record of this fleet and this cloud.
+    def check(self, fleet: str, cloud: CloudIdentity, path: Path) -> None:
+        """Check that the record is of this fleet and this cloud.
 
-        :raises UserError: if not
+        :raises UserError: if it is not
         """
         if self.fleet != fleet:
             raise UserError(
-                f"{path}: key fleet: it is the record of fleet {self.fleet}, not of {fleet}; name "
-                "the right one with --record FILE, or a new one"
+                f"{path}: key fleet: this is the record of fleet {self.fleet}, not of {fleet}; "
+                "name the right record with --record FILE, or a new file"
             )
         if self.cloud != cloud:
             raise UserError(
-                f"{path}: key cloud: it is the record of the cloud at {self.cloud}, not of the one "
-                f"at {cloud}; keep a record of its own for each cloud with --record FILE"
+                f"{path}: key cloud: this is the record of the cloud at {self.cloud}, not of the "
+                f"one at {cloud}; use a separate record for each cloud with --record FILE"
             )
 
 
 def default_path(fleet_file: Path) -> Path:
-    """Where the record of a fleet file is: ``fleet.applied.yaml`` beside ``fleet.yaml``."""
+    """Return the path of a fleet file's record: ``fleet.applied.yaml`` beside ``fleet.yaml``."""
     return fleet_file.with_name(f"{fleet_file.stem}.applied.yaml")
 
 
-def cloud_of(connection: "Connection") -> Cloud:
-    """The cloud of a connection; nothing is asked of it."""
+def cloud_identity(connection: "Connection") -> CloudIdentity:
+    """Return the identity of a connection's cloud, from its configuration alone."""
     config = connection.config
     url = str((config.config.get("auth") or {}).get("auth_url") or "")
     url = re.sub(r"/v\d[\d.]*$", "", _LOGIN.sub("", url).rstrip("/"))
-    return Cloud(url, str(config.get_region_name("compute") or ""))
+    return CloudIdentity(url, str(config.get_region_name("compute") or ""))
 
 
 def load(path: Path) -> Record | None:
-    """Read a record; None if there is none yet.
+    """Read a record; None if the file does not exist yet.
 
-    :raises UserError: if the file is something else
+    :raises UserError: if the file is not a record
     """
     if not path.exists():
         return None
@@ -113,37 +184,37 @@ def load(path: Path) -> Record | None:
 
 
 def save(path: Path, record: Record) -> None:
-    """Write a record, atomically.
+    """Write a record atomically.
 
     :raises UserError: if it cannot be written
     """
-    writing.write_all({path: _HEAD + documents.dump(to_document(record))}, force=True)
+    generated_files.write_all({path: _HEADER + documents.dump(to_document(record))}, force=True)
 
 
 def to_document(record: Record) -> dict[str, Any]:
-    """A record as plain data."""
+    """Return a record as plain data."""
     return {"schema": SCHEMA, "version": VERSION, **_converter.unstructure(record)}
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep a second apply away from the record for as long as this one works.
+    """Lock a record, so that no second apply uses it at the same time.
 
-    :raises UserError: if another one works with a record in the same directory
+    :raises UserError: if another apply uses a record in the same directory
     """
     try:
         handle = os.open(path.parent, os.O_RDONLY)
     except OSError as error:
         raise UserError(f"{path.parent}: {error.strerror or error}") from None
     try:
-        # The directory: a file of its own would be left behind.
+        # Lock the directory: a lock file would be left behind.
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        # Some network file systems have no locks on directories.
+        # Some network file systems cannot lock directories: apply then runs without a lock.
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             os.close(handle)
             raise UserError(
-                f"{path}: another nova-gpu apply is at work there; wait until it has ended"
+                f"{path}: another nova-gpu apply uses this directory; wait until it has ended"
             ) from None
     try:
         yield
@@ -152,7 +223,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 class Ledger:
-    """The record in the making; whatever changes in it is saved at once."""
+    """Updates the record after every change, so that an interrupted run can resume."""
 
     def __init__(self, record: Record, save: Callable[[Record], None]) -> None:
         self._saved = record
@@ -165,46 +236,46 @@ class Ledger:
         entries = sorted(self._entries.values(), key=lambda entry: entry.key)
         return dataclasses.replace(self._saved, entries=tuple(entries))
 
-    def begin(self, record: Record) -> None:
-        """Start from another record, if it differs."""
+    def replace(self, record: Record) -> None:
+        """Replace the whole record, and save it if it differs."""
         self._entries = {entry.key: entry for entry in record.entries}
         self._saved, old = record, self._saved
         if record != old:
             self._save(record)
 
-    def entry(self, key: Key) -> Entry | None:
-        """What is known of a thing."""
+    def entry(self, key: RecordKey) -> RecordEntry | None:
+        """Return the entry of an object; None if there is none."""
         return self._entries.get(key)
 
-    def intend(self, *entries: Entry) -> None:
-        """Things will be made: whoever finds them there later shall know that they are ours."""
-        self._put(dataclasses.replace(e, origin=Origin.PENDING) for e in entries)
+    def mark_pending(self, *entries: RecordEntry) -> None:
+        """Note objects before they are created, so that a later run knows that apply did it."""
+        self._set_origin(entries, Origin.PENDING)
 
-    def made(self, *entries: Entry) -> None:
-        """Things were made, or are complete now."""
-        self._put(dataclasses.replace(e, origin=Origin.CREATED) for e in entries)
+    def mark_created(self, *entries: RecordEntry) -> None:
+        """Note objects that were created, or are complete now."""
+        self._set_origin(entries, Origin.CREATED)
 
-    def found(self, *entries: Entry) -> None:
-        """Things were there when they were to be made: somebody else's."""
+    def mark_adopted(self, *entries: RecordEntry) -> None:
+        """Note objects that someone else created before apply could."""
         for entry in entries:
             self._entries[entry.key] = dataclasses.replace(entry, origin=Origin.ADOPTED)
-        self._keep()
+        self._save_changes()
 
-    def gone(self, *keys: Key) -> None:
-        """Things are not there any more."""
+    def remove(self, *keys: RecordKey) -> None:
+        """Remove the entries of objects that no longer exist."""
         for key in keys:
             self._entries.pop(key, None)
-        self._keep()
+        self._save_changes()
 
-    def _put(self, entries: Iterable[Entry]) -> None:
+    def _set_origin(self, entries: Iterable[RecordEntry], origin: Origin) -> None:
         for entry in entries:
             known = self._entries.get(entry.key)
-            # What was there before apply came stays somebody else's, even if it was made anew.
-            origin = entry.origin if known is None or known.ours else known.origin
-            self._entries[entry.key] = dataclasses.replace(entry, origin=origin)
-        self._keep()
+            # An adopted object stays adopted, even if apply has to create it again.
+            kept = origin if known is None or known.deletable else known.origin
+            self._entries[entry.key] = dataclasses.replace(entry, origin=kept)
+        self._save_changes()
 
-    def _keep(self) -> None:
+    def _save_changes(self) -> None:
         record = self.record
         if record != self._saved:
             self._save(record)

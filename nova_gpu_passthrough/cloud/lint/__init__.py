@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Contradictions between fleet file, configuration of the services, and cloud.
+"""Find contradictions between the fleet file, the configuration of the services, and the cloud.
 
-``facts`` is what is looked at, each file in ``checks`` has one idea of what can be wrong, ``run``
-puts them together. Only ``reading`` talks to a cloud.
+``facts`` holds what is compared, ``cloud_facts`` reads the cloud, ``configuration`` the services'
+files. Each module in ``checks`` contains one check; ``drift`` compares with the applied state.
 """

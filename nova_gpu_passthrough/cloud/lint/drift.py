@@ -1,51 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What has changed since ``nova-gpu apply``: in the fleet file, the cloud and the configuration."""
+"""Changes since ``nova-gpu apply``: of the fleet file, the cloud and the configuration."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nova_gpu_passthrough.cloud.apply.record import Record
-from nova_gpu_passthrough.cloud.lint import checks
-from nova_gpu_passthrough.cloud.lint import facts as fix
-from nova_gpu_passthrough.cloud.lint.checks import (
-    devices,
-    flavor_numa,
-    flavor_size,
-    flavors,
-    fleet_flavors,
-    inventory,
-    options,
-    protection,
-)
-from nova_gpu_passthrough.cloud.lint.facts import Facts
-from nova_gpu_passthrough.fleet.desired import Desired
+from nova_gpu_passthrough.cloud.lint import check, checks
+from nova_gpu_passthrough.cloud.lint.facts import APPLY_COMMAND, Facts
+from nova_gpu_passthrough.fleet.desired_state import DesiredState
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 
-#: Of lint's checks those that judge what the operator wants; the others compare.
-_JUDGING = frozenset(
-    (
-        options.check,
-        protection.check,
-        inventory.check,
-        fleet_flavors.check,
-        flavors.check,
-        flavor_numa.check,
-        flavor_size.check,
-        devices.check,
-    )
-)
-_CHECKS = tuple(check for check in checks.CHECKS if check not in _JUDGING)
-#: Parts of what is desired whose members have names.
-_NAMED = ("aggregates", "flavors")
-_LISTS = ("traits", "resource_classes", "limits")
+#: Fields of the desired state whose items have names.
+_NAMED_FIELDS = ("aggregates", "flavors")
+#: Fields of the desired state that are compared as sets.
+_SET_FIELDS = ("traits", "resource_classes", "limits")
 
 
-def findings(facts: Facts, wanted: Desired, record: Record, path: str) -> Iterator[Finding]:
-    """Everything that is not as it was when the fleet was applied.
+def findings(facts: Facts, desired: DesiredState, record: Record, path: str) -> Iterator[Finding]:
+    """Yield the differences from the state that was applied last.
 
-    :param facts: with the recorded state as what is desired, and the cloud compared with it
-    :param wanted: what the fleet file makes now
-    :param path: of the record
+    :param facts: with the recorded state as the desired state, and the cloud compared with it
+    :param desired: the desired state that the fleet file gives now
+    :param path: path of the record
     """
     if not record.complete:
         yield Finding(
@@ -54,58 +30,59 @@ def findings(facts: Facts, wanted: Desired, record: Record, path: str) -> Iterat
             f"fleet {record.fleet}",
             f"the last apply ({record.applied_at}) was not completed",
             path,
-            "Some of what is told below was never done.",
-            f"Run {fix.APPLY} again.",
+            "Some of the differences below are changes that apply did not make.",
+            f"Run {APPLY_COMMAND} again.",
         )
-    changed = list(differences(record.desired, wanted))
-    if changed:
+    changes = list(differences(record.desired, desired))
+    if changes:
         yield Finding(
             "drift.fleet_changed",
             Severity.WARNING,
             f"fleet {record.fleet}",
             f"since {record.applied_at} the fleet file or its inventories changed: "
-            f"{'; '.join(changed)}",
+            f"{'; '.join(changes)}",
             str(facts.resolved.file.path),
-            "Cloud and record are compared with what was applied then, configuration and devices "
-            "with the fleet file as it is now.",
-            f"Look at {fix.APPLY} --dry-run, then run it.",
+            "The cloud is compared with the state applied then, configuration and devices with the "
+            "current fleet file.",
+            f"Review {APPLY_COMMAND} --dry-run, then run it without --dry-run.",
         )
-    for check in checks.useful(facts, _CHECKS):
-        yield from check(facts)
+    yield from check.run((one for one in checks.CHECKS if one.drift), facts)
 
 
-def differences(old: Desired, new: Desired) -> Iterator[str]:
-    """What two states that were desired differ in, one clause each."""
+def differences(old: DesiredState, new: DesiredState) -> Iterator[str]:
+    """Describe the differences between two desired states, one clause each."""
     if old.quota_driver != new.quota_driver:
         yield f"quotas.driver {old.quota_driver} -> {new.quota_driver}"
-    for part in _NAMED:
-        before, after = _by_name(getattr(old, part)), _by_name(getattr(new, part))
-        yield from _words(part, after.keys() - before.keys(), before.keys() - after.keys())
+    for field in _NAMED_FIELDS:
+        before, after = _by_name(getattr(old, field)), _by_name(getattr(new, field))
+        yield from _added_and_removed(
+            field, after.keys() - before.keys(), before.keys() - after.keys()
+        )
         same = before.keys() & after.keys()
-        if other := sorted(name for name in same if before[name] != after[name]):
-            yield f"{part} changed: {', '.join(other)}"
-    for part in _LISTS:
-        was, shall = _texts(getattr(old, part)), _texts(getattr(new, part))
-        yield from _words(part, shall - was, was - shall)
+        if changed := sorted(name for name in same if before[name] != after[name]):
+            yield f"{field} changed: {', '.join(changed)}"
+    for field in _SET_FIELDS:
+        old_texts, new_texts = _texts(getattr(old, field)), _texts(getattr(new, field))
+        yield from _added_and_removed(field, new_texts - old_texts, old_texts - new_texts)
 
 
-def _words(part: str, added: Any, removed: Any) -> Iterator[str]:
-    name = part.replace("_", " ")
+def _added_and_removed(field: str, added: Any, removed: Any) -> Iterator[str]:
+    name = field.replace("_", " ")
     if added:
         yield f"{name} added: {', '.join(sorted(added))}"
     if removed:
         yield f"{name} removed: {', '.join(sorted(removed))}"
 
 
-def _by_name(members: Any) -> Mapping[str, Any]:
-    return {member.name: member for member in members}
+def _by_name(items: Any) -> Mapping[str, Any]:
+    return {item.name: item for item in items}
 
 
-def _texts(members: Any) -> set[str]:
-    return {member if isinstance(member, str) else _limit(member) for member in members}
+def _texts(items: Any) -> set[str]:
+    return {item if isinstance(item, str) else _limit(item) for item in items}
 
 
 def _limit(limit: Any) -> str:
     project = limit.project
-    whose = f" of {project.name}" if project else ""
-    return f"{limit.resource}{whose} = {limit.value}"
+    owner = f" of {project.name}" if project else ""
+    return f"{limit.resource}{owner} = {limit.value}"

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cloud's GPU hosts for people and their monitoring: metrics and a page."""
+"""Show the cloud's GPU hosts: metrics for Prometheus and an HTML page."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Prometheus' client collects: the last snapshot, and how reading the cloud goes."""
+"""The Prometheus collector: the metrics of the last snapshot, and of reading the cloud itself."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,29 +13,29 @@ from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
 
 
 class Exporter(Collector):
-    """Keeps the metrics of the last snapshot; another thread may collect while it reads."""
+    """Collects the metrics of the last snapshot; another thread may collect during a refresh."""
 
     def __init__(self, take: Callable[[], Snapshot], devices: bool = True) -> None:
-        """Nothing is read yet.
+        """Create an exporter that has not read the cloud yet.
 
         :param take: reads the cloud
-        :param devices: whether each GPU has a series of its own
+        :param devices: whether each GPU gets a time series of its own
         """
         self._take = take
         self._devices = devices
-        self._found: tuple[Metric, ...] = ()
+        self._metrics: tuple[Metric, ...] = ()
         self._results = {"success": 0, "failure": 0}
         self._last_succeeded = False
         self._seconds = 0.0
 
     def refresh(self) -> None:
-        """Read the cloud; if that fails, what was read before is kept.
+        """Read the cloud; if that fails, keep the metrics of the previous snapshot.
 
         :raises Exception: whatever ``take`` raises
         """
         started, succeeded = time.monotonic(), False
         try:
-            self._found = tuple(families(self._take(), self._devices))
+            self._metrics = tuple(families(self._take(), self._devices))
             succeeded = True
         finally:
             self._seconds = time.monotonic() - started
@@ -43,20 +43,20 @@ class Exporter(Collector):
             self._results["success" if succeeded else "failure"] += 1
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics; without those of the cloud, if it was never read."""
-        yield from self._found
+        """Yield the metrics; those of the cloud only after it was read successfully once."""
+        yield from self._metrics
         yield GaugeMetricFamily(
             "nova_gpu_read_success",
-            "Whether the cloud could be read the last time it was tried",
+            "Whether the last attempt to read the cloud succeeded",
             self._last_succeeded,
         )
         yield GaugeMetricFamily(
             "nova_gpu_read_duration_seconds",
-            "How long the last reading of the cloud took, failed or not",
+            "Duration of the last attempt to read the cloud, failed or not",
             self._seconds,
         )
         reads = CounterMetricFamily(
-            "nova_gpu_reads", "Readings of the cloud by result", labels=("result",)
+            "nova_gpu_reads", "Attempts to read the cloud by result", labels=("result",)
         )
         for result, count in self._results.items():
             reads.add_metric((result,), count)
@@ -68,5 +68,5 @@ class Exporter(Collector):
         yield build
 
     def describe(self) -> Iterator[Metric]:
-        """Nothing: the registry need not read the cloud to know names."""
+        """Yield nothing, so that registering the exporter does not read the cloud."""
         return iter(())

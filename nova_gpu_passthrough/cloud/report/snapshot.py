@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that metrics and the page are made of, read at one moment."""
+"""Read everything that metrics and page show, at one moment."""
 
 import functools
 from collections import Counter
@@ -7,82 +7,83 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nova_gpu_passthrough.cloud.fit.capacity_model import Capacity
-from nova_gpu_passthrough.cloud.report import units
-from nova_gpu_passthrough.cloud.view.model import CloudView, Device, DeviceState, Server
+from nova_gpu_passthrough.cloud.fit.capacity import CloudCapacity
+from nova_gpu_passthrough.cloud.view import device_counts
+from nova_gpu_passthrough.cloud.view.model import CloudDevice, CloudView, DeviceState, Server
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
 
-    from nova_gpu_passthrough.cloud.view.api import Tell
-    from nova_gpu_passthrough.fleet.resolve import Resolved
+    from nova_gpu_passthrough.cloud.view.reader import Progress
+    from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The cloud's GPU hosts, and what still fits."""
+    """The cloud's GPU hosts and their capacity for further servers."""
 
     view: CloudView
-    capacity: Capacity
+    capacity: CloudCapacity
     #: Names of projects by id, as far as they are known.
     projects: Mapping[str, str] = field(default_factory=dict)
-    #: The fleet file's name; empty without one.
+    #: Name of the fleet file; empty without one.
     fleet: str = ""
-    #: What people call the cloud: its name in clouds.yaml, its region.
+    #: Name of the cloud in clouds.yaml, and its region.
     cloud: str = ""
-    #: What is not sure, besides what view and capacity say.
+    #: What is uncertain, besides the notes of view and capacity.
     notes: tuple[str, ...] = ()
-    #: Whether it is known what flavors ask for, so that it could be counted what fits.
+    #: Whether capacity was counted, which needs a fleet file.
     counted: bool = True
 
     @functools.cached_property
     def servers(self) -> Mapping[str, Server]:
-        """All servers by id, on GPU hosts and on none."""
-        hosts = self.view.hosts
-        found = (*self.view.homeless, *(server for host in hosts for server in host.servers))
-        return {server.id: server for server in found}
+        """All servers by id, on GPU hosts and without host."""
+        on_hosts = (server for host in self.view.hosts for server in host.servers)
+        return {server.id: server for server in (*self.view.servers_without_host, *on_hosts)}
 
     @functools.cached_property
     def _stranded(self) -> Counter[tuple[str, str]]:
         return Counter((gpu.host, gpu.address) for gpu in self.capacity.stranded)
 
-    def stranded(self, gpu: Device) -> int:
-        """How many of the free GPUs that a device stands for are stranded."""
-        return min(self._stranded[gpu.host, gpu.address], units.by_state(gpu)[DeviceState.FREE])
+    def stranded_units(self, gpu: CloudDevice) -> int:
+        """Return how many of the free units of a device are stranded."""
+        free = device_counts.units_by_state(gpu)[DeviceState.FREE]
+        return min(self._stranded[gpu.host, gpu.address], free)
 
-    def is_stranded(self, gpu: Device) -> bool:
-        """Whether what is free of a device is stranded, all of it."""
-        return 0 < self.stranded(gpu) == units.by_state(gpu)[DeviceState.FREE]
+    def is_stranded(self, gpu: CloudDevice) -> bool:
+        """Check whether all free units of a device are stranded."""
+        free = device_counts.units_by_state(gpu)[DeviceState.FREE]
+        return 0 < self.stranded_units(gpu) == free
 
     def project(self, server: Server) -> str:
-        """The name of a server's project, or its id."""
+        """Return the name of a server's project, or its id if the name is not known."""
         return self.projects.get(server.project_id, server.project_id)
 
 
 def take(
     connection: "Connection",
-    resolved: "Resolved | None" = None,
-    tell: "Tell | None" = None,
+    resolved: "ResolvedFleet | None" = None,
+    progress: "Progress | None" = None,
     names: bool = True,
 ) -> Snapshot:
-    """Read the cloud and count what fits.
+    """Read the cloud and count the servers that fit.
 
-    :param tell: gets to know how far the reading is
-    :param names: whether projects' names are asked for
+    :param progress: called while the cloud is read
+    :param names: whether to read the names of projects
     :raises openstack.exceptions.SDKException, keystoneauth1.exceptions.ClientException: see
         ``cloud.failures``
     """
     from nova_gpu_passthrough.cloud.fit import capacity
     from nova_gpu_passthrough.cloud.view import read
 
-    view = read.read(connection, resolved, tell=tell)
+    view = read.read(connection, resolved, progress=progress)
     projects, notes = _projects(connection) if names else ({}, ())
     return Snapshot(
         view,
         capacity.count(view, resolved),
         projects,
         resolved.file.name if resolved else "",
-        _cloud(connection),
+        _cloud_name(connection),
         notes,
         resolved is not None,
     )
@@ -95,10 +96,10 @@ def _projects(connection: "Connection") -> tuple[dict[str, str], tuple[str, ...]
     try:
         return {project.id: project.name for project in identity.projects()}, ()
     except exceptions.ForbiddenException:
-        return {}, ("Keystone does not tell the names of projects: their ids stand for them",)
+        return {}, ("Keystone does not permit listing projects: ids are shown instead of names",)
 
 
-def _cloud(connection: "Connection") -> str:
+def _cloud_name(connection: "Connection") -> str:
     config = connection.config
     name = "" if config.name in ("defaults", "envvars") else config.name
     return " ".join(filter(None, (name, config.region_name)))

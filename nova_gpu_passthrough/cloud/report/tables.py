@@ -1,40 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page's numbers and tables."""
+"""The figures, bars and tables of the page."""
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nova_gpu_passthrough.cloud.fit.capacity_model import FlavorCapacity, StrandedGpu
-from nova_gpu_passthrough.cloud.report import units
-from nova_gpu_passthrough.cloud.report.page import words
-from nova_gpu_passthrough.cloud.report.page.words import Look
+from nova_gpu_passthrough.cloud.fit.capacity import FlavorCapacity
+from nova_gpu_passthrough.cloud.fit.stranded_gpus import StrandedGpu
+from nova_gpu_passthrough.cloud.report import formatting
+from nova_gpu_passthrough.cloud.report.formatting import DisplayState
 from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
-from nova_gpu_passthrough.cloud.view.allocations import devices_wanted
-from nova_gpu_passthrough.cloud.view.model import Device, DeviceState, Server
-from nova_gpu_passthrough.nova_rules.why_not import Refused
+from nova_gpu_passthrough.cloud.view import device_counts
+from nova_gpu_passthrough.cloud.view.allocations import requested_devices
+from nova_gpu_passthrough.cloud.view.model import CloudDevice, DeviceState, Server
+from nova_gpu_passthrough.nova_rules.refusal import Refusal
 from nova_gpu_passthrough.topology.tags import LINK_SEPARATOR
 
-#: States that somebody has to do something about.
-_TROUBLE = (DeviceState.STUCK, DeviceState.MISSING, DeviceState.RESERVED)
+#: States that an operator has to fix.
+_PROBLEM_STATES = (DeviceState.STUCK, DeviceState.MISSING, DeviceState.RESERVED)
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One of the numbers on top."""
+class SummaryFigure:
+    """One of the numbers in the page's summary."""
 
     number: int
     name: str
-    look: Look | None = None
-    #: Whether it should be 0.
+    display_state: DisplayState | None = None
+    #: Whether the number should be 0.
     bad: bool = False
 
 
 @dataclass(frozen=True)
-class Share:
+class BarSegment:
     """A part of a bar, in percent of its length."""
 
-    look: Look
+    display_state: DisplayState
     start: float
     length: float
     count: int
@@ -42,180 +43,189 @@ class Share:
 
 @dataclass(frozen=True)
 class ModelBar:
-    """GPUs of one model by what they are to servers."""
+    """A bar with the GPUs of one model by state."""
 
     model: str
     total: int
     free: int
-    shares: tuple[Share, ...]
+    segments: tuple[BarSegment, ...]
 
     @property
     def text(self) -> str:
-        """The bar in words."""
-        return ", ".join(f"{share.count} {share.look.word}" for share in self.shares)
+        """The bar as text."""
+        return ", ".join(
+            f"{segment.count} {segment.display_state.label}" for segment in self.segments
+        )
 
 
-def looks(snapshot: Snapshot, model: str | None = None) -> Counter[Look]:
-    """How many GPUs, of one model or of all, look how."""
-    found: Counter[Look] = Counter()
+def count_display_states(snapshot: Snapshot, model: str | None = None) -> Counter[DisplayState]:
+    """Count the GPUs of one model, or of all, by display state."""
+    counts: Counter[DisplayState] = Counter()
     for gpu in (gpu for host in snapshot.view.hosts for gpu in host.gpus):
         if model in (None, gpu.model):
-            for state, count in units.by_state(gpu).items():
-                found[words.look(state)] += count
-            found[Look.STRANDED] += snapshot.stranded(gpu)
-            found[Look.FREE] -= snapshot.stranded(gpu)
-    return found
+            for state, count in device_counts.units_by_state(gpu).items():
+                counts[formatting.display_state(state)] += count
+            stranded = snapshot.stranded_units(gpu)
+            counts[DisplayState.STRANDED] += stranded
+            counts[DisplayState.FREE] -= stranded
+    return counts
 
 
-def figures(snapshot: Snapshot) -> Iterator[Figure]:
-    """The numbers on top."""
-    found, hosts = looks(snapshot), snapshot.view.hosts
-    yield Figure(found.total(), "GPUs")
-    yield Figure(found[Look.FREE] + found[Look.STRANDED], "free", look=Look.FREE)
-    yield Figure(
-        found[Look.STRANDED], "of them stranded", look=Look.STRANDED, bad=bool(found[Look.STRANDED])
+def figures(snapshot: Snapshot) -> Iterator[SummaryFigure]:
+    """Yield the numbers of the summary."""
+    counts, hosts = count_display_states(snapshot), snapshot.view.hosts
+    stranded = counts[DisplayState.STRANDED]
+    yield SummaryFigure(counts.total(), "GPUs")
+    yield SummaryFigure(counts[DisplayState.FREE] + stranded, "free", DisplayState.FREE)
+    yield SummaryFigure(
+        stranded, DisplayState.STRANDED.label, DisplayState.STRANDED, bad=bool(stranded)
     )
-    yield Figure(found[Look.IN_USE], "in use", look=Look.IN_USE)
-    for look in (Look.RESERVED, Look.STUCK, Look.MISSING):
-        yield Figure(found[look], look.word, look=look, bad=bool(found[look]))
-    away = sum(bool(words.status(host)) for host in hosts)
+    yield SummaryFigure(counts[DisplayState.IN_USE], "in use", DisplayState.IN_USE)
+    for state in (DisplayState.RESERVED, DisplayState.STUCK, DisplayState.MISSING):
+        yield SummaryFigure(counts[state], state.label, state, bad=bool(counts[state]))
+    unavailable = sum(bool(formatting.host_status(host)) for host in hosts)
     name = "host" if len(hosts) == 1 else "hosts"
-    name = f"{name}, {away} down or disabled" if away else name
-    yield Figure(len(hosts), name, bad=bool(away))
-    holding = {key for host in hosts for gpu in host.gpus for key in gpu.consumers}
-    yield Figure(len(holding), "server with GPUs" if len(holding) == 1 else "servers with GPUs")
+    name = f"{name}, {unavailable} down or disabled" if unavailable else name
+    yield SummaryFigure(len(hosts), name, bad=bool(unavailable))
+    consumers = {key for host in hosts for gpu in host.gpus for key in gpu.consumers}
+    name = "server with GPUs" if len(consumers) == 1 else "servers with GPUs"
+    yield SummaryFigure(len(consumers), name)
 
 
 def model_bars(snapshot: Snapshot) -> Iterator[ModelBar]:
-    """A bar for each model, by name."""
+    """Yield a bar for each GPU model, sorted by name."""
     for model in sorted({g.model or "" for host in snapshot.view.hosts for g in host.gpus}):
-        found = looks(snapshot, model)
-        total, start, shares = found.total(), 0.0, []
-        for look in Look:
-            if found[look]:
-                length = 100 * found[look] / total
-                shares.append(Share(look, round(start, 3), round(length, 3), found[look]))
+        counts = count_display_states(snapshot, model)
+        total, start, segments = counts.total(), 0.0, []
+        for state in DisplayState:
+            if counts[state]:
+                length = 100 * counts[state] / total
+                segments.append(BarSegment(state, round(start, 3), round(length, 3), counts[state]))
                 start += length
-        yield ModelBar(model, total, found[Look.FREE] + found[Look.STRANDED], tuple(shares))
+        free = counts[DisplayState.FREE] + counts[DisplayState.STRANDED]
+        yield ModelBar(model, total, free, tuple(segments))
 
 
-def longest(flavors: tuple[FlavorCapacity, ...]) -> int:
-    """The most servers of any flavor that fit; at least one."""
+def most_servers(flavors: tuple[FlavorCapacity, ...]) -> int:
+    """Return the largest number of servers that fit of any flavor; at least one."""
     return max([flavor.servers for flavor in flavors], default=0) or 1
 
 
-def refusals(flavor: FlavorCapacity) -> dict[str, Refused]:
-    """What refuses the server after the last that fits, by host that has GPUs of the kind.
+def refusals(flavor: FlavorCapacity) -> dict[str, Refusal]:
+    """Return what refuses the next server after the last one that fits, by host.
 
-    By all hosts, if none has one.
+    Only hosts with GPUs for the flavor count; if there is none, all hosts.
     """
-    having = {host: refused for host, refused in flavor.limits.items() if host in flavor.having}
-    return having or dict(flavor.limits)
+    of_gpu_hosts = {
+        host: refusal for host, refusal in flavor.limits.items() if host in flavor.hosts_with_gpus
+    }
+    return of_gpu_hosts or dict(flavor.limits)
 
 
 def limit(flavor: FlavorCapacity) -> str:
-    """What most hosts meet after the last server that fits, with one of them as an example."""
+    """Describe the most frequent refusal of the next server, with one host as an example."""
     same = [
-        (host, refused)
-        for host, refused in refusals(flavor).items()
-        if refused.cause is flavor.limited_by
+        (host, refusal)
+        for host, refusal in refusals(flavor).items()
+        if refusal.constraint is flavor.limited_by
     ]
     if not same:
         return ""
-    host, refused = same[0]
-    more = f" (and {words.count(len(same) - 1, 'host')} more)" if len(same) > 1 else ""
-    return f"{host}: {refused.detail}{more}"
+    host, refusal = same[0]
+    more = f" (and {formatting.quantity(len(same) - 1, 'more host')})" if len(same) > 1 else ""
+    return f"{host}: {refusal.detail}{more}"
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """Something that somebody has to look at."""
+class ProblemRow:
+    """A host or device that an operator has to fix."""
 
     host: str
     what: str
     state: str
-    look: Look | None
+    display_state: DisplayState | None
     note: str
 
 
-def troubles(snapshot: Snapshot) -> Iterator[Trouble]:
-    """Hosts that take no servers; devices in the wrong state, companions included."""
-    for host in words.by_name(snapshot.view.hosts):
-        if words.status(host):
-            word, _, reason = words.status(host).partition(": ")
-            yield Trouble(host.name, "host", word, None, reason)
+def problems(snapshot: Snapshot) -> Iterator[ProblemRow]:
+    """Yield hosts that take no servers, and devices in a wrong state, companions included."""
+    for host in formatting.sort_hosts(snapshot.view.hosts):
+        status = formatting.host_status(host)
+        if status:
+            state, _, reason = status.partition(": ")
+            yield ProblemRow(host.name, "host", state, None, reason)
         for device in host.devices:
-            if device.state in _TROUBLE or device.note:
+            if device.state in _PROBLEM_STATES or device.note:
                 what = f"{device.address} {device.model or device.resource_class}"
-                look = words.look(device.state)
-                yield Trouble(host.name, what, look.word, look, device.note)
+                displayed = formatting.display_state(device.state)
+                yield ProblemRow(host.name, what, displayed.label, displayed, device.note)
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """A server that asks for devices and is on no host."""
+class WaitingServer:
+    """A server that requests devices and is on no host."""
 
     server: Server
     project: str
 
 
-def waiting(snapshot: Snapshot) -> Iterator[Waiting]:
-    """Servers without a host whose flavors ask for PCI devices."""
-    for server in snapshot.view.homeless:
-        if devices_wanted(server.extra_specs) != 0:
-            yield Waiting(server, snapshot.project(server))
+def waiting(snapshot: Snapshot) -> Iterator[WaitingServer]:
+    """Yield the servers without a host whose flavors request PCI devices."""
+    for server in snapshot.view.servers_without_host:
+        if requested_devices(server.extra_specs) != 0:
+            yield WaitingServer(server, snapshot.project(server))
 
 
 @dataclass(frozen=True)
 class GpuRow:
-    """One GPU."""
+    """A GPU, with the servers to which it is allocated."""
 
-    gpu: Device
+    gpu: CloudDevice
     numa_node: str
     link_group: str
-    look: Look
+    display_state: DisplayState
     state: str
     servers: str
     projects: str
 
 
 def gpus(snapshot: Snapshot) -> Iterator[GpuRow]:
-    """All GPUs, by host and address."""
+    """Yield all GPUs, sorted by host and address."""
     servers = snapshot.servers
-    for host in words.by_name(snapshot.view.hosts):
+    for host in formatting.sort_hosts(snapshot.view.hosts):
         for gpu in host.gpus:
-            look = words.look(gpu.state, snapshot.is_stranded(gpu))
-            holders = [servers[key] for key in gpu.consumers if key in servers]
+            displayed = formatting.display_state(gpu.state, snapshot.is_stranded(gpu))
+            consumers = [servers[key] for key in gpu.consumers if key in servers]
             unknown = [key for key in gpu.consumers if key not in servers]
             yield GpuRow(
                 gpu,
                 "" if gpu.numa_node is None else str(gpu.numa_node),
                 LINK_SEPARATOR.join(gpu.link_group),
-                look,
-                ", ".join(filter(None, (look.word, words.several(gpu)))),
-                ", ".join([*(server.name for server in holders), *unknown]),
-                ", ".join(dict.fromkeys(map(snapshot.project, holders))),
+                displayed,
+                ", ".join(filter(None, (displayed.label, formatting.free_units(gpu)))),
+                ", ".join([*(server.name for server in consumers), *unknown]),
+                ", ".join(dict.fromkeys(map(snapshot.project, consumers))),
             )
 
 
 @dataclass(frozen=True)
 class StrandedRow:
-    """A device with GPUs that are stranded for one cause."""
+    """A device whose free units are stranded by one constraint."""
 
     gpu: StrandedGpu
-    #: Its address; of VFs with how many.
+    #: The address; for several VFs with their number.
     address: str
 
 
 def stranded(snapshot: Snapshot) -> Iterator[StrandedRow]:
-    """Stranded GPUs; VFs of one GPU together."""
+    """Yield the stranded GPUs; VFs of one GPU are one row."""
     for gpu, count in Counter(snapshot.capacity.stranded).items():
-        several = f" ({count} VFs)" if count > 1 else ""
-        yield StrandedRow(gpu, f"{gpu.address}{several}")
+        vfs = f" ({count} VFs)" if count > 1 else ""
+        yield StrandedRow(gpu, f"{gpu.address}{vfs}")
 
 
 def notes(snapshot: Snapshot) -> list[str]:
-    """What is not sure, each once."""
+    """Return everything that is uncertain, without duplicates."""
     capacity = snapshot.capacity
     of_flavors = [note for flavor in capacity.flavors for note in flavor.notes]
     return list(

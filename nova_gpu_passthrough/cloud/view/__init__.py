@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cloud as it is: GPU hosts, their devices and servers, read from Nova and Placement."""
+"""Read the GPU hosts of a cloud, their devices and servers from Nova and Placement."""

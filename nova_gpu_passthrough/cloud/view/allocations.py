@@ -1,23 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who holds the devices that are in use."""
+"""Read the consumers of devices, and check their allocations against servers and migrations."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from nova_gpu_passthrough.cloud.view import providers, servers
-from nova_gpu_passthrough.cloud.view.api import Api
-from nova_gpu_passthrough.cloud.view.devices import Holder
+from nova_gpu_passthrough.cloud.view.devices import DeviceConsumer
+from nova_gpu_passthrough.cloud.view.host_data import HostData
 from nova_gpu_passthrough.cloud.view.model import Server
-from nova_gpu_passthrough.cloud.view.providers import Provider
-from nova_gpu_passthrough.cloud.view.sources import Source
+from nova_gpu_passthrough.cloud.view.providers import ResourceProvider
+from nova_gpu_passthrough.cloud.view.reader import CloudReader
+from nova_gpu_passthrough.nova_rules import alias_string
 
-#: Units held by consumer, by provider.
-_Held = Mapping[str, Mapping[str, int]]
+#: Allocated units by consumer, by provider.
+_Units = Mapping[str, Mapping[str, int]]
+
+#: States of servers that are being moved, besides any server that has a task.
+_MOVING = frozenset(("BUILD", "MIGRATING", "REBUILD", "RESIZE", "REVERT_RESIZE", "VERIFY_RESIZE"))
+#: State of a server in a Nova cell that cannot be reached.
+_UNKNOWN = "UNKNOWN"
+#: States of migrations that have ended (``migration_get_in_progress_by_host_and_node`` in
+#: nova/db/main/api.py); a "finished" one still has to be confirmed.
+_ENDED = frozenset(
+    ("confirmed", "reverted", "error", "failed", "completed", "cancelled", "done", "converted")
+)
 
 
 @dataclass(frozen=True)
 class Migration:
-    """A move of a server, which holds what the server has on the host it leaves."""
+    """A migration or resize, the consumer of what its server uses on the source host."""
 
     uuid: str
     server: str
@@ -25,163 +36,163 @@ class Migration:
 
     @property
     def ended(self) -> bool:
-        """Whether it holds nothing any more, if all went well."""
+        """Whether it has ended, so that it should have no allocations."""
         return self.status in _ENDED
 
 
-def find(api: Api, sources: Sequence[Source], others: Iterable[Server], judge: bool) -> None:
-    """Put the holders of all devices into their hosts.
+def read(
+    reader: CloudReader, hosts: Sequence[HostData], other_servers: Iterable[Server], check: bool
+) -> None:
+    """Read the consumers of all devices in use, and add them to their hosts.
 
-    :param others: servers on none of the hosts that are known already
-    :param judge: whether to find out who holds a device wrongly
+    :param other_servers: servers that are on none of the hosts and already known
+    :param check: whether to check the allocations
     """
-    held = _held(api, sources)
-    if not judge:
-        for source, mine in _by_source(sources, held):
-            source.holders = {
-                provider: [Holder(consumer) for consumer in units]
-                for provider, units in mine.items()
+    units = _allocated_units(reader, hosts)
+    if not check:
+        for host, by_provider in _by_host(hosts, units):
+            host.consumers = {
+                provider: [DeviceConsumer(consumer) for consumer in consumers]
+                for provider, consumers in by_provider.items()
             }
         return
-    known: dict[str, Server | None] = {server.id: server for server in others}
-    known |= {server.id: server for source in sources for server in source.servers}
-    strangers = sorted({consumer for units in held.values() for consumer in units} - known.keys())
-    found = api.each("consumers of devices", strangers, lambda key: servers.show(api, key))
-    known |= dict(zip(strangers, found, strict=True))
-    moves = _moves(api, sources, held, known)
-    wrong = {
-        (source.name, consumer): why
-        for source, mine in _by_source(sources, held)
-        for units in mine.values()
-        for consumer in units
-        if (why := why_wrong(consumer, source.name_in_nova, known[consumer], moves.get(consumer)))
+    known: dict[str, Server | None] = {server.id: server for server in other_servers}
+    known |= {server.id: server for host in hosts for server in host.servers}
+    unknown = sorted({key for consumers in units.values() for key in consumers} - known.keys())
+    shown = reader.each("consumers of devices", unknown, lambda key: servers.show(reader, key))
+    known |= dict(zip(unknown, shown, strict=True))
+    moves = _migrations_of_consumers(reader, hosts, units, known)
+    errors = {
+        (host.name, consumer): error
+        for host, by_provider in _by_host(hosts, units)
+        for consumers in by_provider.values()
+        for consumer in consumers
+        if (
+            error := allocation_error(
+                consumer, host.compute_host, known[consumer], moves.get(consumer)
+            )
+        )
     }
-    gone = _gone(api, {consumer for _, consumer in wrong})
-    for source, mine in _by_source(sources, held):
+    gone = _without_allocations(reader, {consumer for _, consumer in errors})
+    for host, by_provider in _by_host(hosts, units):
         totals: dict[str, int] = {}
-        for units in mine.values():
-            for consumer, count in units.items():
+        for consumers in by_provider.values():
+            for consumer, count in consumers.items():
                 totals[consumer] = totals.get(consumer, 0) + count
-        source.judged = True
-        source.holders = {
+        host.consumers_checked = True
+        host.consumers = {
             provider: [
-                Holder(
+                DeviceConsumer(
                     consumer,
-                    wrong.get((source.name, consumer), ""),
+                    errors.get((host.name, consumer), ""),
                     ""
-                    if (source.name, consumer) in wrong
-                    else _remark(consumer, totals[consumer], known, moves),
+                    if (host.name, consumer) in errors
+                    else _note(consumer, totals[consumer], known, moves),
                 )
-                for consumer in units
+                for consumer in consumers
                 if consumer not in gone
             ]
-            for provider, units in mine.items()
+            for provider, consumers in by_provider.items()
         }
 
 
-def _remark(
-    consumer: str, held: int, known: Mapping[str, Server | None], moves: Mapping[str, Migration]
+def _note(
+    consumer: str,
+    allocated: int,
+    known: Mapping[str, Server | None],
+    moves: Mapping[str, Migration],
 ) -> str:
-    server, move = known[consumer], moves.get(consumer)
+    server, migration = known[consumer], moves.get(consumer)
     if server is not None:
-        return wrong_share(server, held)
-    return describe_migration(move, known.get(move.server)) if move else ""
+        return describe_surplus(server, allocated)
+    return describe_migration(migration, known.get(migration.server)) if migration else ""
 
 
-def _held(api: Api, sources: Sequence[Source]) -> _Held:
-    """Who holds how much of each device in use, by as few requests as possible."""
+def _allocated_units(reader: CloudReader, hosts: Sequence[HostData]) -> _Units:
+    """Read the allocations of all devices in use with as few requests as possible."""
     used = {
         device.uuid: device
-        for source in sources
-        if source.tree
-        for device in source.tree.devices
+        for host in hosts
+        if host.tree
+        for device in host.tree.devices
         if _used(device)
     }
-    askers = [
+    servers_with_devices = [
         server.id
-        for source in sources
-        for server in source.servers
-        if devices_wanted(server.extra_specs) != 0
+        for host in hosts
+        for server in host.servers
+        if requested_devices(server.extra_specs) != 0
     ]
-    held: dict[str, Mapping[str, int]] = {}
-    if len(askers) < len(used):
-        held |= {
-            provider: units
-            for provider, units in providers.holdings(api, askers).items()
+    units: dict[str, Mapping[str, int]] = {}
+    if len(servers_with_devices) < len(used):
+        units |= {
+            provider: consumers
+            for provider, consumers in providers.allocations_of_consumers(
+                reader, servers_with_devices
+            ).items()
             if provider in used
         }
-    rest = [key for key in used if sum(held.get(key, {}).values()) < _used(used[key])]
-    return held | providers.allocations(api, rest)
+    rest = [key for key in used if sum(units.get(key, {}).values()) < _used(used[key])]
+    return units | providers.allocations_of_providers(reader, rest)
 
 
-def _used(device: Provider) -> int:
+def _used(device: ResourceProvider) -> int:
     return sum(resource.used for resource in device.resources.values())
 
 
-def _by_source(sources: Iterable[Source], held: _Held) -> list[tuple[Source, _Held]]:
+def _by_host(hosts: Iterable[HostData], units: _Units) -> list[tuple[HostData, _Units]]:
     return [
         (
-            source,
+            host,
             {
-                device.uuid: held[device.uuid]
-                for device in source.tree.devices
-                if device.uuid in held
+                device.uuid: units[device.uuid]
+                for device in host.tree.devices
+                if device.uuid in units
             },
         )
-        for source in sources
-        if source.tree
+        for host in hosts
+        if host.tree
     ]
 
 
-def _moves(
-    api: Api, sources: Sequence[Source], held: _Held, known: Mapping[str, Server | None]
+def _migrations_of_consumers(
+    reader: CloudReader,
+    hosts: Sequence[HostData],
+    units: _Units,
+    known: Mapping[str, Server | None],
 ) -> dict[str, Migration]:
-    """Moves to and from the hosts on which a consumer is no server."""
-    hosts = [
-        source.name_in_nova
-        for source, mine in _by_source(sources, held)
-        if any(known[consumer] is None for units in mine.values() for consumer in units)
+    """Read the migrations of those hosts that have a consumer which is not a server."""
+    names = [
+        host.compute_host
+        for host, by_provider in _by_host(hosts, units)
+        if any(known[key] is None for consumers in by_provider.values() for key in consumers)
     ]
-    found = api.each("moves of servers", hosts, lambda host: migrations(api, host))
-    return {key: move for moves in found for key, move in moves.items()}
+    read = reader.each("migrations of servers", names, lambda name: migrations(reader, name))
+    return {key: migration for of_host in read for key, migration in of_host.items()}
 
 
-def _gone(api: Api, suspects: set[str]) -> set[str]:
-    """Consumers that hold nothing any more: they were deleted while the cloud was read."""
-    order = sorted(suspects)
-    still = {consumer for units in providers.holdings(api, order).values() for consumer in units}
-    return suspects - still
+def _without_allocations(reader: CloudReader, consumers: set[str]) -> set[str]:
+    """Return the consumers whose allocations were deleted while the cloud was read."""
+    by_provider = providers.allocations_of_consumers(reader, sorted(consumers))
+    return consumers - {consumer for units in by_provider.values() for consumer in units}
 
 
-#: States of servers that are on the way, beside any that has a task.
-_MOVING = frozenset(("BUILD", "MIGRATING", "REBUILD", "RESIZE", "REVERT_RESIZE", "VERIFY_RESIZE"))
+def migrations(reader: CloudReader, host: str) -> dict[str, Migration]:
+    """Read the migrations to and from a host, including those that ended, by UUID."""
+    bodies = reader.pages("/os-migrations", "migrations", key="uuid", host=host)
+    return {
+        body["uuid"]: Migration(body["uuid"], body["instance_uuid"], body["status"])
+        for body in bodies
+    }
 
 
-#: A cell that cannot be reached: nothing is known.
-_UNKNOWN = "UNKNOWN"
+def allocation_error(
+    consumer: str, host: str, server: Server | None, migration: Migration | None
+) -> str:
+    """Explain why a consumer should have no allocation on a host; empty if it may have one.
 
-
-#: Migrations that have ended (``migration_get_in_progress_by_host_and_node`` in
-#: nova/db/main/api.py); "finished" waits to be confirmed.
-_ENDED = frozenset(
-    ("confirmed", "reverted", "error", "failed", "completed", "cancelled", "done", "converted")
-)
-
-
-def migrations(api: Api, host: str) -> dict[str, Migration]:
-    """Moves to and from a host, past ones included, by their UUID."""
-    moves = (
-        Migration(move["uuid"], move["instance_uuid"], move["status"])
-        for move in api.pages("/os-migrations", "migrations", key="uuid", host=host)
-    )
-    return {move.uuid: move for move in moves}
-
-
-def why_wrong(consumer: str, host: str, server: Server | None, migration: Migration | None) -> str:
-    """Why a consumer should not hold a device of a host; empty if it may.
-
-    :param server: the server of that UUID, wherever it is
-    :param migration: the move of that UUID
+    :param server: the server with the consumer's UUID, on any host
+    :param migration: the migration with the consumer's UUID
     """
     if server is not None:
         if server.host == host or server.status in (*_MOVING, _UNKNOWN) or server.task_state:
@@ -190,51 +201,50 @@ def why_wrong(consumer: str, host: str, server: Server | None, migration: Migrat
         return (
             f"allocated to server {server.name} ({server.id}), which is {where} "
             f"({server.status}): after an evacuation, start nova-compute on {host} again, which "
-            f"frees it; else see nova-manage placement audit"
+            f"deletes the allocation; otherwise see nova-manage placement audit"
         )
     if migration is not None:
         if not migration.ended:
             return ""
         return (
-            f"allocated to a move of server {migration.server} that has ended "
+            f"allocated to a migration of server {migration.server} that has ended "
             f"({migration.status}): see nova-manage placement audit"
         )
     return (
-        f"allocated to {consumer}, which is no server (any more): free it with "
+        f"allocated to {consumer}, which is not a server: free it with "
         "nova-manage placement audit --delete"
     )
 
 
 def describe_migration(migration: Migration, server: Server | None) -> str:
-    """For whom a move holds a device."""
+    """Describe for which server a migration has a device allocated."""
     name = server.name if server else migration.server
-    return f"held for server {name} until its move ({migration.status}) is over or confirmed"
-
-
-def wrong_share(server: Server, held: int) -> str:
-    """Why a server holds more devices of its host than it asked for; empty if it does not.
-
-    After a resize, a cold migration or an evacuation Nova takes other devices than were chosen,
-    and both stay allocated until the server is deleted (``_move_claim`` in
-    nova/compute/resource_tracker.py).
-    """
-    moving = server.status in _MOVING or server.task_state
-    wanted = None if moving else devices_wanted(server.extra_specs)
-    if wanted is None or held <= wanted:
-        return ""
     return (
-        f"server {server.name} holds {held} devices of this host and its flavor asks for {wanted}: "
-        "Nova took others when it moved the server, and gives back all when it is deleted"
+        f"allocated for server {name} until its migration ({migration.status}) ends or is confirmed"
     )
 
 
-def devices_wanted(extra_specs: Mapping[str, str]) -> int | None:
-    """PCI devices of all aliases that a flavor asks for; None if that is not to be read."""
-    total = 0
-    for part in extra_specs.get("pci_passthrough:alias", "").split(","):
-        if part.strip():
-            name, _, count = part.rpartition(":")
-            if not name or not count.strip().isdigit():
-                return None
-            total += int(count)
-    return total
+def describe_surplus(server: Server, allocated: int) -> str:
+    """Explain why a server has more devices of its host than it requested; empty if it has not.
+
+    After a resize, a cold migration or an evacuation Nova can assign other devices than those
+    allocated in Placement. All of them stay allocated until the server is deleted
+    (``_move_claim`` in nova/compute/resource_tracker.py).
+    """
+    moving = server.status in _MOVING or server.task_state
+    requested = None if moving else requested_devices(server.extra_specs)
+    if requested is None or allocated <= requested:
+        return ""
+    return (
+        f"server {server.name} has {allocated} devices of this host allocated and its flavor "
+        f"requests {requested}: Nova assigned others when it moved the server, and frees all of "
+        "them when the server is deleted"
+    )
+
+
+def requested_devices(extra_specs: Mapping[str, str]) -> int | None:
+    """Count the PCI devices that a flavor requests; None if Nova cannot parse its aliases."""
+    try:
+        return sum(one.devices for one in alias_string.read(extra_specs))
+    except alias_string.InvalidAliasStringError:
+        return None

@@ -1,116 +1,114 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a provider in Placement, an inventory of the host, and consumers tell of a device."""
+"""Build the devices of a host from Placement's providers, its inventory and their consumers."""
 
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from os_traits import HW_PCI_ONE_TIME_USE
 
 from nova_gpu_passthrough.catalog import models
 from nova_gpu_passthrough.cloud.view import providers
-from nova_gpu_passthrough.cloud.view.model import Device, DeviceState, Resource
-from nova_gpu_passthrough.cloud.view.providers import MODEL_TRAIT, Provider
-from nova_gpu_passthrough.fleet import aliases
-from nova_gpu_passthrough.fleet.offers import Kind, Offered
+from nova_gpu_passthrough.cloud.view.model import CloudDevice, DeviceState, Resource
+from nova_gpu_passthrough.cloud.view.providers import ResourceProvider
+from nova_gpu_passthrough.fleet import device_names
+from nova_gpu_passthrough.fleet.offers import DeviceKind, OfferedDevice
 
-#: ``<node>_<ADDRESS>`` of PCI devices (``_get_rp_name_for_address`` in
-#: nova/compute/pci_placement_translator.py), ``<node>_pci_0000_84_00_0`` of vGPUs.
+#: ``<node>_<ADDRESS>`` for PCI devices (``_get_rp_name_for_address`` in
+#: nova/compute/pci_placement_translator.py), ``<node>_pci_0000_84_00_0`` for vGPUs.
 _NAME = re.compile(
     r"(?P<node>.+)_((?P<pci>[0-9A-F]{4}:[0-9A-F]{2}:[0-9A-F]{2}\.[0-7])"
     r"|pci_(?P<vgpu>[0-9a-f]{4}_[0-9a-f]{2}_[0-9a-f]{2}_[0-7]))"
 )
-#: Classes of companions, as generate/aliases.py names them.
-_COMPANION = re.compile(r"CUSTOM_GPU_.+_(AUDIO|USB|UCSI)(_TYPE_(PCI|PF|VF))?")
-_NUMA_TRAIT = re.compile(r"CUSTOM_(?:GPU|NIC)_NUMA_(\d+)")
-_LINK_TRAIT = re.compile(r"CUSTOM_GPU_LINK_(.+)")
 
 
 @dataclass(frozen=True)
-class Holder:
-    """A consumer of a device."""
+class DeviceConsumer:
+    """A consumer to which a device is allocated."""
 
-    consumer: str
-    #: Why it should not hold the device; empty if it may.
-    wrong: str = ""
-    #: What else is to be told of it.
-    remark: str = ""
-
-
-def node_of(name: str) -> str | None:
-    """The hypervisor's name in a device's provider's."""
-    found = _NAME.fullmatch(name)
-    return found["node"] if found else None
+    uuid: str
+    #: Why the allocation is wrong; empty if it is right or was not checked.
+    error: str = ""
+    #: A remark on an allocation that is right.
+    note: str = ""
 
 
-def address_of(name: str) -> str | None:
-    """The PCI address in a device's provider's name, in lower case."""
-    found = _NAME.fullmatch(name)
-    if found is None:
+def node_name(provider: str) -> str | None:
+    """Return the hypervisor's name that is in the name of a device's provider."""
+    match = _NAME.fullmatch(provider)
+    return match["node"] if match else None
+
+
+def pci_address(provider: str) -> str | None:
+    """Return the PCI address that is in the name of a device's provider, in lower case."""
+    match = _NAME.fullmatch(provider)
+    if match is None:
         return None
-    domain, bus, slot, function = re.split(r"[:_.]", (found["pci"] or found["vgpu"]).lower())
+    domain, bus, slot, function = re.split(r"[:_.]", (match["pci"] or match["vgpu"]).lower())
     return f"{domain}:{bus}:{slot}.{function}"
 
 
 def device(
     host: str,
-    provider: Provider,
-    offered: Sequence[Offered],
-    holders: Sequence[Holder],
+    provider: ResourceProvider,
+    offered: Sequence[OfferedDevice],
+    consumers: Sequence[DeviceConsumer],
     known_models: Iterable[str] = (),
-) -> Device:
-    """One device that Placement knows.
+) -> CloudDevice:
+    """Build a device that Placement has.
 
-    :param offered: what the host's inventory says of that address: the device, or its VFs
-    :param known_models: names of models that a trait may stand for, besides the catalogue's
+    :param offered: the device in the host's inventory, or its VFs; empty if it is not there
+    :param known_models: names of GPU models that a trait can mean, besides those of the catalogue
     """
     resource_class, resource = next(iter(provider.resources.items()), ("", Resource(0)))
-    state, note = _state(provider, resource_class, resource, holders)
-    address = address_of(provider.name) or provider.name
+    state, note = _state(provider, resource_class, resource, consumers)
+    address = pci_address(provider.name) or provider.name
     if offered:
-        found = _told(host, address, resource_class, state, offered)
+        built = _from_inventory(host, address, resource_class, state, offered)
     else:
-        links = sorted(_matches(_LINK_TRAIT, provider.traits))
-        found = Device(
+        link = device_names.link_group_of(provider.traits)
+        built = CloudDevice(
             host,
             address,
             resource_class,
             _model(resource_class, provider.traits, known_models),
             state,
-            min(map(int, _matches(_NUMA_TRAIT, provider.traits)), default=None),
-            # Traits are in capitals; names of link groups nearly always are not.
-            (links[0].lower(),) if links else (),
+            device_names.numa_node_of(provider.traits),
+            (link,) if link else (),
         )
     return dataclasses.replace(
-        found,
+        built,
         provider=provider.uuid,
         traits=provider.traits,
         resource=resource,
-        consumers=tuple(holder.consumer for holder in holders),
+        consumers=tuple(consumer.uuid for consumer in consumers),
         note=note,
     )
 
 
-def missing(host: str, address: str, offered: Sequence[Offered], alias: str, why: str) -> Device:
-    """A device, or the VFs of one, that an inventory has and Placement does not know.
+def missing(
+    host: str, address: str, offered: Sequence[OfferedDevice], resource_class: str, why: str
+) -> CloudDevice:
+    """Build a device, or the VFs of one, that is in an inventory and not in Placement."""
+    built = _from_inventory(host, address, resource_class, DeviceState.MISSING, offered)
+    return dataclasses.replace(built, resource=Resource(len(offered)), note=why)
 
-    :param alias: its resource class
-    """
-    found = _told(host, address, alias, DeviceState.MISSING, offered)
-    return dataclasses.replace(found, resource=Resource(len(offered)), note=why)
 
-
-def _told(
-    host: str, address: str, resource_class: str, state: DeviceState, offered: Sequence[Offered]
-) -> Device:
-    """With what an inventory tells; of VFs, what is the same for all of one PF."""
+def _from_inventory(
+    host: str,
+    address: str,
+    resource_class: str,
+    state: DeviceState,
+    offered: Sequence[OfferedDevice],
+) -> CloudDevice:
+    """Build a device from the inventory; for VFs, from what all VFs of the PF have in common."""
     first = offered[0]
     gpus = [item.gpu for item in offered if item.gpu is not None]
-    is_gpu = first.kind is Kind.GPU
+    is_gpu = first.kind is DeviceKind.GPU
     links = {gpu.link_group for gpu in gpus} if is_gpu else set()
     nodes = {item.device.numa_node for item in offered}
-    return Device(
+    return CloudDevice(
         host,
         address,
         resource_class,
@@ -124,33 +122,27 @@ def _told(
 
 
 def _model(resource_class: str, traits: frozenset[str], known: Iterable[str]) -> str | None:
-    if _COMPANION.fullmatch(resource_class):
+    if device_names.is_companion_class(resource_class):
         return None
-    told = [trait for trait in traits if trait.startswith(MODEL_TRAIT)]
-    if not told:
-        return providers.model_of(resource_class)
-    names = {aliases.trait("GPU_MODEL", name): name for name in (*models.names(), *known)}
-    return names.get(min(told), min(told).removeprefix(MODEL_TRAIT))
-
-
-def _matches(pattern: re.Pattern[str], traits: Iterable[str]) -> Iterator[str]:
-    for trait in traits:
-        found = pattern.fullmatch(trait)
-        if found:
-            yield found[1]
+    model = device_names.model_of(traits, (*models.names(), *known))
+    return model or providers.model_of(resource_class)
 
 
 def _state(
-    provider: Provider, resource_class: str, resource: Resource, holders: Sequence[Holder]
+    provider: ResourceProvider,
+    resource_class: str,
+    resource: Resource,
+    consumers: Sequence[DeviceConsumer],
 ) -> tuple[DeviceState, str]:
-    wrong = [holder.wrong for holder in holders if holder.wrong]
-    notes = "; ".join([*wrong, *(holder.remark for holder in holders if holder.remark)])
-    if wrong and len(wrong) == len(holders):
+    """Return the state of a device, and a note on its consumers or how to free it."""
+    errors = [consumer.error for consumer in consumers if consumer.error]
+    notes = "; ".join([*errors, *(consumer.note for consumer in consumers if consumer.note)])
+    if errors and len(errors) == len(consumers):
         return DeviceState.STUCK, notes
     if resource.free:
-        # VFs: others may be in use.
+        # Other VFs of the device may be in use.
         return DeviceState.FREE, notes
-    if holders or resource.used:
+    if consumers or resource.used:
         return DeviceState.IN_USE, notes
     if not resource.total:
         return DeviceState.RESERVED, "it has no inventory: see the log of nova-compute"
@@ -163,10 +155,10 @@ def _state(
     return DeviceState.RESERVED, f"reserved by hand: to free it, {free}"
 
 
-def by_address(offered: Iterable[Offered]) -> Mapping[str, list[Offered]]:
-    """Devices of an inventory by the address of their provider: a VF's is its PF's."""
-    found: dict[str, list[Offered]] = {}
+def by_address(offered: Iterable[OfferedDevice]) -> Mapping[str, list[OfferedDevice]]:
+    """Group the devices of an inventory by the address of their provider: for a VF, its PF."""
+    groups: dict[str, list[OfferedDevice]] = {}
     for item in offered:
         address = item.device.physical_function or item.address
-        found.setdefault(address, []).append(item)
-    return found
+        groups.setdefault(address, []).append(item)
+    return groups

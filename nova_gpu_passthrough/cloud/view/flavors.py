@@ -1,30 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flavors of the cloud, with who may use them."""
+"""Read the cloud's flavors and the projects that have access to them."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from nova_gpu_passthrough.cloud.view.api import Api
 from nova_gpu_passthrough.cloud.view.model import CloudFlavor
+from nova_gpu_passthrough.cloud.view.reader import CloudReader
 
 
-def read(api: Api) -> tuple[CloudFlavor, ...]:
-    """All flavors, those that are not public included, in the order of their names."""
-    found = list(api.pages("/flavors/detail", "flavors", is_public="None"))
-    private = [flavor["id"] for flavor in found if not _is_public(flavor)]
-    access = dict(
+def read(reader: CloudReader) -> tuple[CloudFlavor, ...]:
+    """Read all flavors, private ones included, sorted by name."""
+    bodies = list(reader.pages("/flavors/detail", "flavors", is_public="None"))
+    private = [body["id"] for body in bodies if not _is_public(body)]
+    projects = dict(
         zip(
             private,
-            api.each("access to flavors", private, lambda flavor: _access(api, flavor)),
+            reader.each("access to flavors", private, lambda flavor: _access(reader, flavor)),
             strict=True,
         )
     )
-    flavors = (_flavor(flavor, access.get(flavor["id"])) for flavor in found)
+    flavors = (_flavor(body, projects.get(body["id"])) for body in bodies)
     return tuple(sorted(flavors, key=lambda flavor: flavor.name))
 
 
-def _access(api: Api, flavor: str) -> tuple[str, ...]:
-    body = api.nova(f"/flavors/{flavor}/os-flavor-access")
+def _access(reader: CloudReader, flavor: str) -> tuple[str, ...]:
+    body = reader.nova(f"/flavors/{flavor}/os-flavor-access")
     return tuple(sorted(entry["tenant_id"] for entry in body["flavor_access"]))
 
 

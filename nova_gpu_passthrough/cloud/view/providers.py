@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Resource providers of compute nodes and their PCI devices, read with few requests.
+"""Read the resource providers of compute nodes and their PCI devices with few requests.
 
-Inventories, usages and traits take one request each for every provider: 24 for a host with eight
-GPUs. ``GET /allocation_candidates`` with ``in_tree`` tells capacities, usages and traits of a whole
-tree at once (``provider_summaries``), if the tree has anything left of what was asked for. So the
-root is asked what it has left, then for one unit of that.
+Inventories, usages and traits need one request each for every provider: 24 for a host with eight
+GPUs. ``GET /allocation_candidates`` with ``in_tree`` returns capacities, usages and traits of a
+whole tree at once (``provider_summaries``), provided that the tree can serve the requested
+resource. So the inventories of the root are read first, and then one unit of them is requested.
 """
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,21 +15,18 @@ from openstack import exceptions
 from os_traits import COMPUTE_MANAGED_PCI_DEVICE
 
 from nova_gpu_passthrough.catalog import models
-from nova_gpu_passthrough.cloud.view.api import Api, absent
 from nova_gpu_passthrough.cloud.view.model import Resource
+from nova_gpu_passthrough.cloud.view.reader import CloudReader, is_not_found
+from nova_gpu_passthrough.fleet import device_names
+from nova_gpu_passthrough.nova_rules import resource_names
 
-#: What a compute node's root provider has, the likeliest to have a unit left first.
+#: Resource classes of a compute node's root provider, the likeliest to have a free unit first.
 _ROOT_CLASSES = ("MEMORY_MB", "VCPU", "PCPU", "DISK_GB")
-#: Nova's name for a device's class where device_spec has none (``get_resource_class`` in
-#: nova/compute/pci_placement_translator.py).
-_BY_IDS = re.compile(r"CUSTOM_PCI_([0-9A-F]{4})_([0-9A-F]{4})")
-#: Begins the traits of ``generate/device_spec.py`` that name a model.
-MODEL_TRAIT = "CUSTOM_GPU_MODEL_"
 
 
 @dataclass(frozen=True)
-class Provider:
-    """One resource provider."""
+class ResourceProvider:
+    """A resource provider with its traits and resources."""
 
     uuid: str
     name: str
@@ -39,135 +35,151 @@ class Provider:
 
 
 @dataclass(frozen=True)
-class Tree:
-    """A compute node's provider and those of its PCI devices."""
+class ProviderTree:
+    """The root provider of a compute node, and the providers of its PCI devices."""
 
-    root: Provider
-    devices: tuple[Provider, ...]
+    root: ResourceProvider
+    devices: tuple[ResourceProvider, ...]
 
 
 @dataclass(frozen=True)
-class Directory:
-    """Which PCI devices there are in all of Placement, by provider."""
+class PciProviders:
+    """All providers of PCI devices in Placement."""
 
-    #: UUID of the compute node's provider.
+    #: UUID of the root provider by UUID of the device's provider.
     roots: Mapping[str, str]
+    #: Names by UUID.
     names: Mapping[str, str]
-    #: Compute nodes' providers below which there are, or may be, GPUs.
-    candidates: frozenset[str]
+    #: Root providers whose trees have, or may have, GPUs.
+    gpu_roots: frozenset[str]
 
 
-def directory(api: Api) -> Directory:
-    """All PCI devices, found by the trait that Nova gives to each."""
-    found = _having(api, COMPUTE_MANAGED_PCI_DEVICE)
-    roots = {provider["uuid"]: provider["root_provider_uuid"] for provider in found}
-    names = {provider["uuid"]: provider["name"] for provider in found}
-    classes = api.placement("/resource_classes")["resource_classes"] if found else []
+def pci_providers(reader: CloudReader) -> PciProviders:
+    """Find the providers of PCI devices by the trait that Nova sets on each of them."""
+    bodies = _with_traits(reader, COMPUTE_MANAGED_PCI_DEVICE)
+    roots = {body["uuid"]: body["root_provider_uuid"] for body in bodies}
+    names = {body["uuid"]: body["name"] for body in bodies}
+    classes = reader.placement("/resource_classes")["resource_classes"] if bodies else []
     if any(model_of(entry["name"]) for entry in classes):
-        # Some devices have no traits of ours, and only their inventories tell their classes.
-        return Directory(roots, names, frozenset(roots.values()))
-    traits = api.placement("/traits", name=f"startswith:{MODEL_TRAIT}")["traits"] if found else []
-    gpus = _having(api, f"in:{','.join(traits)}") if traits else []
-    return Directory(roots, names, frozenset(gpu["root_provider_uuid"] for gpu in gpus))
+        # Some devices may have no model trait, and only their inventories show their classes.
+        return PciProviders(roots, names, frozenset(roots.values()))
+    prefix = device_names.MODEL_TRAIT_PREFIX
+    traits = reader.placement("/traits", name=f"startswith:{prefix}")["traits"] if bodies else []
+    gpus = _with_traits(reader, f"in:{','.join(traits)}") if traits else []
+    return PciProviders(roots, names, frozenset(gpu["root_provider_uuid"] for gpu in gpus))
 
 
 def model_of(resource_class: str) -> str | None:
-    """The GPU model in a class that Nova named by vendor and product."""
-    ids = _BY_IDS.fullmatch(resource_class)
-    model = models.lookup(ids[1].lower(), ids[2].lower()) if ids else None
+    """Return the GPU model of a resource class that Nova derived from vendor and product id."""
+    ids = resource_names.ids_of(resource_class)
+    model = models.lookup(*ids) if ids else None
     return model.name if model else None
 
 
 def trees(
-    api: Api, wanted: Mapping[str, str], known: Directory, whole: Collection[str] = ()
-) -> dict[str, Tree]:
-    """The trees of compute nodes' providers, by UUID of the root.
+    reader: CloudReader,
+    roots: Mapping[str, str],
+    pci: PciProviders,
+    with_all_children: Collection[str] = (),
+) -> dict[str, ProviderTree]:
+    """Read the provider trees of compute nodes, by UUID of the root provider.
 
-    :param wanted: names of the roots by UUID
-    :param whole: roots of which all providers are wanted, not only PCI devices: those with vGPUs
+    :param roots: names of the root providers by UUID
+    :param with_all_children: roots whose children are all read and not only PCI devices: those of
+        hosts with vGPUs
     """
-    below: dict[str, dict[str, str]] = {}
-    for device, root in known.roots.items():
-        below.setdefault(root, {})[device] = known.names[device]
+    children: dict[str, dict[str, str]] = {}
+    for device, root in pci.roots.items():
+        children.setdefault(root, {})[device] = pci.names[device]
 
-    def read(root: str) -> Tree:
-        names = below.get(root, {})
-        if root in whole:
-            members = api.placement("/resource_providers", in_tree=root)["resource_providers"]
-            names = {p["uuid"]: p["name"] for p in members if p["uuid"] != root}
-        return _tree(api, root, wanted[root], names)
+    def read(root: str) -> ProviderTree:
+        names = children.get(root, {})
+        if root in with_all_children:
+            bodies = reader.placement("/resource_providers", in_tree=root)["resource_providers"]
+            names = {body["uuid"]: body["name"] for body in bodies if body["uuid"] != root}
+        return _tree(reader, root, roots[root], names)
 
-    return _exact(api, api.each("compute nodes in Placement", wanted, read))
+    return _with_exact_inventories(reader, reader.each("compute nodes in Placement", roots, read))
 
 
-def allocations(api: Api, providers: Collection[str]) -> dict[str, dict[str, int]]:
-    """Units held by consumer, by provider."""
-    found = api.each(
+def allocations_of_providers(
+    reader: CloudReader, providers: Collection[str]
+) -> dict[str, dict[str, int]]:
+    """Read the allocated units by consumer, by provider."""
+    bodies = reader.each(
         "allocations of devices",
         providers,
-        lambda provider: _get(api, f"/resource_providers/{provider}/allocations", "allocations"),
+        lambda provider: _get(reader, f"/resource_providers/{provider}/allocations", "allocations"),
     )
     return {
         provider: {
-            consumer: sum(held["resources"].values()) for consumer, held in consumers.items()
+            consumer: sum(entry["resources"].values()) for consumer, entry in consumers.items()
         }
-        for provider, consumers in zip(providers, found, strict=True)
+        for provider, consumers in zip(providers, bodies, strict=True)
     }
 
 
-def holdings(api: Api, consumers: Collection[str]) -> dict[str, dict[str, int]]:
-    """The same from the consumers' side: fewer requests where each holds several devices."""
-    found = api.each(
+def allocations_of_consumers(
+    reader: CloudReader, consumers: Collection[str]
+) -> dict[str, dict[str, int]]:
+    """Read the same by consumer: fewer requests where each consumer has several devices."""
+    bodies = reader.each(
         "allocations of servers",
         consumers,
-        lambda consumer: _get(api, f"/allocations/{consumer}", "allocations"),
+        lambda consumer: _get(reader, f"/allocations/{consumer}", "allocations"),
     )
-    held: dict[str, dict[str, int]] = {}
-    for consumer, providers in zip(consumers, found, strict=True):
+    units: dict[str, dict[str, int]] = {}
+    for consumer, providers in zip(consumers, bodies, strict=True):
         for provider, entry in providers.items():
-            held.setdefault(provider, {})[consumer] = sum(entry["resources"].values())
-    return held
+            units.setdefault(provider, {})[consumer] = sum(entry["resources"].values())
+    return units
 
 
-def _having(api: Api, required: str) -> list[Mapping[str, Any]]:
-    found: list[Mapping[str, Any]] = api.placement("/resource_providers", required=required)[
+def _with_traits(reader: CloudReader, required: str) -> list[Mapping[str, Any]]:
+    bodies: list[Mapping[str, Any]] = reader.placement("/resource_providers", required=required)[
         "resource_providers"
     ]
-    return found
+    return bodies
 
 
-def _get(api: Api, path: str, name: str) -> Mapping[str, Any]:
-    """A part of an answer; empty for what was deleted meanwhile."""
+def _get(reader: CloudReader, path: str, name: str) -> Mapping[str, Any]:
+    """Return one field of a response; empty for an object that was deleted in the meantime."""
     try:
-        part: Mapping[str, Any] = api.placement(path)[name]
+        value: Mapping[str, Any] = reader.placement(path)[name]
     except exceptions.HttpException as error:
-        if absent(error):
+        if is_not_found(error):
             return {}
         raise
-    return part
+    return value
 
 
-def _tree(api: Api, root: str, name: str, names: Mapping[str, str]) -> Tree:
-    """The tree of a root; ``names`` are those of the devices that are wanted."""
-    inventories = _get(api, f"/resource_providers/{root}/inventories", "inventories")
-    summaries = _summaries(api, root, inventories)
+def _tree(reader: CloudReader, root: str, name: str, names: Mapping[str, str]) -> ProviderTree:
+    """Read one tree.
+
+    :param name: name of the root provider
+    :param names: names of the devices' providers by UUID
+    """
+    inventories = _get(reader, f"/resource_providers/{root}/inventories", "inventories")
+    summaries = _summaries(reader, root, inventories)
     if summaries is None:
-        # Nothing is left of the root: ask each provider.
-        devices = [_slowly(api, *device) for device in names.items()]
-        return Tree(_slowly(api, root, name), tuple(d for d in devices if d.resources))
+        # The root has nothing free: read each provider by itself.
+        devices = [_provider(reader, *device) for device in names.items()]
+        return ProviderTree(
+            _provider(reader, root, name), tuple(device for device in devices if device.resources)
+        )
     own = summaries[root]
     used = {key: entry["used"] for key, entry in own["resources"].items()}
     resources = {
         key: _resource(inventory, used.get(key, 0)) for key, inventory in inventories.items()
     }
-    return Tree(
-        Provider(root, name, frozenset(own["traits"]), resources),
+    return ProviderTree(
+        ResourceProvider(root, name, frozenset(own["traits"]), resources),
         tuple(
-            Provider(
+            ResourceProvider(
                 uuid,
                 names[uuid],
                 frozenset(summary["traits"]),
-                {key: _summarised(entry) for key, entry in summary["resources"].items()},
+                {key: _resource_of_summary(entry) for key, entry in summary["resources"].items()},
             )
             for uuid, summary in summaries.items()
             if uuid in names and summary["root_provider_uuid"] == root
@@ -176,29 +188,30 @@ def _tree(api: Api, root: str, name: str, names: Mapping[str, str]) -> Tree:
 
 
 def _summaries(
-    api: Api, root: str, inventories: Mapping[str, Mapping[str, Any]]
+    reader: CloudReader, root: str, inventories: Mapping[str, Mapping[str, Any]]
 ) -> Mapping[str, Any] | None:
     for name in _ROOT_CLASSES:
         inventory = inventories.get(name)
         if inventory and _resource(inventory, 0).capacity > 0 and inventory["min_unit"] == 1:
-            found: Mapping[str, Any] = api.placement(
+            summaries: Mapping[str, Any] = reader.placement(
                 "/allocation_candidates", resources=f"{name}:1", in_tree=root
             )["provider_summaries"]
-            if root in found:
-                return found
+            if root in summaries:
+                return summaries
     return None
 
 
-def _slowly(api: Api, provider: str, name: str) -> Provider:
-    base = f"/resource_providers/{provider}"
-    used = _get(api, f"{base}/usages", "usages")
-    return Provider(
-        provider,
+def _provider(reader: CloudReader, uuid: str, name: str) -> ResourceProvider:
+    """Read one provider with three requests."""
+    base = f"/resource_providers/{uuid}"
+    used = _get(reader, f"{base}/usages", "usages")
+    return ResourceProvider(
+        uuid,
         name,
-        frozenset(_get(api, f"{base}/traits", "traits")),
+        frozenset(_get(reader, f"{base}/traits", "traits")),
         {
             key: _resource(inventory, used.get(key, 0))
-            for key, inventory in _get(api, f"{base}/inventories", "inventories").items()
+            for key, inventory in _get(reader, f"{base}/inventories", "inventories").items()
         },
     )
 
@@ -213,37 +226,45 @@ def _resource(inventory: Mapping[str, Any], used: int) -> Resource:
     )
 
 
-def _summarised(entry: Mapping[str, int]) -> Resource:
-    """What a summary tells; Nova lets a device be allocated as a whole."""
+def _resource_of_summary(entry: Mapping[str, int]) -> Resource:
+    """Convert an entry of a provider summary, which has no ``max_unit``.
+
+    Nova lets all units of a device be allocated to one server.
+    """
     capacity = max(entry["capacity"], 0)
     return Resource(capacity, used=entry["used"], max_unit=max(capacity, 1))
 
 
-def _exact(api: Api, found: list[Tree]) -> dict[str, Tree]:
-    """Take inventories of devices that a summary does not tell fully.
+def _with_exact_inventories(
+    reader: CloudReader, found: list[ProviderTree]
+) -> dict[str, ProviderTree]:
+    """Read the inventories of devices that a provider summary does not describe completely.
 
-    Of a capacity of 1 in a class of which no provider has more, total and reserved are known: 1
-    and 0. A capacity of 0 is a device that is reserved; more are the VFs of one PF.
+    A capacity of 1 in a class where no provider has more means total 1 and reserved 0. A capacity
+    of 0 is a reserved device; more are the VFs of one PF.
     """
-    many = {
+    multi_unit_classes = {
         name
         for tree in found
         for device in tree.devices
         for name, resource in device.resources.items()
         if resource.capacity > 1
     }
-    unsure = [
+    incomplete = [
         (device.uuid, device.name)
         for tree in found
         for device in tree.devices
         if any(
-            resource.capacity != 1 or name in many for name, resource in device.resources.items()
+            resource.capacity != 1 or name in multi_unit_classes
+            for name, resource in device.resources.items()
         )
     ]
-    read = api.each("inventories of devices", unsure, lambda device: _slowly(api, *device))
+    read = reader.each(
+        "inventories of devices", incomplete, lambda device: _provider(reader, *device)
+    )
     exact = {provider.uuid: provider for provider in read}
     return {
-        tree.root.uuid: Tree(
+        tree.root.uuid: ProviderTree(
             tree.root, tuple(exact.get(device.uuid, device) for device in tree.devices)
         )
         for tree in found

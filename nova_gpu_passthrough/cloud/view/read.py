@@ -1,168 +1,293 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cloud's GPU hosts, put together from Nova, Placement and a fleet's inventories.
+"""Read the cloud's GPU hosts from Nova, Placement and the inventories of a fleet.
 
-Takes the role admin in a project: Nova's services, hypervisors and other projects' servers, and all
-of Placement, are for administrators (policies of Nova 31 to 34 and Placement 13 to 16).
+This needs the role admin in a project: by the default policies only administrators may read Nova's
+services and hypervisors, other projects' servers, and anything of Placement.
 
-Requests, for H hosts with GPUs: a dozen for the cloud, three for each host, one for each server
+Requests for H hosts with GPUs: a dozen for the cloud, three for each host, one for each server
 that may have a NUMA topology, and one for each server with devices or each device in use, whichever
 are fewer.
+
+`read` calls the other modules of this folder in this order: ``providers``, ``servers``,
+``allocations`` (consumers of devices), for each host ``devices`` and ``numa_capacity``, and
+``flavors``.
 """
 
 import datetime
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from nova_gpu_passthrough.cloud.view import allocations, devices, flavors, sources
-from nova_gpu_passthrough.cloud.view import numa as cells
-from nova_gpu_passthrough.cloud.view.api import Api, Tell
-from nova_gpu_passthrough.cloud.view.model import CloudView, Device, Host, Server
-from nova_gpu_passthrough.cloud.view.servers import homeless, on_host, with_cells
-from nova_gpu_passthrough.cloud.view.sources import Source
-from nova_gpu_passthrough.fleet import aliases
+from nova_gpu_passthrough.cloud.view import (
+    allocations,
+    devices,
+    flavors,
+    numa_capacity,
+    providers,
+    servers,
+)
+from nova_gpu_passthrough.cloud.view.host_data import ComputeNode, HostData
+from nova_gpu_passthrough.cloud.view.model import CloudDevice, CloudHost, CloudView, Server
+from nova_gpu_passthrough.cloud.view.providers import PciProviders, ProviderTree
+from nova_gpu_passthrough.cloud.view.reader import CloudReader, Progress
+from nova_gpu_passthrough.fleet import aliases, host_cells
+from nova_gpu_passthrough.fleet.host_cells import ReportedResources
+from nova_gpu_passthrough.fleet.model import HostGroup, Mode
+from nova_gpu_passthrough.fleet.offers import HostOffer
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
 
-    from nova_gpu_passthrough.fleet.resolve import Resolved
+    from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
 
 
 def read(
     connection: "Connection",
-    resolved: "Resolved | None" = None,
-    servers: bool = True,
-    tell: Tell | None = None,
+    resolved: "ResolvedFleet | None" = None,
+    with_servers: bool = True,
+    progress: Progress | None = None,
 ) -> CloudView:
     """Read the cloud.
 
-    :param resolved: the fleet: names hosts, and tells of devices and NUMA nodes what no API does
-    :param servers: without servers it is faster; a device that is allocated is in use then,
-        whoever holds it
-    :param tell: gets to know how far the reading is
+    :param resolved: the fleet, which names hosts and describes devices and NUMA nodes in more
+        detail than the APIs
+    :param with_servers: whether to read servers. Without them reading is faster, but allocations
+        are not checked: every allocated device is in use, and none is stuck
+    :param progress: called while the cloud is read
     :raises openstack.exceptions.SDKException, keystoneauth1.exceptions.ClientException: see
         ``cloud.failures``
     """
-    api = Api(connection, tell)
-    found = sources.find(api, resolved)
-    elsewhere: tuple[Server, ...] = ()
-    if servers:
-        _add_servers(api, found)
-        elsewhere = homeless(api)
-    allocations.find(api, found, elsewhere, judge=servers)
-    models = frozenset(sources.models_of(found))
+    reader = CloudReader(connection, progress)
+    hosts = _find_hosts(reader, resolved)
+    without_host: tuple[Server, ...] = ()
+    if with_servers:
+        _add_servers(reader, hosts)
+        without_host = servers.without_host(reader)
+    allocations.read(reader, hosts, without_host, check=with_servers)
+    models = frozenset(gpu.model for h in hosts if h.offer for gpu in h.offer.inventory.gpus)
     return CloudView(
         datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        tuple(host(source, resolved, models) for source in found),
-        flavors.read(api),
-        elsewhere,
-        tuple(note for source in found for note in notes(source, resolved)),
+        tuple(_host(host, resolved, models) for host in hosts),
+        flavors.read(reader),
+        without_host,
+        tuple(note for host in hosts for note in _notes(host, resolved)),
     )
 
 
-def _add_servers(api: Api, found: list[Source]) -> None:
-    busy = [source for source in found if source.compute and source.busy]
-    lists = api.each("servers", busy, lambda source: on_host(api, source.name_in_nova))
-    full = iter(with_cells(api, [server for members in lists for server in members]))
-    for source, members in zip(busy, lists, strict=True):
-        source.servers = tuple(next(full) for _ in members)
+def _find_hosts(reader: CloudReader, resolved: "ResolvedFleet | None") -> list[HostData]:
+    """Find the hosts that have GPUs or that the fleet names, sorted by name."""
+    pci = providers.pci_providers(reader)
+    computes = _compute_nodes(reader)
+    groups = dict(resolved.groups) if resolved else {}
+    names = {compute: _fleet_name(compute, groups) for compute in computes}
+    by_root = {compute.provider: compute for compute in computes if compute.provider}
+    roots = {
+        root: by_root[root].node if root in by_root else _node_of_root(root, pci)
+        for root in pci.gpu_roots
+    }
+    in_fleet = {compute.provider: compute for compute in computes if names[compute] in groups}
+    roots |= {root: compute.node for root, compute in in_fleet.items() if root}
+    with_vgpus = {
+        root
+        for root, compute in in_fleet.items()
+        if root and groups[names[compute]].mode is not Mode.PASSTHROUGH
+    }
+    trees = providers.trees(reader, roots, pci, with_vgpus)
+    aggregates = _aggregates_by_host(reader)
+    offers = _offers(resolved) if resolved else {}
+    models = {gpu.model for offer in offers.values() for gpu in offer.inventory.gpus}
+
+    def data(name: str, compute: ComputeNode | None, tree: ProviderTree | None) -> HostData:
+        metadata = aggregates.get(compute.host, {}) if compute else {}
+        return HostData(name, compute, tree, groups.get(name), offers.get(name), metadata)
+
+    hosts = {}
+    for compute, name in names.items():
+        tree = trees.pop(compute.provider or "", None)
+        if name in groups or (tree and _has_gpus(tree, models)):
+            hosts[name] = data(name, compute, tree)
+    # Providers of compute nodes that were deleted.
+    for tree in trees.values():
+        if _has_gpus(tree, models):
+            hosts.setdefault(tree.root.name, data(tree.root.name, None, tree))
+    for name in groups.keys() - hosts.keys():
+        hosts[name] = data(name, None, None)
+    return [hosts[name] for name in sorted(hosts)]
 
 
-def host(source: Source, resolved: "Resolved | None", models: Collection[str]) -> Host:
-    """The host.
+def _compute_nodes(reader: CloudReader) -> list[ComputeNode]:
+    """Read all compute nodes of the cloud, sorted by name."""
+    services = {
+        service["host"]: service
+        for service in reader.nova("/os-services", binary="nova-compute")["services"]
+    }
+    computes = []
+    for hypervisor in reader.pages("/os-hypervisors/detail", "hypervisors"):
+        host = hypervisor["service"]["host"]
+        computes.append(
+            _compute_node(
+                host, hypervisor["hypervisor_hostname"], hypervisor["id"], services.get(host, {})
+            )
+        )
+    known = {compute.host for compute in computes}
+    computes += [_compute_node(h, h, None, services[h]) for h in services if h not in known]
+    return sorted(computes, key=lambda compute: (compute.host, compute.node))
+
+
+def _compute_node(
+    host: str, node: str, provider: str | None, service: Mapping[str, str | None]
+) -> ComputeNode:
+    # A service in an unreachable Nova cell has status UNKNOWN and no state (microversion 2.69).
+    return ComputeNode(
+        host,
+        node,
+        provider,
+        service.get("state") == "up",
+        service.get("status") == "enabled",
+        service.get("disabled_reason") or "",
+        service.get("zone"),
+    )
+
+
+def _aggregates_by_host(reader: CloudReader) -> dict[str, dict[str, Mapping[str, str]]]:
+    """Read the metadata of aggregates by name, by host."""
+    by_host: dict[str, dict[str, Mapping[str, str]]] = {}
+    for aggregate in reader.nova("/os-aggregates")["aggregates"]:
+        for host in aggregate["hosts"]:
+            by_host.setdefault(host, {})[aggregate["name"]] = dict(aggregate["metadata"])
+    return by_host
+
+
+def _fleet_name(compute: ComputeNode, groups: Mapping[str, HostGroup]) -> str:
+    """Return the host's name in the fleet: the hypervisor's, if the fleet has only that one."""
+    if compute.host not in groups and compute.node in groups:
+        return compute.node
+    return compute.host
+
+
+def _node_of_root(root: str, pci: PciProviders) -> str:
+    """Return the name of a root provider without compute node, known from its devices' names."""
+    children = (pci.names[device] for device, parent in pci.roots.items() if parent == root)
+    return next(filter(None, map(devices.node_name, children)), root)
+
+
+def _offers(resolved: "ResolvedFleet") -> dict[str, HostOffer]:
+    """Return offers by host; empty ones for hosts that offer no device to servers."""
+    offers = {name: HostOffer(found, ()) for name, found in resolved.inventories.items()}
+    return offers | {offer.host: offer for offer in resolved.offers}
+
+
+def _has_gpus(tree: ProviderTree, models: Collection[str]) -> bool:
+    """Check whether a device is a GPU by its traits or resource class."""
+    return any(devices.device("", provider, (), (), models).model for provider in tree.devices)
+
+
+def _add_servers(reader: CloudReader, hosts: list[HostData]) -> None:
+    used = [host for host in hosts if host.compute and host.has_allocations]
+    lists = reader.each("servers", used, lambda host: servers.on_host(reader, host.compute_host))
+    complete = iter(servers.with_cells(reader, [server for found in lists for server in found]))
+    for host, found in zip(used, lists, strict=True):
+        host.servers = tuple(next(complete) for _ in found)
+
+
+def _host(host: HostData, resolved: "ResolvedFleet | None", models: Collection[str]) -> CloudHost:
+    """Put one host together.
 
     :param models: names of GPU models, besides those of the catalogue
     """
-    compute, tree = source.compute, source.tree
-    whole = cells.layout(source.offer, resolved.settings) if source.offer and resolved else None
-    numa = cells.left(whole, source.servers) if whole else ()
-    found = sorted(_devices(source, resolved, models), key=lambda device: device.address)
-    return Host(
-        source.name,
+    compute, tree = host.compute, host.tree
+    whole = _empty_host(host, resolved)
+    found = sorted(_devices(host, resolved, models), key=lambda device: device.address)
+    return CloudHost(
+        host.name,
         tree.root.uuid if tree else None,
         bool(compute and compute.up),
         bool(compute and compute.enabled),
         compute.disabled_reason if compute else "",
-        source.group.name if source.group else None,
+        host.group.name if host.group else None,
         compute.availability_zone if compute else None,
-        source.aggregates,
+        host.aggregates,
         tree.root.traits if tree else frozenset(),
         tree.root.resources if tree else {},
-        tuple(cell.as_numa_cell() for cell in numa),
-        {cell.id: cell.free_pinned for cell in numa},
-        whole.cores if whole else (),
-        numa,
+        numa_capacity.free_cells(whole, host.servers) if whole else (),
         tuple(found),
-        source.servers,
+        host.servers,
         compute is not None,
     )
 
 
-def notes(source: Source, resolved: "Resolved | None") -> Iterator[str]:
-    """What is not sure of the host, one sentence each."""
-    if source.compute is None:
-        where = "the fleet file names it" if source.group else "Placement has providers of it"
-        yield f"{source.name}: Nova has no compute node of that name, but {where}"
-    elif source.tree is None:
-        yield f"{source.name}: Placement has no resource provider of it: see nova-compute's log"
-    if source.offer and resolved and source.tree:
-        whole = cells.layout(source.offer, resolved.settings)
-        differences = list(cells.disagreements(whole, source.tree.root.resources))
-        if differences:
-            yield (
-                f"{source.name}: {', '.join(differences)}: its nova.conf is not what nova-gpu "
-                "config generate makes, so free CPUs and memory by NUMA node may be wrong"
-            )
-        if cells.memory_disagrees(whole, source.tree.root.resources):
-            found = source.tree.root.resources["MEMORY_MB"].total
-            total = sum(cell.memory_mib for cell in whole.cells)
-            yield (
-                f"{source.name}: {found} MiB of memory in Placement, {total} in its inventory: "
-                "audit the host anew"
-            )
-    if source.travellers:
-        yield (
-            f"{source.name}: servers on their way to or from it hold CPUs and memory there, of "
-            "whose NUMA nodes Nova's API does not tell"
-        )
-    if any(
-        server.extra_specs.get("hw:emulator_threads_policy") == "isolate"
-        for server in source.servers
-    ):
-        yield (
-            f"{source.name}: servers with hw:emulator_threads_policy=isolate take a CPU more, of "
-            "which Nova's API does not tell"
-        )
+def _empty_host(host: HostData, resolved: "ResolvedFleet | None") -> ReportedResources | None:
+    """Return the resources of the host while it is empty; None without an inventory."""
+    if host.offer is None or resolved is None:
+        return None
+    return host_cells.make(host.offer, resolved.settings)
 
 
 def _devices(
-    source: Source, resolved: "Resolved | None", models: Collection[str]
-) -> Iterator[Device]:
-    offered = source.offered
+    host: HostData, resolved: "ResolvedFleet | None", models: Collection[str]
+) -> Iterator[CloudDevice]:
+    offered = host.offered
     known = set()
-    for provider in source.tree.devices if source.tree else ():
-        address = devices.address_of(provider.name) or ""
+    for provider in host.tree.devices if host.tree else ():
+        address = devices.pci_address(provider.name) or ""
         known.add(address)
         yield devices.device(
-            source.name,
+            host.name,
             provider,
             offered.get(address, ()),
-            source.holders.get(provider.uuid, ()),
+            host.consumers.get(provider.uuid, ()),
             models,
         )
-    if not source.gpus_are_passed_through or resolved is None:
+    if not host.is_passthrough or resolved is None:
         return
-    why = _why_missing(source)
+    why = _why_missing(host)
     for address, items in offered.items():
         if address not in known:
-            alias = resolved.aliases[aliases.key_of(items[0])]
-            yield devices.missing(source.name, address, items, alias.resource_class, why)
+            alias = resolved.aliases[aliases.alias_key(items[0])]
+            yield devices.missing(host.name, address, items, alias.resource_class, why)
 
 
-def _why_missing(source: Source) -> str:
-    if source.compute is None:
+def _why_missing(host: HostData) -> str:
+    if host.compute is None:
         return "Nova has no compute node of that name"
-    if source.tree is None:
+    if host.tree is None:
         return "Placement has no resource provider of the host"
-    if not source.tree.devices:
+    if not host.tree.devices:
         return "Placement has no PCI device of the host: see [pci] report_in_placement there"
     return "gone from the host's PCI bus, or not in [pci] device_spec of its nova.conf"
+
+
+def _notes(host: HostData, resolved: "ResolvedFleet | None") -> Iterator[str]:
+    """Describe what is uncertain about a host, one sentence each."""
+    if host.compute is None:
+        where = (
+            "the fleet file names it" if host.group else "Placement has resource providers of it"
+        )
+        yield f"{host.name}: Nova has no compute node of that name, but {where}"
+    elif host.tree is None:
+        yield f"{host.name}: Placement has no resource provider of it: see nova-compute's log"
+    whole = _empty_host(host, resolved)
+    if whole and host.tree:
+        resources = host.tree.root.resources
+        differences = list(numa_capacity.placement_differences(whole, resources))
+        if differences:
+            yield (
+                f"{host.name}: {', '.join(differences)}: its nova.conf is not the one that "
+                "nova-gpu config generate makes, so free CPUs and memory by NUMA node may be wrong"
+            )
+        if numa_capacity.memory_differs(whole, resources):
+            yield (
+                f"{host.name}: {resources['MEMORY_MB'].total} MiB of memory in Placement, "
+                f"{whole.memory_mib} in its inventory: audit the host again"
+            )
+    if host.has_moving_servers:
+        yield (
+            f"{host.name}: servers that are being moved to or from it use CPUs and memory there, "
+            "and Nova's API does not report of which NUMA nodes"
+        )
+    if any(
+        server.extra_specs.get("hw:emulator_threads_policy") == "isolate" for server in host.servers
+    ):
+        yield (
+            f"{host.name}: servers with hw:emulator_threads_policy=isolate use one more CPU, which "
+            "Nova's API does not report"
+        )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers, with what their guests take of NUMA nodes."""
+"""Read servers, with the NUMA topology of their guests."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -7,55 +7,55 @@ from typing import Any
 
 from openstack import exceptions
 
-from nova_gpu_passthrough.cloud.view.api import Api, absent
 from nova_gpu_passthrough.cloud.view.model import CellUse, Server
+from nova_gpu_passthrough.cloud.view.reader import CloudReader, is_not_found
 
-#: What begins a name of an extra spec that can give a guest a NUMA topology
-#: (``numa_get_constraints`` in nova/virt/hardware.py); in image properties with underscores.
+#: Prefixes of the extra specs that can give a guest a NUMA topology
+#: (``numa_get_constraints`` in nova/virt/hardware.py); image properties use an underscore.
 _NUMA = ("hw:numa_", "hw:cpu_", "hw:mem_", "hw:pmem", "hw:emulator_")
 
 
-def on_host(api: Api, host: str) -> tuple[Server, ...]:
-    """All servers of a host, of all projects, without their cells."""
-    found = api.pages("/servers/detail", "servers", all_tenants="1", host=host)
-    return tuple(_server(server) for server in found)
+def on_host(reader: CloudReader, host: str) -> tuple[Server, ...]:
+    """Read all servers of a host, of all projects, without their NUMA cells."""
+    bodies = reader.pages("/servers/detail", "servers", all_tenants="1", host=host)
+    return tuple(_server(body) for body in bodies)
 
 
-def homeless(api: Api) -> tuple[Server, ...]:
-    """Servers that are on no host: in error, or about to be made."""
+def without_host(reader: CloudReader) -> tuple[Server, ...]:
+    """Read the servers that are on no host: in error, or still being scheduled."""
     return tuple(
-        _server(server)
+        _server(body)
         for status in ("ERROR", "BUILD")
-        for server in api.pages("/servers/detail", "servers", all_tenants="1", status=status)
-        if server.get("OS-EXT-SRV-ATTR:host") is None
+        for body in reader.pages("/servers/detail", "servers", all_tenants="1", status=status)
+        if body.get("OS-EXT-SRV-ATTR:host") is None
     )
 
 
-def show(api: Api, key: str) -> Server | None:
-    """One server, wherever it is; None if there is none with that id."""
+def show(reader: CloudReader, uuid: str) -> Server | None:
+    """Read one server; None if it does not exist."""
     try:
-        return _server(api.nova(f"/servers/{key}")["server"])
+        return _server(reader.nova(f"/servers/{uuid}")["server"])
     except exceptions.HttpException as error:
-        if absent(error):
+        if is_not_found(error):
             return None
         raise
 
 
-def with_cells(api: Api, servers: Iterable[Server]) -> tuple[Server, ...]:
-    """The servers with the cells of their guests, where these can have any."""
+def with_cells(reader: CloudReader, servers: Iterable[Server]) -> tuple[Server, ...]:
+    """Return the servers with the NUMA cells of those guests that can have any."""
     return tuple(
-        api.each(
+        reader.each(
             "guests' NUMA nodes",
             servers,
-            lambda server: _with_cells(api, server) if may_have_cells(server) else server,
+            lambda server: _with_cells(reader, server) if may_have_cells(server) else server,
         )
     )
 
 
 def may_have_cells(server: Server) -> bool:
-    """Whether flavor or image can give the guest a NUMA topology.
+    """Check whether flavor or image can give the guest a NUMA topology.
 
-    What an image says that a server's volume was made of, Nova does not tell.
+    For a server that boots from a volume Nova does not report the image properties.
     """
     if server.image_properties is None:
         return True
@@ -66,12 +66,12 @@ def may_have_cells(server: Server) -> bool:
     )
 
 
-def _with_cells(api: Api, server: Server) -> Server:
+def _with_cells(reader: CloudReader, server: Server) -> Server:
     try:
-        topology = api.nova(f"/servers/{server.id}/topology")
+        topology = reader.nova(f"/servers/{server.id}/topology")
     except exceptions.HttpException as error:
-        if absent(error):
-            # Deleted since the list was made.
+        if is_not_found(error):
+            # The server was deleted after the list was read.
             return server
         raise
     page_size = topology.get("pagesize_kb")
@@ -84,14 +84,14 @@ def _with_cells(api: Api, server: Server) -> Server:
             page_size,
         )
         for node in topology["nodes"]
-        # Without a host, cells are on none.
+        # The cells of a server without a host are on no host node.
         if node.get("host_node") is not None
     )
     return dataclasses.replace(server, cells=cells)
 
 
 def _server(server: Mapping[str, Any]) -> Server:
-    # Of a server in a cell that cannot be reached Nova tells id, project and status UNKNOWN.
+    # For a server in an unreachable Nova cell, Nova returns only id, project and status UNKNOWN.
     flavor, image = server.get("flavor") or {}, server.get("image")
     return Server(
         server["id"],

@@ -1,7 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flavors for GPUs: sizes by which hosts fill up, extra specs, and what no host can boot."""
+"""Plan the flavors of a fleet: their sizes, extra specs and hosts.
 
-from nova_gpu_passthrough.fleet.flavors.generate import make
-from nova_gpu_passthrough.fleet.flavors.plan import FlavorPlan, Left, Refused, Stranded
+``planning`` makes drafts from rules (``draft``, with ``shares`` of the hosts and extra ``specs``)
+and candidates from drafts (``candidate``, with a check of ``feasibility``), and fills hosts with
+servers of the candidates (``stranded_resources``).
+"""
 
-__all__ = ["FlavorPlan", "Left", "Refused", "Stranded", "make"]
+from nova_gpu_passthrough.fleet.flavors.flavor_plan import (
+    FlavorPlan,
+    HostResources,
+    RefusedFlavor,
+    StrandedResources,
+)
+from nova_gpu_passthrough.fleet.flavors.planning import make
+
+__all__ = ["FlavorPlan", "HostResources", "RefusedFlavor", "StrandedResources", "make"]

@@ -1,53 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a draft to a flavor that some host can boot, or the reason why none can."""
+"""Candidates: flavors with the hosts that can boot them, or the reason for which none can."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nova_gpu_passthrough.fleet.aliases import Alias, Key
-from nova_gpu_passthrough.fleet.desired import Flavor
-from nova_gpu_passthrough.fleet.flavors import address_space, feasibility, naming, shares, specs
-from nova_gpu_passthrough.fleet.flavors.draft import Draft, page_size
-from nova_gpu_passthrough.fleet.flavors.feasibility import Host
+from nova_gpu_passthrough.fleet.aliases import AliasMap
+from nova_gpu_passthrough.fleet.desired_state import Flavor
+from nova_gpu_passthrough.fleet.flavors import feasibility, naming, shares, specs
+from nova_gpu_passthrough.fleet.flavors.draft import FlavorDraft, page_size
+from nova_gpu_passthrough.fleet.flavors.empty_host import EmptyHost
+from nova_gpu_passthrough.fleet.flavors.feasibility import Feasibility
 from nova_gpu_passthrough.fleet.model import FlavorRule, FleetFile
-from nova_gpu_passthrough.fleet.notes import Note
+from nova_gpu_passthrough.fleet.offers import Note
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A flavor, and what became of it."""
+class FlavorCandidate:
+    """A flavor, and whether it can be created."""
 
     flavor: Flavor
-    #: Where in the fleet file it comes from.
+    #: The key in the fleet file that the flavor comes from.
     keys: tuple[str | int, ...]
     #: Hosts that can boot it.
     hosts: tuple[str, ...] = ()
-    #: Why none can; empty for a flavor to be made.
-    refused: str = ""
+    #: Why no host can boot it; empty for a flavor that can be created.
+    refusal: str = ""
     notes: tuple[Note, ...] = ()
-    #: None for a flavor that is written out.
+    #: None for a fixed flavor.
     rule: FlavorRule | None = None
-    draft: Draft | None = None
+    draft: FlavorDraft | None = None
 
 
-def of_draft(
+def from_draft(
     file: FleetFile,
     keys: tuple[str | int, ...],
     rule: FlavorRule,
-    draft: Draft,
-    hosts: Sequence[Host],
-    known: Mapping[Key, Alias],
-) -> Candidate:
-    """What becomes of a draft.
+    draft: FlavorDraft,
+    hosts: Sequence[EmptyHost],
+    aliases: AliasMap,
+) -> FlavorCandidate:
+    """Make the candidate of a draft.
 
-    :param hosts: all that the rule is for
+    :param hosts: all hosts that the rule applies to
     """
     ram_mib = draft.ram_mib
     notes = []
     if rule.ram_mib_per_gpu is None and ram_mib:
-        most = _most_mib(draft)
+        most = _max_ram_mib(draft)
         if most < ram_mib:
-            ram_mib = shares.rounded_mib(most // draft.cells) * draft.cells
+            ram_mib = shares.round_mib(most // draft.cells) * draft.cells
     name = naming.name(rule, draft, ram_mib)
     if 0 < ram_mib < draft.ram_mib:
         notes.append(
@@ -67,80 +68,81 @@ def of_draft(
         draft.count,
         draft.alias.model,
     )
-    for_it = [host for host in hosts if host.layout.gpus(draft.alias)]
-    refused = _unsized(draft, rule, for_it)
-    answer = feasibility.Answer((), {})
-    if not refused:
-        enough = [h for h in for_it if len(h.layout.gpus(draft.alias)) >= draft.count]
-        answer = feasibility.ask(flavor, enough, known)
-        refused = "" if answer.hosts else str(answer)
-    if answer.hosts and answer.reasons:
-        notes.append(Note(None, f"not every host can boot {name}: {answer}"))
-    return Candidate(flavor, keys, answer.hosts, refused, tuple(notes), rule, draft)
+    with_alias = [host for host in hosts if host.layout.gpus(draft.alias)]
+    refusal = _missing_size(draft, rule, with_alias)
+    feasible = Feasibility((), {})
+    if not refusal:
+        enough = [h for h in with_alias if len(h.layout.gpus(draft.alias)) >= draft.count]
+        feasible = feasibility.check(flavor, enough, aliases)
+        refusal = "" if feasible.hosts else str(feasible)
+    if feasible.hosts and feasible.reasons:
+        notes.append(Note(None, f"not every host can boot {name}: {feasible}"))
+    return FlavorCandidate(flavor, keys, feasible.hosts, refusal, tuple(notes), rule, draft)
 
 
-def of_fixed(
-    file: FleetFile, number: int, hosts: Sequence[Host], known: Mapping[Key, Alias]
-) -> Candidate:
-    """What becomes of a flavor that is written out."""
+def from_fixed_flavor(
+    file: FleetFile, number: int, hosts: Sequence[EmptyHost], aliases: AliasMap
+) -> FlavorCandidate:
+    """Make the candidate of a fixed flavor.
+
+    :param number: the index of the flavor in the fleet file
+    """
     fixed = file.fixed_flavors[number]
-    gpus = feasibility.gpus_asked(fixed.extra_specs, known)
+    gpus = feasibility.requested_gpus(fixed.extra_specs, aliases)
     models = {alias.model for alias in gpus}
     flavor = Flavor(
         fixed.name,
         fixed.vcpus,
         fixed.ram_mib,
         fixed.disk_gib,
-        specs.overridden(fixed.extra_specs, {}),
+        specs.override(fixed.extra_specs, {}),
         None if fixed.public else naming.access(file, fixed.name),
         sum(gpus.values()),
         models.pop() if len(models) == 1 else None,
     )
+    keys = ("fixed_flavors", number, "name")
     if not gpus:
-        # Other hosts than the fleet's can boot it.
-        answer = feasibility.ask(flavor, [], known)
-        return Candidate(flavor, ("fixed_flavors", number, "name"), (), answer.invalid)
-    answer = feasibility.ask(flavor, hosts, known)
-    return Candidate(
-        flavor,
-        ("fixed_flavors", number, "name"),
-        answer.hosts,
-        "" if answer.hosts else str(answer),
-    )
+        # Hosts outside the fleet may be able to boot it.
+        return FlavorCandidate(flavor, keys, (), feasibility.check(flavor, [], aliases).invalid)
+    feasible = feasibility.check(flavor, hosts, aliases)
+    refusal = "" if feasible.hosts else str(feasible)
+    return FlavorCandidate(flavor, keys, feasible.hosts, refusal)
 
 
-def _most_mib(draft: Draft) -> int:
-    """The most memory with which a guest sees its GPUs, on all hosts where any guest does."""
+def _max_ram_mib(draft: FlavorDraft) -> int:
+    """Return the most memory of a guest that gets its GPUs on every host where they can be used."""
     most = [
-        address_space.most_ram_mib(
-            layout.offer, layout.gpus(draft.alias), draft.count, draft.extra_specs
-        )
+        layout.max_guest_ram_mib(draft.alias, draft.count, draft.extra_specs)
         for layout in draft.layouts
     ]
     return min(filter(None, most), default=draft.ram_mib)
 
 
-def _unsized(draft: Draft, rule: FlavorRule, hosts: Sequence[Host]) -> str:
-    """Why there are no numbers for a flavor, or no host with so many GPUs; empty if there are."""
+def _missing_size(draft: FlavorDraft, rule: FlavorRule, hosts: Sequence[EmptyHost]) -> str:
+    """Return why a draft has no size, or why no host has its GPUs; an empty string if it has both.
+
+    :param hosts: hosts that have GPUs of the alias
+    """
     alias = draft.alias
     if not draft.layouts:
         most = max(len(host.layout.gpus(alias)) for host in hosts)
-        where = [h.layout.host for h in hosts if len(h.layout.gpus(alias)) == most]
-        return f"{feasibility.named(where)} with {most} GPUs of {alias.model} have the most of all"
+        largest = [h.layout.host for h in hosts if len(h.layout.gpus(alias)) == most]
+        names = feasibility.join_hosts(largest)
+        return f"no host has {draft.count} GPUs of {alias.model}; the most are {most}, on {names}"
     pinned = rule.cpu_policy == specs.DEDICATED
-    what = "pinning" if pinned else "sharing"
+    cpu_use = "pinned" if pinned else "shared"
     nodes = [node for layout in draft.layouts for node in layout.nodes]
-    names = feasibility.named([layout.host for layout in draft.layouts])
+    names = feasibility.join_hosts([layout.host for layout in draft.layouts])
     if not any(node.vcpus(pinned) for node in nodes):
         return (
-            f"{names}: there are no CPUs for {what}; the cores are not known or too few "
-            "(host_cores tells how many the host keeps)"
+            f"{names}: there are no CPUs for {cpu_use} vCPUs; the cores are unknown or too few "
+            "(host_cores sets how many the host keeps)"
         )
     most = max(sum(1 for node in layout.nodes if node.vcpus(pinned)) for layout in draft.layouts)
     if most < draft.cells:
         return (
-            f"a server with {draft.cells} NUMA nodes needs CPUs for {what} on as many nodes of "
-            f"the host; {names} have them on {most}"
+            f"a server with {draft.cells} NUMA nodes needs CPUs for {cpu_use} vCPUs on as many "
+            f"nodes of the host; {names} have them on {most}"
         )
     size = draft.extra_specs.get(specs.PAGE_SIZE, "small")
     if not draft.ram_mib and not any(node.ram_mib(page_size(size)) for node in nodes):
@@ -151,7 +153,7 @@ def _unsized(draft: Draft, rule: FlavorRule, hosts: Sequence[Host]) -> str:
             f"{alias.model}"
         )
     if not draft.vcpus:
-        return f"{names}: the CPUs of a NUMA node are too few to give each of its GPUs one"
+        return f"{names}: a NUMA node has too few CPUs to give each of its GPUs one"
     if not draft.ram_mib:
-        return f"{names}: the memory of a NUMA node is too little to share it among its GPUs"
+        return f"{names}: a NUMA node has too little memory to share it among its GPUs"
     return ""

@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of flavors, and who may use them."""
+"""The names of flavors, and the projects that may use them."""
 
 import fnmatch
 from collections.abc import Iterable, Iterator
 
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.fleet.desired import ProjectName
-from nova_gpu_passthrough.fleet.flavors.draft import Draft
+from nova_gpu_passthrough.fleet.desired_state import ProjectName
+from nova_gpu_passthrough.fleet.flavors.draft import FlavorDraft
 from nova_gpu_passthrough.fleet.model import FlavorRule, FleetFile
-from nova_gpu_passthrough.fleet.store import place
+from nova_gpu_passthrough.fleet.store import location
 
 _GIB = 1024
 #: Nova's limit (nova/api/validation/parameter_types.py).
 _MAX_NAME = 255
 
 
-def name(rule: FlavorRule, draft: Draft, ram_mib: int) -> str:
-    """What the rule's template comes to.
+def name(rule: FlavorRule, draft: FlavorDraft, ram_mib: int) -> str:
+    """Return the name of a flavor by the template of its rule.
 
-    :param ram_mib: 0 if it is not known
+    :param ram_mib: the memory of the flavor; 0: unknown
     """
     return rule.name.format(
         alias=draft.alias.name,
@@ -31,7 +31,7 @@ def name(rule: FlavorRule, draft: Draft, ram_mib: int) -> str:
 
 
 def access(file: FleetFile, flavor: str) -> tuple[ProjectName, ...]:
-    """Projects whose patterns match the name of a flavor."""
+    """Return the projects whose patterns match the name of a flavor."""
     return tuple(
         sorted(
             {
@@ -45,38 +45,38 @@ def access(file: FleetFile, flavor: str) -> tuple[ProjectName, ...]:
 
 
 def check(file: FleetFile, names: Iterable[tuple[str, tuple[str | int, ...]]]) -> None:
-    """Check that names are Nova's and apart, and that patterns match something.
+    """Check that names are valid and unique, and that each project's patterns match one of them.
 
-    :param names: those of all flavors, the refused ones too, and the keys that they come from
+    :param names: the names of all flavors, including refused ones, with their keys
     :raises UserError: with line and key
     """
     seen: dict[str, tuple[str | int, ...]] = {}
     for flavor, keys in names:
         if not 0 < len(flavor) <= _MAX_NAME or flavor != flavor.strip():
             raise UserError(
-                f"{place(file, *keys)}: {flavor!r} is no name of a flavor, expected 1 to "
-                f"{_MAX_NAME} characters"
+                f"{location(file, *keys)}: {flavor!r} is not a valid name of a flavor, expected 1 "
+                f"to {_MAX_NAME} characters, not beginning or ending with a space"
             )
         if flavor in seen:
-            same = "" if seen[flavor] == keys else f" and by {place(file, *seen[flavor])}"
+            same = "" if seen[flavor] == keys else f" and by {location(file, *seen[flavor])}"
             raise UserError(
-                f"{place(file, *keys)}: {flavor} would be made twice{same}; put {{alias}} and "
-                "{count} into the template, or name them apart"
+                f"{location(file, *keys)}: there would be two flavors {flavor}{same}; put "
+                "{alias} and {count} into the template, or choose other names"
             )
         seen[flavor] = keys
     for number, project in enumerate(file.projects):
         for index, pattern in enumerate(project.flavors):
             if not any(fnmatch.fnmatchcase(flavor, pattern) for flavor in seen):
                 raise UserError(
-                    f"{place(file, 'projects', number, 'flavors', index)}: {pattern} matches no "
-                    f"flavor, expected a pattern for some of: {', '.join(seen)}"
+                    f"{location(file, 'projects', number, 'flavors', index)}: {pattern} matches no "
+                    f"flavor, expected a pattern that matches one of: {', '.join(seen)}"
                 )
 
 
-def without_flavor(file: FleetFile, names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Projects and patterns that match none of these flavors."""
-    known = list(names)
+def unmatched_patterns(file: FleetFile, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the patterns that match none of these flavors, with their projects."""
+    flavors = list(names)
     for project in file.projects:
         for pattern in project.flavors:
-            if not any(fnmatch.fnmatchcase(name, pattern) for name in known):
+            if not any(fnmatch.fnmatchcase(name, pattern) for name in flavors):
                 yield project.name, pattern

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""In which files and in which form a deployment tool wants the options."""
+"""Arrange the options of Nova and Placement in the files of a deployment tool."""

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fragments of DevStack's local.conf.
 
-``[[post-config|FILE]]`` is merged into a file after the services are configured (inc/meta-config).
-nova-compute has a file of its own, ``$NOVA_CPU_CONF``, that begins as a copy of ``$NOVA_CONF``
-(lib/nova); an option that is repeated replaces all values of it. Each value passes through
-``read`` and ``eval`` of the shell within double quotes, so its quotes need two backslashes.
+DevStack merges ``[[post-config|FILE]]`` into a file after it has configured the services
+(inc/meta-config). nova-compute has its own file, ``$NOVA_CPU_CONF``, which is first a copy of
+``$NOVA_CONF`` (lib/nova); a repeated option replaces all its values. The shell applies ``read`` and
+``eval`` in double quotes to each value, so quotes in a value need two backslashes.
 """
 
 from collections.abc import Iterator
 
 from nova_gpu_passthrough.fleet.offers import CONTROL
 from nova_gpu_passthrough.generate import provider_config
-from nova_gpu_passthrough.generate.options import (
+from nova_gpu_passthrough.generate.service_options import (
     CloudOptions,
-    Draft,
     Option,
     Section,
+    UnsealedFile,
     comment,
     to_ini,
 )
@@ -23,9 +23,9 @@ from nova_gpu_passthrough.generate.options import (
 _PATH = "local.conf"
 
 
-def files(cloud: CloudOptions) -> Iterator[Draft]:
-    """One fragment for the control plane, one for each compute node."""
-    yield Draft(
+def files(cloud: CloudOptions) -> Iterator[UnsealedFile]:
+    """Yield a fragment for the control plane and one for each compute node."""
+    yield UnsealedFile(
         CONTROL,
         _PATH,
         "local.conf: API, conductor, scheduler, Placement",
@@ -34,18 +34,18 @@ def files(cloud: CloudOptions) -> Iterator[Draft]:
         + _group("$PLACEMENT_CONF", cloud.placement),
     )
     for host, sections in cloud.computes.items():
-        yield Draft(
+        yield UnsealedFile(
             host,
             _PATH,
             "local.conf: nova-compute",
             comment(
-                f"Append to local.conf of {host}. Where it is the controller, too, its fragment "
-                "goes before this one."
+                f"Append to local.conf of {host}. If the host is also the controller, append the "
+                "controller's fragment first."
             )
             + _group("$NOVA_CPU_CONF", (*cloud.shared, *sections)),
         )
     for host, traits in cloud.traits.items():
-        yield Draft(
+        yield UnsealedFile(
             host, provider_config.PATH, provider_config.PURPOSE, provider_config.plain(traits)
         )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks: each a function from the facts of an inventory to findings. They read no files."""
+"""The checks of the audit: functions that read an inventory's facts and return findings."""
 
 from collections.abc import Callable, Iterator
 
@@ -19,7 +19,7 @@ from nova_gpu_passthrough.host.checks import (
 from nova_gpu_passthrough.inventory.findings import Finding
 from nova_gpu_passthrough.inventory.model import Inventory
 
-#: In the order in which an operator fixes things: the host first, then GPU by GPU.
+#: In the order in which an operator fixes findings: the host first, then each GPU.
 CHECKS: tuple[Callable[[Inventory], Iterator[Finding]], ...] = (
     iommu.check,
     acs.check,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Access Control Services of the bridges above GPUs, which keep functions below them apart.
+"""Check Access Control Services of the bridges above GPUs, which isolate the functions below.
 
-The kernel switches ACS on when it runs an IOMMU (pci_enable_acs in drivers/pci/pci.c), and makes
-IOMMU groups by it; upstream ports of switches have none (PCI Express Base Specification, 6.12).
+The kernel enables ACS when it uses an IOMMU (pci_enable_acs in drivers/pci/pci.c), and forms IOMMU
+groups from it; upstream ports of switches have no ACS (PCI Express Base Specification, 6.12).
 """
 
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ _SOURCE = "/sys/bus/pci/devices/*/config"
 
 
 def check(inventory: Inventory) -> Iterator[Finding]:
-    """ACS above GPUs, where an IOMMU runs."""
+    """Check ACS above GPUs if the kernel uses an IOMMU."""
     if inventory.iommu.kind is None or not inventory.gpus:
         return
     above = dict.fromkeys(b for gpu in inventory.gpus for b in inventory.device(gpu).bridges)
     ports = [inventory.by_address[address] for address in above if address in inventory.by_address]
-    told = [port for port in ports if port.acs is not None]
-    off = [port.address for port in told if not port.acs]
+    known = [port for port in ports if port.acs is not None]
+    off = [port.address for port in known if not port.acs]
     if off:
         yield Finding(
             "acs.off",
@@ -28,15 +28,15 @@ def check(inventory: Inventory) -> Iterator[Finding]:
             HOST,
             f"ACS is off at {', '.join(off)}",
             _SOURCE,
-            "Functions below such a port can reach each other past the IOMMU, so the kernel puts "
-            "them into one group.",
-            "Switch ACS on in the firmware setup; look for pci=disable_acs_redir and "
+            "Functions below such a port can reach each other without the IOMMU, so the kernel "
+            "puts them into one group.",
+            "Enable ACS in the firmware setup; look for pci=disable_acs_redir and "
             "pci=config_acs on the kernel command line.",
             Remedy.FIRMWARE,
         )
-    elif told:
-        found = f"on at {len(told)} of {len(ports)} bridges above GPUs, the others have none"
-        yield Finding("acs.on", Severity.OK, HOST, found, _SOURCE)
+    elif known:
+        text = f"on at {len(known)} of {len(ports)} bridges above GPUs, the others do not have it"
+        yield Finding("acs.on", Severity.OK, HOST, text, _SOURCE)
     elif ports:
-        found = f"not told at {len(ports)} bridges above GPUs: reading it takes root"
-        yield Finding("acs.untold", Severity.OK, HOST, found, _SOURCE)
+        text = f"unknown at {len(ports)} bridges above GPUs: only root can read it"
+        yield Finding("acs.untold", Severity.OK, HOST, text, _SOURCE)

@@ -1,26 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BARs: whether the host mapped them, and which guests can."""
+"""Check whether the host has mapped the BARs, and which guests can map them."""
 
 from collections.abc import Iterator
 
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Remedy, Severity
 from nova_gpu_passthrough.inventory.model import Inventory
-from nova_gpu_passthrough.inventory.pci import Gpu, PciDevice
+from nova_gpu_passthrough.inventory.pci import Bar, Gpu, PciDevice
 from nova_gpu_passthrough.topology.address_space import (
     DEFAULT_BITS,
     GIB,
     GuestPlatform,
-    most_ram_gib,
+    max_ram_gib,
     window_bytes,
 )
 
-_WHY_SPACE = "A guest whose address space cannot hold all BARs boots and misses GPUs."
-#: Servers with more GPUs are rare: that they do not fit is told, not warned of.
-_USUAL_MOST = 8
+_WHY_SPACE = "A guest whose address space is too small for all BARs boots without some of its GPUs."
+#: Servers with more GPUs are rare: it is no warning if they do not fit.
+_USUAL_MAX_GPUS = 8
 
 
 def check(inventory: Inventory) -> Iterator[Finding]:
-    """BARs of every GPU, then the guests that they fit into."""
+    """Check the BARs of every GPU, then the guests that they fit into."""
     for gpu in inventory.gpus:
         device = inventory.device(gpu)
         if device.bars:
@@ -28,8 +28,8 @@ def check(inventory: Inventory) -> Iterator[Finding]:
     yield from _guests(inventory)
 
 
-def size(number: int) -> str:
-    """Bytes in the largest unit that divides them."""
+def size_text(number: int) -> str:
+    """Return a number of bytes in the largest unit that divides it."""
     for unit, name in ((GIB, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if number >= unit and number % unit == 0:
             return f"{number // unit} {name}"
@@ -45,22 +45,26 @@ def _mapped(gpu: Gpu, device: PciDevice) -> Finding:
             "bar.unassigned",
             Severity.FAILURE,
             gpu.address,
-            f"no room for {', '.join(f'BAR {bar.index} ({size(bar.size)})' for bar in missing)}",
+            f"no address range for {', '.join(map(_bar_text, missing))}",
             source,
-            "The GPU cannot be used by anybody, so neither by a server.",
-            "Switch Above 4G Decoding on in the firmware setup (and MMIO High Size or Base large "
+            "No driver can use the GPU, in the host or in a server.",
+            "Enable Above 4G Decoding in the firmware setup (and MMIO High Size or Base large "
             "enough for all GPUs).",
             Remedy.FIRMWARE,
         )
-    bars = ", ".join(f"BAR {bar.index} {size(bar.size)}" for bar in own)
+    bars = ", ".join(f"BAR {bar.index} {size_text(bar.size)}" for bar in own)
     return Finding("bar.assigned", Severity.OK, gpu.address, bars, source)
 
 
+def _bar_text(bar: Bar) -> str:
+    return f"BAR {bar.index} ({size_text(bar.size)})"
+
+
 def _guests(inventory: Inventory) -> Iterator[Finding]:
-    """For each model: how much RAM a guest may have with 1, 2, 4, ... of its GPUs."""
+    """Report for each model how much RAM a guest may have with 1, 2, 4, ... of its GPUs."""
     models: dict[str, list[tuple[int, ...]]] = {}
     if inventory.cpu.vendor not in (None, "intel", "amd"):
-        # QEMU's Arm machines give devices a window of their own, whatever the RAM.
+        # QEMU's Arm machines have a separate window for devices, independent of the RAM.
         return
     for gpu in inventory.gpus:
         if bars := inventory.device(gpu).high_bars:
@@ -69,28 +73,28 @@ def _guests(inventory: Inventory) -> Iterator[Finding]:
     bits = inventory.cpu.physical_address_bits
     source = "/sys/bus/pci/devices/*/resource, /proc/cpuinfo"
     for model, gpus in models.items():
-        passed = _most_ram(inventory, gpus, host_gib, passthrough=True, uefi=True)
-        uefi = _most_ram(inventory, gpus, host_gib, passthrough=False, uefi=True)
-        bios = _most_ram(inventory, gpus, host_gib, passthrough=False, uefi=False)
+        widest = _max_ram(inventory, gpus, host_gib, passthrough=True, uefi=True)
+        uefi = _max_ram(inventory, gpus, host_gib, passthrough=False, uefi=True)
+        bios = _max_ram(inventory, gpus, host_gib, passthrough=False, uefi=False)
         largest = max(map(window_bytes, gpus))
-        found = (
-            f"{model}: {size(largest)} of a guest's address space each; with the "
-            f"host's {bits or '?'} bits and UEFI {_fits(passed, host_gib)}; with QEMU's default of "
-            f"{DEFAULT_BITS} bits and UEFI {_fits(uefi, host_gib)}, and BIOS "
+        text = (
+            f"{model}: {size_text(largest)} of a guest's address space each; with the "
+            f"host's {bits or '?'} bits and UEFI {_fits(widest, host_gib)}; with QEMU's default "
+            f"of {DEFAULT_BITS} bits and UEFI {_fits(uefi, host_gib)}, and BIOS "
             f"{_fits(bios, host_gib)}"
         )
         if host_gib and all(ram == host_gib for ram in uefi.values()):
-            yield Finding("address_space.ample", Severity.OK, HOST, found, source)
-        elif any(ram is None for count, ram in passed.items() if count <= _USUAL_MOST):
+            yield Finding("address_space.ample", Severity.OK, HOST, text, source)
+        elif any(ram is None for count, ram in widest.items() if count <= _USUAL_MAX_GPUS):
             yield Finding(
                 "address_space.too_small",
                 Severity.WARNING,
                 HOST,
-                found,
+                text,
                 source,
                 _WHY_SPACE,
                 "Offer flavors with fewer GPUs, and widen the address space (5-level paging, no "
-                "memory encryption) in the firmware setup, if the processor can do more bits.",
+                "memory encryption) in the firmware setup, if the processor supports more bits.",
                 Remedy.FIRMWARE,
             )
         else:
@@ -98,7 +102,7 @@ def _guests(inventory: Inventory) -> Iterator[Finding]:
                 "address_space.needs_passthrough",
                 Severity.OK,
                 HOST,
-                found,
+                text,
                 source,
                 _WHY_SPACE,
                 "Set [libvirt] cpu_mode = host-passthrough on the compute nodes, and give flavors "
@@ -106,7 +110,7 @@ def _guests(inventory: Inventory) -> Iterator[Finding]:
             )
 
 
-def _most_ram(
+def _max_ram(
     inventory: Inventory,
     gpus: list[tuple[int, ...]],
     host_gib: int,
@@ -118,12 +122,12 @@ def _most_ram(
         inventory.cpu.physical_address_bits, inventory.cpu.vendor, passthrough, uefi
     )
     counts = [count for count in (1, 2, 4, 8, 16) if count < len(gpus)] + [len(gpus)]
-    return {count: most_ram_gib(gpus, platform, host_gib, count) for count in counts}
+    return {count: max_ram_gib(gpus, platform, host_gib, count) for count in counts}
 
 
 def _fits(rams: dict[int, int | None], host_gib: int) -> str:
-    """``all 8 fit``, or what fits with how much RAM."""
+    """Return ``all 8 fit``, or the numbers of GPUs that fit and the RAM for each."""
     if all(ram == host_gib for ram in rams.values()):
         return f"all {max(rams)} fit"
-    parts = [f"{count} up to {ram} GiB RAM" for count, ram in rams.items() if ram]
-    return f"{', '.join(parts)} fit" if parts else "none fits"
+    counts = [f"{count} up to {ram} GiB RAM" for count, ram in rams.items() if ram]
+    return f"{', '.join(counts)} fit" if counts else "none fits"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which driver holds a GPU and its companions now, and which would take them at boot."""
+"""Check which driver holds a GPU and its companions, and which drivers would bind them at boot."""
 
 from collections.abc import Iterator
 
@@ -10,8 +10,8 @@ from nova_gpu_passthrough.inventory.model import Inventory
 from nova_gpu_passthrough.inventory.pci import DeviceType, Gpu, PciDevice
 
 _WHY_GPU = (
-    "Taking a GPU away from a driver that uses it can hang the host, and what the driver left on "
-    "the card stays there."
+    "Unbinding a GPU from a driver that uses it can hang the host, and state that the driver left "
+    "on the card remains."
 )
 _WHY_COMPANION = (
     "The function is in the GPU's IOMMU group or on its card: while the host's driver holds it, a "
@@ -23,25 +23,26 @@ _FIX = (
 )
 
 
-def could_take(inventory: Inventory, device: PciDevice) -> tuple[str, ...]:
-    """Modules that would take a function at boot before vfio-pci is told to."""
+def modules_that_could_bind(inventory: Inventory, device: PciDevice) -> tuple[str, ...]:
+    """Return the modules that would bind a function at boot unless vfio-pci is configured."""
     if is_vfio(device.driver_override):
-        # No other driver is asked (driver_override in Documentation/ABI/testing/sysfs-bus-pci).
+        # The kernel tries no other driver: driver_override in
+        # Documentation/ABI/testing/sysfs-bus-pci.
         return ()
     if device.modules or inventory.kernel.release is None:
         return tuple(name for name in device.modules if not is_vfio(name))
-    # Without modules.alias: the usual ones, where the kernel is known to have them.
+    # Without modules.alias: the usual modules that the kernel has.
     states = inventory.kernel.modules or {}
     return tuple(
         driver.module
         for driver in DRIVERS
-        if driver.takes(device) and states.get(driver.module) not in (None, ModuleState.MISSING)
+        if driver.matches(device) and states.get(driver.module) not in (None, ModuleState.MISSING)
     )
 
 
 def check(inventory: Inventory) -> Iterator[Finding]:
-    """Drivers of every GPU and its companions."""
-    if not inventory.tells_kernel:
+    """Check the drivers of every GPU and its companions."""
+    if not inventory.reports_kernel:
         return
     for gpu in inventory.gpus:
         yield _gpu(inventory, gpu)
@@ -53,25 +54,25 @@ def check(inventory: Inventory) -> Iterator[Finding]:
 def _gpu(inventory: Inventory, gpu: Gpu) -> Finding:
     device = inventory.device(gpu)
     source = f"/sys/bus/pci/devices/{gpu.address}/driver"
-    takers = could_take(inventory, device)
+    modules = modules_that_could_bind(inventory, device)
     if is_vfio(device.driver):
         return Finding("driver.vfio", Severity.OK, gpu.address, f"held by {device.driver}", source)
     if device.driver is None:
-        found = "held by no driver"
-        if not takers:
-            return Finding("driver.none", Severity.OK, gpu.address, found, source)
+        text = "held by no driver"
+        if not modules:
+            return Finding("driver.none", Severity.OK, gpu.address, text, source)
         return Finding(
             "driver.could_take",
             Severity.WARNING,
             gpu.address,
-            f"{found} now; {', '.join(takers)} would take it when loaded",
+            f"{text} now; {', '.join(modules)} would bind it when loaded",
             source,
             _WHY_GPU,
             _FIX,
             Remedy.CONFIGURATION,
         )
     if device.device_type is DeviceType.PF and device.sriov_vfs:
-        # A PF whose VFs are given away needs its driver: the SR-IOV check has the say.
+        # A PF whose VFs are in use needs its driver: the SR-IOV check judges it.
         return Finding("driver.pf", Severity.OK, gpu.address, f"PF held by {device.driver}", source)
     return Finding(
         "driver.taken",
@@ -88,12 +89,12 @@ def _gpu(inventory: Inventory, gpu: Gpu) -> Finding:
 def _companion(inventory: Inventory, gpu: Gpu, device: PciDevice) -> Finding:
     name = f"companion .{device.function} ({device.role})"
     source = f"/sys/bus/pci/devices/{device.address}/driver"
-    takers = could_take(inventory, device)
+    modules = modules_that_could_bind(inventory, device)
     if is_vfio(device.driver):
         return Finding(
             "companion.vfio", Severity.OK, gpu.address, f"{name} held by {device.driver}", source
         )
-    if device.driver is None and not takers:
+    if device.driver is None and not modules:
         return Finding(
             "companion.none", Severity.OK, gpu.address, f"{name} held by no driver", source
         )
@@ -102,7 +103,7 @@ def _companion(inventory: Inventory, gpu: Gpu, device: PciDevice) -> Finding:
             "companion.could_take",
             Severity.WARNING,
             gpu.address,
-            f"{name} held by no driver now; {', '.join(takers)} would take it when loaded",
+            f"{name} held by no driver now; {', '.join(modules)} would bind it when loaded",
             source,
             _WHY_COMPANION,
             _FIX,
@@ -128,8 +129,8 @@ def _boot_vga(inventory: Inventory, gpu: Gpu) -> Iterator[Finding]:
             gpu.address,
             "the firmware's primary display",
             f"/sys/bus/pci/devices/{gpu.address}/boot_vga",
-            "The host's console holds its framebuffer (a BAR that VFIO then cannot map), and its "
-            "ROM has been run already, which some guest drivers refuse.",
+            "The host's console uses its framebuffer (a BAR that VFIO then cannot map), and its "
+            "ROM has already been executed, which some guest drivers do not accept.",
             "Make the management controller's display primary in the firmware setup.",
             Remedy.FIRMWARE,
         )

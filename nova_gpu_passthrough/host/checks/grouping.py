@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""IOMMU groups: what else a server would get, or block, with a GPU.
+"""Check IOMMU groups: other functions that go to the same server as a GPU, or block it.
 
-A group is viable for VFIO if each of its functions is held by a VFIO driver, by none, or by one
-that leaves DMA alone, such as pcieport (``driver_managed_dma`` in drivers/vfio and drivers/pci;
+A group is viable for VFIO if each of its functions is held by a VFIO driver, by no driver, or by
+one that does no DMA, such as pcieport (``driver_managed_dma`` in drivers/vfio and drivers/pci;
 until Linux 5.18 vfio_dev_viable; Documentation/driver-api/vfio.rst).
 """
 
@@ -13,13 +13,13 @@ from nova_gpu_passthrough.inventory.findings import Finding, Remedy, Severity
 from nova_gpu_passthrough.inventory.model import Inventory
 from nova_gpu_passthrough.inventory.pci import Gpu, PciDevice, Role
 
-#: Bridges to another bus, which VFIO tolerates in a group: PCI, CardBus, semi-transparent. A host
-#: or ISA bridge with a driver is in the way like any function; mostly it has none.
+#: Bridges to another bus, which VFIO accepts in a group: PCI, CardBus, semi-transparent. A host or
+#: ISA bridge with a driver blocks the group like any function; most have no driver.
 _BRIDGE_CLASSES = ("0604", "0607", "0609")
 
 
 def check(inventory: Inventory) -> Iterator[Finding]:
-    """The group of every GPU, where there are groups."""
+    """Check the IOMMU group of every GPU, if the host has groups."""
     if inventory.iommu.kind is None:
         return
     for gpu in inventory.gpus:
@@ -37,7 +37,7 @@ def _group(inventory: Inventory, gpu: Gpu) -> Finding:
             gpu.address,
             "the function is in no IOMMU group",
             source,
-            "VFIO passes through whole groups; a function outside of all is not isolated.",
+            "VFIO passes through whole groups; a function without group is not isolated.",
             "Look for a DMAR or IVRS error in the kernel's log and update the firmware.",
             Remedy.FIRMWARE,
         )
@@ -46,7 +46,7 @@ def _group(inventory: Inventory, gpu: Gpu) -> Finding:
     own = {gpu.address, *gpu.companions}
     members = [
         member
-        for member in inventory.groups[device.iommu_group]
+        for member in inventory.iommu_groups[device.iommu_group]
         if member.address not in own
         and not member.class_code.startswith(_BRIDGE_CLASSES)
         and (member.role is not Role.BRIDGE or member.driver)
@@ -56,16 +56,16 @@ def _group(inventory: Inventory, gpu: Gpu) -> Finding:
             "group.own",
             Severity.OK,
             gpu.address,
-            f"group {device.iommu_group}: {_names(inventory.groups[device.iommu_group])}",
+            f"group {device.iommu_group}: {_names(inventory.iommu_groups[device.iommu_group])}",
             source,
         )
     foreign = [member for member in members if member.address not in gpus | companions]
     shared = [member for member in members if member.address in gpus]
     busy = [member for member in foreign if member.driver and not is_vfio(member.driver)]
-    found = f"group {device.iommu_group} also holds {_names(busy or shared or members)}"
-    port = _unisolated(inventory, device, members)
+    text = f"group {device.iommu_group} also contains {_names(busy or shared or members)}"
+    port = _common_bridge(inventory, device, members)
     fix = (
-        "Switch ACS on in the firmware setup (PCIe ACS, SR-IOV or virtualisation options), or move "
+        "Enable ACS in the firmware setup (PCIe ACS, SR-IOV or virtualisation options), or move "
         f"the card to a slot with a root port of its own{port}."
     )
     if busy:
@@ -73,11 +73,11 @@ def _group(inventory: Inventory, gpu: Gpu) -> Finding:
             "group.foreign",
             Severity.FAILURE,
             gpu.address,
-            found,
+            text,
             source,
-            "A group goes to one server as a whole: while the host's driver holds another member, "
+            "A whole group belongs to one server: while a host driver holds another member, "
             'a server with this GPU fails to start ("group is not viable").',
-            f"{fix} If the host can do without the other device, leave it to vfio-pci.",
+            f"{fix} If the host does not need the other device, bind it to vfio-pci.",
             Remedy.HARDWARE,
         )
     if not shared:
@@ -85,21 +85,21 @@ def _group(inventory: Inventory, gpu: Gpu) -> Finding:
             "group.foreign_idle",
             Severity.WARNING,
             gpu.address,
-            found,
+            text,
             source,
-            "A server gets the GPU as long as no driver of the host takes the other members, and "
-            "nobody else can use them.",
-            f"Bind them to vfio-pci, too, so that no driver takes them. {fix}",
+            "A server can use the GPU as long as no host driver binds the other members, and "
+            "nothing else can use them.",
+            f"Bind them to vfio-pci, too, so that no other driver binds them. {fix}",
             Remedy.HARDWARE,
         )
     return Finding(
         "group.shared",
         Severity.FAILURE,
         gpu.address,
-        found,
+        text,
         source,
-        "GPUs of one group can only go to one server together; Nova gives them away one by one, "
-        "and the second server fails to start.",
+        "GPUs of one group can only be passed to one server together; Nova allocates them one by "
+        "one, and the second server fails to start.",
         fix,
         Remedy.HARDWARE,
     )
@@ -119,8 +119,8 @@ def _companions(inventory: Inventory, gpu: Gpu) -> Iterator[Finding]:
             )
 
 
-def _unisolated(inventory: Inventory, device: PciDevice, members: list[PciDevice]) -> str:
-    """Names the bridge that joins the group, where it can be told."""
+def _common_bridge(inventory: Inventory, device: PciDevice, members: list[PciDevice]) -> str:
+    """Return text that names the bridge above all members, or an empty text if it is unknown."""
     above = {bridge for member in members for bridge in member.bridges}
     for address in reversed(device.bridges):
         if address in above:

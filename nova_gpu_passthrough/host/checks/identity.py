@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether it is known what the GPUs are, and how much power they may draw."""
+"""Check whether the models of the GPUs are known, and report their power limits."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ _DEVICES = "/sys/bus/pci/devices"
 
 
 def check(inventory: Inventory) -> Iterator[Finding]:
-    """Models of all GPUs, slot power and hwmon."""
+    """Check the models of all GPUs, slot power and hwmon."""
     if not inventory.gpus:
         yield Finding(
             "gpu.none",
@@ -30,25 +30,25 @@ def check(inventory: Inventory) -> Iterator[Finding]:
 
 def _model(inventory: Inventory, gpu: Gpu) -> Finding:
     device = inventory.device(gpu)
-    found = f"{device.ids} class {device.class_code[:4]} is {gpu.model} ({gpu.model_source})"
+    text = f"{device.ids} class {device.class_code[:4]} is {gpu.model} ({gpu.model_source})"
     source = f"{_DEVICES}/{gpu.address}/device"
     if gpu.model_source in ("catalogue", "operator"):
-        return Finding("gpu.model", Severity.OK, gpu.address, found, source)
+        return Finding("gpu.model", Severity.OK, gpu.address, text, source)
     return Finding(
         "gpu.model_unknown",
         Severity.WARNING,
         gpu.address,
-        found,
+        text,
         source,
-        "The catalogue knows neither its worth nor its board; the scheduler knows it as a GPU by "
-        "the tag gpu_model only.",
+        "The catalogue has neither its value nor its board; the scheduler recognizes it as a GPU "
+        "only by the tag gpu_model.",
         "Name the model with --gpu VENDOR:PRODUCT=MODEL.",
     )
 
 
 def _power(inventory: Inventory, gpu: Gpu) -> Iterator[Finding]:
     device = inventory.device(gpu)
-    parts = [
+    limits = [
         f"{name} {watts:g} W"
         for name, watts in (
             ("slot limit", device.slot_power_watts),
@@ -57,11 +57,11 @@ def _power(inventory: Inventory, gpu: Gpu) -> Iterator[Finding]:
         )
         if watts is not None
     ]
-    if parts:
+    if limits:
         yield Finding(
             "power.told",
             Severity.OK,
             gpu.address,
-            ", ".join(parts),
+            ", ".join(limits),
             f"{_DEVICES}/{gpu.address}/hwmon, config of the port above",
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether an IOMMU translates and remaps: without it there is no passthrough at all."""
+"""Check whether an IOMMU translates addresses and remaps interrupts; passthrough needs both."""
 
 import re
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from nova_gpu_passthrough.inventory.host import IommuKind
 from nova_gpu_passthrough.inventory.model import Inventory
 from nova_gpu_passthrough.topology.address_space import OVMF_MAX_BITS
 
-#: Options are lists: intel_iommu=on,sm_off is on.
+#: Values are lists: intel_iommu=on,sm_off means on.
 _OFF = re.compile(r"(intel_iommu|amd_iommu|iommu)=([^,]+,)*off(,.*)?")
 GROUPS, CMDLINE = "/sys/kernel/iommu_groups", "/proc/cmdline"
 _WHY = (
-    "VFIO gives a server a device only behind an IOMMU, which keeps the device's memory "
-    "accesses inside that server."
+    "VFIO passes a device to a server only behind an IOMMU, which restricts the device's memory "
+    "accesses to that server."
 )
 _FIRMWARE = {
     "intel": "VT-d (Intel Virtualization Technology for Directed I/O)",
@@ -22,17 +22,17 @@ _FIRMWARE = {
     "arm": "the SMMU",
 }
 _ON = {
-    "intel": "Put intel_iommu=on iommu=pt on the kernel command line; nova-gpu config generate "
+    "intel": "Add intel_iommu=on iommu=pt to the kernel command line; nova-gpu config generate "
     "writes it.",
-    "amd": "Put iommu=pt on the kernel command line, which nova-gpu config generate writes; the "
-    "kernel uses AMD-Vi by itself: if it still does not, look for AMD-Vi in its log.",
+    "amd": "Add iommu=pt to the kernel command line; nova-gpu config generate writes it. The "
+    "kernel enables AMD-Vi by default: if it does not, look for AMD-Vi in its log.",
 }
 _LOOK = "Look for an IOMMU error in the kernel's log, and whether it has a driver for this IOMMU."
 
 
 def check(inventory: Inventory) -> Iterator[Finding]:
-    """The IOMMU, its interrupts, and what the command line says about it."""
-    if not inventory.tells_kernel:
+    """Check the IOMMU, interrupt remapping, and the options on the kernel command line."""
+    if not inventory.reports_kernel:
         return
     yield _translation(inventory)
     if inventory.iommu.kind is not None:
@@ -44,14 +44,14 @@ def check(inventory: Inventory) -> Iterator[Finding]:
 def _translation(inventory: Inventory) -> Finding:
     iommu, options = inventory.iommu, (inventory.kernel.command_line or "").split()
     if iommu.kind is not None:
-        found = f"{iommu.kind} IOMMU on, {iommu.groups} groups"
-        return Finding("iommu.on", Severity.OK, HOST, found, GROUPS)
-    if not iommu.told:
+        text = f"{iommu.kind} IOMMU on, {iommu.groups} groups"
+        return Finding("iommu.on", Severity.OK, HOST, text, GROUPS)
+    if not iommu.known:
         return Finding(
             "iommu.unknown",
             Severity.WARNING,
             HOST,
-            "neither IOMMU groups nor ACPI tables are told",
+            "the source has neither IOMMU groups nor ACPI tables",
             GROUPS,
             _WHY,
             "Audit the running machine, or record /sys/kernel/iommu_groups, /sys/class/iommu and "
@@ -67,7 +67,7 @@ def _translation(inventory: Inventory) -> Finding:
             f"no IOMMU groups; the kernel command line says {' '.join(off)}",
             CMDLINE,
             _WHY,
-            f"Take {' '.join(off)} off the kernel command line; "
+            f"Remove {' '.join(off)} from the kernel command line; "
             "nova-gpu config generate writes the options that are needed.",
             Remedy.CONFIGURATION,
         )
@@ -79,11 +79,11 @@ def _translation(inventory: Inventory) -> Finding:
             "no IOMMU groups, and no ACPI table DMAR, IVRS or IORT",
             "/sys/firmware/acpi/tables",
             _WHY,
-            f"Switch {_FIRMWARE[vendor]} on in the firmware setup, then audit again.",
+            f"Enable {_FIRMWARE[vendor]} in the firmware setup, then audit again.",
             Remedy.FIRMWARE,
         )
     table = iommu.firmware_table
-    offer = f", though the firmware offers one (ACPI table {table})" if table else ""
+    offer = f", although the firmware has an IOMMU (ACPI table {table})" if table else ""
     return Finding(
         "iommu.off",
         Severity.FAILURE,
@@ -112,8 +112,8 @@ def _interrupts(inventory: Inventory) -> Iterator[Finding]:
             "interrupts not remapped, and vfio_iommu_type1 allow_unsafe_interrupts=Y",
             "/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts",
             "A server with a passed-through device can raise any interrupt of the host.",
-            "Switch interrupt remapping (x2APIC, IOMMU) on in the firmware setup and take "
-            "allow_unsafe_interrupts away.",
+            "Enable interrupt remapping (x2APIC, IOMMU) in the firmware setup and remove "
+            "allow_unsafe_interrupts.",
             Remedy.FIRMWARE,
         )
     else:
@@ -123,16 +123,16 @@ def _interrupts(inventory: Inventory) -> Iterator[Finding]:
             HOST,
             "interrupts not remapped (no chip named IR-...)",
             source,
-            "VFIO refuses devices whose interrupts are not remapped: "
+            "VFIO rejects devices whose interrupts are not remapped: "
             '"No interrupt remapping support".',
-            "Switch interrupt remapping (x2APIC, IOMMU) on in the firmware setup; take "
-            "intremap=off and nox2apic off the kernel command line.",
+            "Enable interrupt remapping (x2APIC, IOMMU) in the firmware setup; remove intremap=off "
+            "and nox2apic from the kernel command line.",
             Remedy.FIRMWARE,
         )
 
 
 def _width(inventory: Inventory) -> Iterator[Finding]:
-    """Guests map BARs at the end of their address space, which the IOMMU must reach."""
+    """Check whether the IOMMU reaches the end of guests' address space, where they map BARs."""
     bits, host_bits = inventory.iommu.address_bits, inventory.cpu.physical_address_bits
     if bits is None or host_bits is None or bits >= min(host_bits, OVMF_MAX_BITS):
         return
@@ -158,8 +158,8 @@ def _override(inventory: Inventory) -> Iterator[Finding]:
                 HOST,
                 f"the kernel command line says {option}",
                 CMDLINE,
-                "IOMMU groups then look smaller than the hardware isolates: servers can reach each "
-                "other's devices.",
-                f"Take {option} away and use ACS in the firmware setup or other slots.",
+                "IOMMU groups are then smaller than what the hardware isolates: servers can reach "
+                "each other's devices.",
+                f"Remove {option} and enable ACS in the firmware setup, or use other slots.",
                 Remedy.HARDWARE,
             )

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel's VFIO modules and what locks the kernel down."""
+"""Check the VFIO modules, secure boot and lockdown of the kernel."""
 
 from collections.abc import Iterator
 
-from nova_gpu_passthrough.host.modules import VFIO
+from nova_gpu_passthrough.host.kernel_modules import VFIO
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Remedy, Severity
 from nova_gpu_passthrough.inventory.host import ModuleState
 from nova_gpu_passthrough.inventory.model import Inventory
 
 
 def check(inventory: Inventory) -> Iterator[Finding]:
-    """VFIO, secure boot and lockdown."""
+    """Check VFIO, secure boot and lockdown."""
     kernel = inventory.kernel
     if kernel.command_line is not None:
         yield Finding(
@@ -28,7 +28,7 @@ def check(inventory: Inventory) -> Iterator[Finding]:
                 HOST,
                 f"kernel {kernel.release} has no module {module}",
                 source,
-                "VFIO is how QEMU gets at the device.",
+                "QEMU accesses passed-through devices through VFIO.",
                 "Install the distribution's full kernel (such as linux-image-amd64 instead of a "
                 "cloud kernel, or the package with the extra modules).",
                 Remedy.CONFIGURATION,
@@ -42,18 +42,18 @@ def check(inventory: Inventory) -> Iterator[Finding]:
             HOST,
             "lockdown is in mode confidentiality",
             "/sys/kernel/security/lockdown",
-            "Tracers (perf, kprobes, BPF), which help to find out why a device fails, do not work; "
-            "VFIO itself does.",
+            "Tracers (perf, kprobes, BPF), which help to debug a device, do not work; VFIO itself "
+            "works.",
             "Use mode integrity (lockdown=integrity on the kernel command line).",
         )
     elif kernel.lockdown is not None or kernel.secure_boot is not None:
         signed = kernel.secure_boot or kernel.lockdown == "integrity"
-        boot = {True: "on", False: "off", None: "not told"}[kernel.secure_boot]
+        boot = {True: "on", False: "off", None: "unknown"}[kernel.secure_boot]
         yield Finding(
             "kernel.secure_boot",
             Severity.OK,
             HOST,
-            f"secure boot {boot}, lockdown {kernel.lockdown or 'not told'}: no obstacle for VFIO"
+            f"secure boot {boot}, lockdown {kernel.lockdown or 'unknown'}: no obstacle for VFIO"
             + ("; drivers from outside the distribution must be signed" if signed else ""),
             "/sys/firmware/efi/efivars, /sys/kernel/security/lockdown",
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NUMA nodes, their memory and huge pages, and which GPU is on which."""
+"""Check NUMA nodes, their memory and huge pages, and the NUMA nodes of GPUs."""
 
 from collections.abc import Iterator
 
@@ -11,14 +11,14 @@ _NODES = "/sys/devices/system/node"
 
 
 def check(inventory: Inventory) -> Iterator[Finding]:
-    """Nodes of the host, then of every GPU."""
+    """Check the NUMA nodes of the host, then of every GPU."""
     if not inventory.numa_nodes:
         if inventory.gpus:
             yield Finding(
                 "numa.unknown",
                 Severity.WARNING,
                 HOST,
-                "no NUMA nodes told",
+                "the kernel reports no NUMA nodes",
                 _NODES,
                 "Nova cannot keep GPUs, vCPUs and memory together.",
                 "Use a kernel with NUMA support and do not boot it with numa=off.",
@@ -38,12 +38,12 @@ def check(inventory: Inventory) -> Iterator[Finding]:
         )
     yield from _huge_pages(inventory)
     for gpu in inventory.gpus:
-        yield _place(inventory, gpu)
+        yield _node_of(inventory, gpu)
 
 
 def _huge_pages(inventory: Inventory) -> Iterator[Finding]:
-    tells = [node for node in inventory.numa_nodes if node.huge_pages]
-    if inventory.gpus and tells and not any(p.total for n in tells for p in n.huge_pages):
+    known = [node for node in inventory.numa_nodes if node.huge_pages]
+    if inventory.gpus and known and not any(p.total for n in known for p in n.huge_pages):
         yield Finding(
             "hugepages.none",
             Severity.WARNING,
@@ -51,28 +51,28 @@ def _huge_pages(inventory: Inventory) -> Iterator[Finding]:
             "no huge pages reserved on any node",
             f"{_NODES}/node*/hugepages",
             "VFIO pins all memory of a server with a GPU. With 4 KiB pages that takes minutes for "
-            "hundreds of GiB, and flavors with hw:mem_page_size=large find no host.",
+            "hundreds of GiB, and flavors with hw:mem_page_size=large do not fit on the host.",
             "Reserve 1 GiB pages on the kernel command line; nova-gpu config "
             "generate --hugepages writes it.",
             Remedy.CONFIGURATION,
         )
 
 
-def _place(inventory: Inventory, gpu: Gpu) -> Finding:
-    number = inventory.device(gpu).numa_node
+def _node_of(inventory: Inventory, gpu: Gpu) -> Finding:
+    node_id = inventory.device(gpu).numa_node
     source = f"/sys/bus/pci/devices/{gpu.address}/numa_node"
-    node = next((n for n in inventory.numa_nodes if n.id == number), None)
-    if number is None and len(inventory.numa_nodes) > 1:
+    node = next((n for n in inventory.numa_nodes if n.id == node_id), None)
+    if node_id is None and len(inventory.numa_nodes) > 1:
         return Finding(
             "numa.gpu_without_node",
             Severity.WARNING,
             gpu.address,
             f"numa_node is -1 on a host with {len(inventory.numa_nodes)} nodes",
             source,
-            "Nova's NUMA policy required refuses the GPU, policy legacy lets it serve vCPUs on any "
-            "node, far from it.",
+            "Nova's NUMA policy required rejects the GPU; policy legacy allows vCPUs on any node, "
+            "also on a distant one.",
             "Update the firmware (ACPI _PXM of the host bridge) or set its NUMA options (NPS, SNC, "
-            "LLC as NUMA) so that it tells.",
+            "LLC as NUMA) so that it reports the node.",
             Remedy.FIRMWARE,
         )
     if node is not None and (not node.cpus or not node.memory_mib):
@@ -80,9 +80,9 @@ def _place(inventory: Inventory, gpu: Gpu) -> Finding:
             "numa.node_without_cpus_or_memory",
             Severity.WARNING,
             gpu.address,
-            f"node {number} has CPUs {node.cpus or 'none'} and {node.memory_mib} MiB",
+            f"node {node_id} has CPUs {node.cpus or 'none'} and {node.memory_mib} MiB",
             source,
-            "Nova's NUMA policy required then finds no room for vCPUs or memory beside the GPU.",
+            "With Nova's NUMA policy required, vCPUs or memory do not fit on the node of the GPU.",
             "Populate the memory channels of that socket, or use policy socket or preferred.",
             Remedy.HARDWARE,
         )
@@ -90,6 +90,6 @@ def _place(inventory: Inventory, gpu: Gpu) -> Finding:
         "numa.gpu",
         Severity.OK,
         gpu.address,
-        f"node {number}" if number is not None else "the host's only node",
+        f"node {node_id}" if node_id is not None else "the host's only node",
         source,
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a GPU can be reset between servers, and whether it may sleep too deeply."""
+"""Check whether a GPU can be reset between servers, and whether it may enter D3cold."""
 
 from collections.abc import Iterator
 
@@ -9,11 +9,11 @@ from nova_gpu_passthrough.inventory.pci import Gpu, PciDevice
 
 
 def check(inventory: Inventory) -> Iterator[Finding]:
-    """Reset methods and power states of every GPU."""
+    """Check the reset methods and power states of every GPU."""
     for gpu in inventory.gpus:
         device = inventory.device(gpu)
         yield from _reset(gpu, device)
-        yield from _sleep(gpu, device)
+        yield from _d3cold(gpu, device)
 
 
 def _reset(gpu: Gpu, device: PciDevice) -> Iterator[Finding]:
@@ -25,10 +25,10 @@ def _reset(gpu: Gpu, device: PciDevice) -> Iterator[Finding]:
             "reset.none",
             Severity.FAILURE,
             gpu.address,
-            "the kernel knows no way to reset it",
+            "the kernel has no method to reset it",
             source,
-            "The next server gets the GPU as the last one left it: with its data, or hung until "
-            "the host is power-cycled.",
+            "The next server gets the GPU in the state in which the last one left it: with its "
+            "data, or hung until the host is power-cycled.",
             "Update the card's firmware; use a slot in which it is alone below a root port, so "
             "that a bus reset is possible.",
             Remedy.HARDWARE,
@@ -39,7 +39,7 @@ def _reset(gpu: Gpu, device: PciDevice) -> Iterator[Finding]:
         )
 
 
-def _sleep(gpu: Gpu, device: PciDevice) -> Iterator[Finding]:
+def _d3cold(gpu: Gpu, device: PciDevice) -> Iterator[Finding]:
     folder = f"/sys/bus/pci/devices/{gpu.address}"
     if device.power_state == "D3cold":
         yield Finding(
@@ -48,7 +48,7 @@ def _sleep(gpu: Gpu, device: PciDevice) -> Iterator[Finding]:
             gpu.address,
             "it is in D3cold now",
             f"{folder}/power_state",
-            "Some GPUs do not wake up from D3cold: the guest or its successor finds a dead card.",
+            "Some GPUs do not wake up from D3cold: the server's card then does not respond.",
             "nova-gpu config generate writes a udev rule that forbids D3cold; power-cycle the host "
             "if the card does not wake.",
             Remedy.CONFIGURATION,
@@ -60,8 +60,8 @@ def _sleep(gpu: Gpu, device: PciDevice) -> Iterator[Finding]:
             gpu.address,
             "d3cold_allowed is 1",
             f"{folder}/d3cold_allowed",
-            "vfio-pci lets an unused GPU sleep; some do not wake up from D3cold, and the next "
-            "server finds a dead card.",
+            "vfio-pci puts an unused GPU to sleep; some do not wake up from D3cold, and the next "
+            "server's card does not respond.",
             "nova-gpu config generate writes a udev rule that forbids it.",
             Remedy.CONFIGURATION,
         )

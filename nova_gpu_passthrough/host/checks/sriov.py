@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SR-IOV: how Nova will see a GPU, and whether its VFs stand in the way."""
+"""Check SR-IOV: the device type of a GPU in Nova, and VFs that prevent passthrough."""
 
 from collections.abc import Iterator
 
@@ -10,8 +10,8 @@ from nova_gpu_passthrough.inventory.pci import DeviceType, Gpu
 
 
 def check(inventory: Inventory) -> Iterator[Finding]:
-    """Nova's device type of every GPU."""
-    if not inventory.tells_kernel:
+    """Check the device type of every GPU."""
+    if not inventory.reports_kernel:
         return
     for gpu in inventory.gpus:
         yield _type(inventory, gpu)
@@ -20,20 +20,20 @@ def check(inventory: Inventory) -> Iterator[Finding]:
 def _type(inventory: Inventory, gpu: Gpu) -> Finding:
     device = inventory.device(gpu)
     source = f"/sys/bus/pci/devices/{gpu.address}/sriov_totalvfs"
-    kind = device.device_type
-    if kind is DeviceType.PF and device.sriov_vfs:
+    device_type = device.device_type
+    if device_type is DeviceType.PF and device.sriov_vfs:
         return Finding(
             "sriov.vfs_enabled",
             Severity.FAILURE,
             gpu.address,
             f"{device.sriov_vfs} of {device.sriov_total_vfs} VFs are enabled",
             f"/sys/bus/pci/devices/{gpu.address}/sriov_numvfs",
-            "The GPU as a whole cannot go to a server while its VFs exist.",
-            "Write 0 to sriov_numvfs and take away what enables VFs at boot (sriov-manage, the "
-            "vGPU manager), or offer the VFs instead of the GPU.",
+            "The whole GPU cannot be passed to a server while its VFs exist.",
+            "Write 0 to sriov_numvfs and remove what enables VFs at boot (sriov-manage, the vGPU "
+            "manager), or offer the VFs instead of the GPU.",
             Remedy.CONFIGURATION,
         )
-    if kind is DeviceType.VF:
+    if device_type is DeviceType.VF:
         parent = inventory.by_address.get(device.physical_function or "")
         if parent is not None and is_vfio(parent.driver) and parent.driver != "pci-stub":
             return Finding(
@@ -42,8 +42,8 @@ def _type(inventory: Inventory, gpu: Gpu) -> Finding:
                 gpu.address,
                 f"its PF {parent.address} is held by {parent.driver}",
                 f"/sys/bus/pci/devices/{parent.address}/driver",
-                "vfio-pci lets nobody open a VF whose PF it holds without a shared token: the "
-                "server fails to start (Permission denied).",
+                "vfio-pci does not open a VF whose PF it holds without a shared token: the server "
+                "fails to start (Permission denied).",
                 "Bind the PF to its own driver or to pci-pf-stub.",
                 Remedy.CONFIGURATION,
             )
@@ -53,5 +53,5 @@ def _type(inventory: Inventory, gpu: Gpu) -> Finding:
         "must say device_type type-PF",
         DeviceType.VF: f"a VF of {device.physical_function}: the alias must say "
         "device_type type-VF",
-    }[kind]
-    return Finding("sriov.type", Severity.OK, gpu.address, f"{kind} in Nova; {note}", source)
+    }[device_type]
+    return Finding("sriov.type", Severity.OK, gpu.address, f"{device_type} in Nova; {note}", source)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Saved outputs of rocm-smi --showtopo, --showbus and amd-smi topology (text or --json).
+"""Parse saved output of rocm-smi --showtopo and --showbus and amd-smi topology (text or --json).
 
 Formats: ROCm/amdsmi, CHANGELOG.md and amdsmi_cli/amdsmi_commands.py (``topology``); rocm-smi's as
 in ROCm/ROCm issue 1503.
@@ -8,8 +8,8 @@ in ROCm/ROCm issue 1503.
 import re
 from typing import Any
 
-from nova_gpu_passthrough.host.links.matrix import Matrix
-from nova_gpu_passthrough.host.links.tool_output import ADDRESS, LinkText, address, plain_lines
+from nova_gpu_passthrough.host.links.link_matrix import LinkMatrix
+from nova_gpu_passthrough.host.links.tool_output import ADDRESS, ToolOutput, address, plain_lines
 
 VENDOR = "1002"
 
@@ -19,12 +19,12 @@ _NAME = re.compile(rf"GPU\d{{1,4}}|{ADDRESS}")
 _BUS = re.compile(rf"\s*GPU\[(\d{{1,4}})\]\s*:\s*PCI Bus:\s*({ADDRESS})\s*$")
 
 
-def parse(text: str, source: str) -> LinkText | None:
-    """What a text says of links and addresses; None if it holds nothing of these tools.
+def parse(text: str, source: str) -> ToolOutput | None:
+    """Return the links and addresses in a text; None if it is no output of these tools.
 
     :raises UserError: if a table is cut off or contradicts itself
     """
-    matrix: Matrix | None = None
+    matrix: LinkMatrix | None = None
     in_table = False
     addresses: dict[int, str] = {}
     for number, line in enumerate(plain_lines(text), 1):
@@ -35,13 +35,13 @@ def parse(text: str, source: str) -> LinkText | None:
             in_table, matrix = True, None
             self_cell = "0" if _ROCM_TABLE.match(line) else "SELF"
         elif in_table and words and all(_NAME.fullmatch(word) for word in words) and not matrix:
-            matrix = Matrix(source, number, words, self_cell, _links)
+            matrix = LinkMatrix(source, number, words, self_cell, _parse_cell)
         elif in_table and words and matrix and _NAME.fullmatch(words[0]):
             matrix.add(number, words[0], words[1:])
         elif in_table and matrix:
             in_table = False
     if matrix is None:
-        return LinkText(source, VENDOR, addresses=addresses) if addresses else None
+        return ToolOutput(source, VENDOR, addresses=addresses) if addresses else None
     names = list(matrix.columns)
     if not names[0].startswith("GPU"):
         addresses = {number: address(name) for number, name in enumerate(names)}
@@ -51,11 +51,11 @@ def parse(text: str, source: str) -> LinkText | None:
         for (a, b), links in matrix.pairs().items()
         for pair in [(indexes[a], indexes[b])]
     }
-    return LinkText(source, VENDOR, joined, frozenset(indexes), addresses)
+    return ToolOutput(source, VENDOR, joined, frozenset(indexes), addresses)
 
 
-def from_json(document: Any, source: str) -> LinkText | None:
-    """What ``amd-smi topology --json`` says; None if the document is something else."""
+def parse_json(document: Any, source: str) -> ToolOutput | None:
+    """Return the links in ``amd-smi topology --json``; None if the document is something else."""
     if not isinstance(document, list) or not document:
         return None
     try:
@@ -67,11 +67,11 @@ def from_json(document: Any, source: str) -> LinkText | None:
         }
     except (KeyError, TypeError):
         return None
-    matrix = Matrix(source, 1, names, "SELF", _links)
+    matrix = LinkMatrix(source, 1, names, "SELF", _parse_cell)
     for name in names:
         cells = [links[name, other] for other in names if (name, other) in links]
         matrix.add(1, name, cells)
-    return LinkText(
+    return ToolOutput(
         source, VENDOR, matrix.pairs(), frozenset(range(len(names))), dict(enumerate(names))
     )
 
@@ -83,8 +83,8 @@ def _address(entry: Any) -> str:
     return address(bdf)
 
 
-def _links(cell: str) -> int:
-    """1 for xGMI: the number of links is not told."""
+def _parse_cell(cell: str) -> int:
+    """Return 1 for xGMI, since the tools do not report the number of links, and 0 for others."""
     if cell in ("XGMI", "PCIE", "N/A", "UNKNOWN"):
         return int(cell == "XGMI")
     raise ValueError(cell)

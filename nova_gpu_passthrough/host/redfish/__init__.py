@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Power and temperatures of the chassis, as its management controller tells them over Redfish.
+"""Read power and temperatures of the chassis from its management controller over Redfish.
 
-``service`` speaks to the controller through sushy, ``selection`` finds the host's chassis,
-``resources`` asks for what one chassis has, ``readings`` takes numbers out of the answers,
-``judgement`` makes findings of them.
+``service`` talks to the controller through sushy, ``selection`` finds the host's chassis,
+``resources`` reads the resources of one chassis, ``readings`` parses numbers and states in them,
+``chassis_findings`` makes findings from the readings.
 """
 
 import contextlib
@@ -13,17 +13,17 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.host.redfish import judgement, resources, selection
-from nova_gpu_passthrough.host.redfish.readings import Readings
-from nova_gpu_passthrough.host.redfish.service import Login, Service, base_url, find_login
+from nova_gpu_passthrough.host.redfish import chassis_findings, resources, selection
+from nova_gpu_passthrough.host.redfish.readings import ChassisReadings
+from nova_gpu_passthrough.host.redfish.service import Login, RedfishService, base_url, find_login
 from nova_gpu_passthrough.inventory.findings import Finding
 from nova_gpu_passthrough.inventory.host import Chassis
 
 __all__ = ["Login", "read"]
 
-#: Nobody waits longer, whatever the controller does: a name server that is silent and an answer
-#: that comes in drops are not covered by the timeouts of a request.
-MOST_SECONDS = 30
+#: Limit of the whole reading. The timeouts of a request do not cover a name server that does not
+#: answer, or a response that arrives in small pieces.
+MAX_SECONDS = 30
 
 
 def read(
@@ -33,67 +33,67 @@ def read(
     verify: bool | str = True,
     system: str | None = None,
 ) -> tuple[Chassis, list[Finding]]:
-    """Ask a management controller for power, temperatures and alarms of the host's chassis.
+    """Read power, temperatures and alarms of the host's chassis from a management controller.
 
-    Reads only: the role ReadOnly suffices. Ends within `MOST_SECONDS`.
+    The role ReadOnly suffices. Returns within `MAX_SECONDS`.
 
-    :param url: of the controller, such as ``https://bmc.example``, without name and password
-    :param login: default: from REDFISH_USERNAME and REDFISH_PASSWORD or netrc; without those,
-        nothing is sent, as some services want no login
+    :param url: URL of the controller, such as ``https://bmc.example``, without name and password
+    :param login: default: from REDFISH_USERNAME and REDFISH_PASSWORD or netrc; without those, no
+        login is sent, as some services need none
     :param verify: False, or a file with the certificates (PEM) that the controller's is checked
-        against; True: the system's
+        against; True: the system's certificates
     :param system: id of the ComputerSystem that the host is; default: the first one
     :raises UserError: if sushy is not installed, the controller cannot be reached, its
-        certificate, the login or the system's id are wrong, or it does not answer as Redfish
+        certificate, the login or the system's id is wrong, or it is no Redfish service
     """
     base = base_url(url)
     login = login or find_login(base)
-    answer: Future[tuple[Chassis, list[Finding]]] = Future()
+    result: Future[tuple[Chassis, list[Finding]]] = Future()
 
-    def ask() -> None:
+    def read_chassis() -> None:
         try:
-            with Service(base, login, verify) as service:
-                told = _read(service, system)
-            # Not before the logout: the program may end right after.
-            answer.set_result(told)
+            with RedfishService(base, login, verify) as service:
+                chassis_and_findings = _read(service, system)
+            # Only after the logout: the program may end immediately.
+            result.set_result(chassis_and_findings)
         except BaseException as error:
-            answer.set_exception(error)
+            result.set_exception(error)
 
-    with _hushed("sushy"):
-        # A daemon: the program ends although a request hangs.
-        threading.Thread(target=ask, name="redfish", daemon=True).start()
+    with _without_warnings("sushy"):
+        # A daemon thread, so that the program can end while a request hangs.
+        threading.Thread(target=read_chassis, name="redfish", daemon=True).start()
         try:
-            return answer.result(MOST_SECONDS)
+            return result.result(MAX_SECONDS)
         except TimeoutError:
             raise UserError(
-                f"{base}: the management controller has not answered all questions within "
-                f"{MOST_SECONDS} s; try again, it may be restarting"
+                f"{base}: the management controller has not answered all requests within "
+                f"{MAX_SECONDS} s; try again, it may be restarting"
             ) from None
 
 
-def _read(service: Service, wanted: str | None) -> tuple[Chassis, list[Finding]]:
-    chosen = selection.choose(service, wanted)
-    every = [resources.read(service, path) for path in chosen.chassis]
-    findings = [*chosen.findings()]
-    for readings in every:
-        findings += judgement.judge(readings)
-    findings += judgement.unread(service.url, service.notes)
-    return _summary(every), findings
+def _read(service: RedfishService, system: str | None) -> tuple[Chassis, list[Finding]]:
+    selected = selection.select(service, system)
+    chassis = [resources.read(service, path) for path in selected.chassis]
+    findings = [*selected.findings()]
+    for readings in chassis:
+        findings += chassis_findings.findings_of(readings)
+    findings += chassis_findings.unreadable(service.url, service.notes)
+    return _summary(chassis), findings
 
 
-def _summary(every: list[Readings]) -> Chassis:
-    """One record; of several chassis, the first one with numbers tells the power.
+def _summary(chassis: list[ChassisReadings]) -> Chassis:
+    """Combine the readings; the power is that of the first chassis that reports it.
 
-    They are not added up: an enclosure's power contains that of the chassis in it.
+    The numbers are not added: an enclosure's power includes that of the chassis inside.
     """
-    powers = [readings.power for readings in every]
+    powers = [readings.power for readings in chassis]
     draw = next((power for power in powers if power.watts is not None), None)
     power = draw or next((power for power in powers if power.capacity_watts is not None), None)
     temperatures: dict[str, float] = {}
-    for readings in every:
+    for readings in chassis:
         for sensor in readings.temperatures:
             if sensor.celsius is not None:
-                temperatures[_free(sensor.name, temperatures)] = sensor.celsius
+                temperatures[_unique_name(sensor.name, temperatures)] = sensor.celsius
     return Chassis(
         power_watts=power.watts if power else None,
         power_capacity_watts=power.capacity_watts if power else None,
@@ -101,17 +101,17 @@ def _summary(every: list[Readings]) -> Chassis:
     )
 
 
-def _free(name: str, taken: dict[str, float]) -> str:
-    """The name, with a number behind it if another sensor has it already."""
+def _unique_name(name: str, used: dict[str, float]) -> str:
+    """Return the name, with a number appended if another sensor has the same name."""
     result, number = name, 2
-    while result in taken:
+    while result in used:
         result, number = f"{name} ({number})", number + 1
     return result
 
 
 @contextlib.contextmanager
-def _hushed(name: str) -> Iterator[None]:
-    """Keep a library's warnings off the terminal: what matters becomes an error or a finding."""
+def _without_warnings(name: str) -> Iterator[None]:
+    """Suppress a library's warnings: relevant ones become an error or a finding."""
     logger = logging.getLogger(name)
     level = logger.level
     if not logger.isEnabledFor(logging.DEBUG):

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What went wrong between sushy and a Redfish service, in words."""
+"""Describe failures of requests to a Redfish service through sushy."""
 
 import ssl
 from collections.abc import Iterator
 
 _CREDENTIALS = "set REDFISH_USERNAME and REDFISH_PASSWORD"
 _NO_REDFISH = "expected the Redfish service of a management controller, such as https://bmc.example"
-_CHECK = "check the address, and that this machine may reach it"
+_CHECK_ADDRESS = "check the address, and that this machine may reach it"
 
 
-def caught() -> tuple[type[Exception], ...]:
-    """Exceptions that a request to a service ends with.
+def expected_errors() -> tuple[type[Exception], ...]:
+    """Return the exceptions that a request to a service can raise.
 
-    sushy takes the shape of an answer for granted: a list where an object should be gives a
+    sushy does not check the shape of an answer: a list instead of an object raises a
     TypeError or AttributeError, text that is no JSON a ValueError, deep nesting a RecursionError.
     """
     from sushy import exceptions
@@ -22,56 +22,56 @@ def caught() -> tuple[type[Exception], ...]:
 
 
 def is_absent(error: Exception) -> bool:
-    """Whether there is no such resource."""
+    """Check whether an error means that the resource does not exist."""
     return getattr(error, "status_code", None) in (404, 410)
 
 
-def brief(error: Exception, seconds: int) -> str:
-    """A few words: what happened when a resource was read."""
+def short_reason(error: Exception, seconds: int) -> str:
+    """Return a short predicate that says why a resource could not be read."""
     code = getattr(error, "status_code", None)
     if code in (401, 403):
-        return "is refused to this account"
+        return "is forbidden for this account"
     if code is not None:
-        return f"is answered with HTTP status {code}"
+        return f"returns HTTP status {code}"
     if not _is_connection(error):
-        return f"is not what Redfish says ({_shape(error)})"
+        return f"is not valid Redfish ({_shape(error)})"
     if _is_timeout(error):
-        return f"is not answered within {seconds} s"
+        return f"does not answer within {seconds} s"
     return f"cannot be read ({_reason(error)})"
 
 
-def sentence(error: Exception, path: str, account: str | None, seconds: int) -> str:
-    """One sentence: what happened, and how to fix it.
+def explanation(error: Exception, path: str, account: str | None, seconds: int) -> str:
+    """Return one sentence that says why a request failed and how to fix it.
 
-    :param path: what was read
+    :param path: path of the resource
     :param account: the account's name; None: no login was sent
-    :param seconds: how long an answer was waited for
+    :param seconds: timeout of the request
     """
     code = getattr(error, "status_code", None)
     if code == 401:
         if account is None:
-            return f"the management controller wants a login; {_CREDENTIALS}"
-        return f"the management controller refuses {account}'s login; {_CREDENTIALS} anew"
+            return f"the management controller requires a login; {_CREDENTIALS}"
+        return f"the management controller rejects {account}'s login; {_CREDENTIALS} again"
     if code == 403:
-        who = f"the account {account}" if account else "who has not logged in"
-        return f"{who} may not read {path}; use an account with the role ReadOnly"
+        user = f"the account {account}" if account else "a user without login"
+        return f"{user} may not read {path}; use an account with the role ReadOnly"
     if is_absent(error):
-        return f"there is no {path}; {_NO_REDFISH}"
+        return f"{path} does not exist; {_NO_REDFISH}"
     if code is not None:
-        return f"{path} {brief(error, seconds)}; try again, the controller may be restarting"
+        return f"{path} {short_reason(error, seconds)}; try again, the controller may be restarting"
     if not _is_connection(error):
-        return f"{path} {brief(error, seconds)}; {_NO_REDFISH}"
+        return f"{path} {short_reason(error, seconds)}; {_NO_REDFISH}"
     for link in _chain(error):
         if isinstance(link, ssl.SSLCertVerificationError):
             return (
-                f"its certificate cannot be trusted ({link.verify_message}); give the authority's "
-                "with --redfish-ca FILE, or do without the check by --redfish-insecure"
+                f"its certificate cannot be verified ({link.verify_message}); give the authority's "
+                "certificate with --redfish-ca FILE, or disable the check with --redfish-insecure"
             )
         if isinstance(link, ssl.SSLError):
             return f"TLS fails ({link.reason or link}); {_NO_REDFISH}"
     if _is_timeout(error):
-        return f"no answer within {seconds} s; {_CHECK}"
-    return f"cannot be reached ({_reason(error)}); {_CHECK}"
+        return f"no answer within {seconds} s; {_CHECK_ADDRESS}"
+    return f"cannot be reached ({_reason(error)}); {_CHECK_ADDRESS}"
 
 
 def _is_connection(error: Exception) -> bool:
@@ -79,7 +79,7 @@ def _is_connection(error: Exception) -> bool:
 
     if isinstance(error, exceptions.ConnectionError):
         return True
-    # requests' JSONDecodeError is an OSError, too.
+    # The JSONDecodeError of requests is also an OSError.
     return isinstance(error, OSError) and not isinstance(error, ValueError)
 
 
@@ -88,7 +88,7 @@ def _is_timeout(error: Exception) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """The innermost reason: "Connection refused" instead of a tower of wrapped exceptions."""
+    """Return the innermost reason, such as "Connection refused", of wrapped exceptions."""
     chain = list(_chain(error))
     for link in chain:
         if isinstance(link, OSError) and link.strerror:
@@ -105,10 +105,10 @@ def _shape(error: Exception) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception and those that it came from."""
-    seen: set[int] = set()
+    """Return an exception and its causes, the outermost first."""
+    visited: set[int] = set()
     link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
+    while link is not None and id(link) not in visited:
+        visited.add(id(link))
         yield link
         link = link.__cause__ or link.__context__

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers and states in Redfish's answers.
+"""Parse numbers and states in Redfish resources.
 
 Names and meanings of the properties are those of DMTF's schemas (DSP8010): Power, Thermal and,
 since Redfish 2020.4, PowerSubsystem, PowerSupply, ThermalSubsystem, ThermalMetrics, Fan, Sensor and
-EnvironmentMetrics. Controllers leave out, null and misspell at will: what is not of the expected
-type counts as not told.
+EnvironmentMetrics. Controllers omit properties, set them to null and misspell them: a value of
+another type than expected counts as not reported.
 """
 
 import enum
@@ -16,7 +16,7 @@ from typing import Any
 #: One JSON object.
 Document = Mapping[str, Any]
 
-#: Status.State of what is not there, or switched off: its readings mean nothing.
+#: Status.State of what is absent or disabled: its readings have no meaning.
 _IDLE = frozenset(("Absent", "Disabled"))
 
 
@@ -28,14 +28,14 @@ class Health(enum.StrEnum):
     CRITICAL = "Critical"
 
 
-class Kind(enum.StrEnum):
-    """What a part is."""
+class ComponentKind(enum.StrEnum):
+    """Kind of a component."""
 
     FAN = "fan"
     SUPPLY = "power supply"
-    #: Parts of which some may fail.
+    #: A group whose members replace each other.
     REDUNDANCY = "redundancy"
-    #: All parts for one purpose.
+    #: All components for one purpose.
     SUBSYSTEM = "subsystem"
 
 
@@ -46,7 +46,8 @@ class Temperature:
     name: str
     celsius: float | None
     health: Health | None = None
-    #: Thresholds: unusual from here, damage or shutdown ahead from here.
+    #: Thresholds: beyond caution the temperature is unusual, beyond critical the chassis may shut
+    #: down or be damaged.
     caution_above: float | None = None
     critical_above: float | None = None
     caution_below: float | None = None
@@ -54,67 +55,67 @@ class Temperature:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Component:
     """A fan, a power supply or a group of them."""
 
-    kind: Kind
+    kind: ComponentKind
     name: str
     health: Health | None = None
     state: str | None = None
-    #: Of a power supply.
+    #: Capacity of a power supply.
     capacity_watts: float | None = None
 
     @property
     def is_group(self) -> bool:
-        """Whether it stands for several parts."""
-        return self.kind in (Kind.REDUNDANCY, Kind.SUBSYSTEM)
+        """Whether it represents several components."""
+        return self.kind in (ComponentKind.REDUNDANCY, ComponentKind.SUBSYSTEM)
 
     @property
     def works(self) -> bool:
-        """Whether it does its work, well or not."""
+        """Whether it is in operation, even if degraded."""
         return self.health is not Health.CRITICAL and self.state != "UnavailableOffline"
 
     @property
-    def is_well(self) -> bool:
-        """Whether it works and nothing is told against it."""
+    def is_healthy(self) -> bool:
+        """Whether it works and reports no warning."""
         return self.works and self.health is not Health.WARNING
 
 
 @dataclass(frozen=True, slots=True)
-class Power:
-    """What a chassis draws and may draw, in watts."""
+class ChassisPower:
+    """Power draw and limits of a chassis, in watts."""
 
     watts: float | None = None
-    #: Most in the interval that the controller keeps.
+    #: Maximum in the interval that the controller records.
     peak_watts: float | None = None
     capacity_watts: float | None = None
-    #: The controller's power cap; None: there is none.
+    #: The controller's power cap; None if there is none.
     limit_watts: float | None = None
 
 
 @dataclass
-class Readings:
-    """What one chassis tells."""
+class ChassisReadings:
+    """The readings of one chassis."""
 
     name: str
-    #: URL of the chassis, and of the resources that told about ``heat``, ``cooling``, ``power``
-    #: and ``supply``.
+    #: URL of the chassis.
     url: str
+    #: URLs of the resources with ``heat``, ``cooling``, ``power`` and ``supply``.
     sources: dict[str, str] = field(default_factory=dict)
     temperatures: list[Temperature] = field(default_factory=list)
     #: Fans, their redundancy, the thermal subsystem.
-    cooling: list[Part] = field(default_factory=list)
+    cooling: list[Component] = field(default_factory=list)
     #: Power supplies, their redundancy, the power subsystem.
-    supply: list[Part] = field(default_factory=list)
-    power: Power = Power()
+    supply: list[Component] = field(default_factory=list)
+    power: ChassisPower = ChassisPower()
 
     def source(self, about: str) -> str:
-        """URL of what told about something."""
+        """Return the URL of the resource with these readings."""
         return self.sources.get(about, self.url)
 
 
 def number(value: object) -> float | None:
-    """A JSON number; None for anything else."""
+    """Return a finite JSON number; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -125,115 +126,115 @@ def number(value: object) -> float | None:
 
 
 def text(value: object) -> str | None:
-    """A string that is not empty; controllers also give numbers as names."""
+    """Return a non-empty string; None for anything else. Controllers also use numbers as names."""
     if isinstance(value, str | int) and not isinstance(value, bool):
         return str(value).strip() or None
     return None
 
 
-def part(document: Document, key: str) -> Document:
-    """An object in an object; empty if there is none."""
+def child(document: Document, key: str) -> Document:
+    """Return an object in an object; empty if there is none."""
     value = document.get(key)
     return value if isinstance(value, Mapping) else {}
 
 
-def entries(document: Document, key: str) -> list[Document]:
-    """The objects in a list; empty if there is none."""
+def objects(document: Document, key: str) -> list[Document]:
+    """Return the objects in a list; empty if there is no list."""
     value = document.get(key)
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
 def link(document: Document, *keys: str) -> str | None:
-    """Where an object's ``@odata.id`` leads: a path on the same service, or None."""
+    """Return the path in an object's ``@odata.id``, or None."""
     for key in keys:
-        document = part(document, key)
+        document = child(document, key)
     path = document.get("@odata.id")
-    # The login is for this service only: no path that names another host is followed.
+    # The login is for this service only: paths to another host are ignored.
     return path if isinstance(path, str) and path[:1] == "/" and path[:2] != "//" else None
 
 
 def health(document: Document) -> Health | None:
-    """Status.Health."""
-    value = part(document, "Status").get("Health")
+    """Return Status.Health."""
+    value = child(document, "Status").get("Health")
     return Health(value) if isinstance(value, str) and value in list(Health) else None
 
 
 def is_idle(document: Document) -> bool:
-    """Whether it is an empty bay, or a sensor that is switched off."""
-    state = part(document, "Status").get("State")
+    """Check whether a document is an empty bay or a disabled sensor."""
+    state = child(document, "Status").get("State")
     return isinstance(state, str) and state in _IDLE
 
 
 def thermal_temperatures(thermal: Document) -> Iterator[Temperature]:
-    """Temperatures of a Thermal resource."""
-    for sensor in entries(thermal, "Temperatures"):
-        upper = [_limit(sensor.get(f"UpperThreshold{name}")) for name in _LEGACY]
-        lower = [number(sensor.get(f"LowerThreshold{name}")) for name in _LEGACY]
+    """Return the temperatures of a Thermal resource."""
+    for sensor in objects(thermal, "Temperatures"):
+        upper = [_limit(sensor.get(f"UpperThreshold{name}")) for name in _THERMAL_THRESHOLDS]
+        lower = [number(sensor.get(f"LowerThreshold{name}")) for name in _THERMAL_THRESHOLDS]
         yield from _temperature(sensor, sensor.get("ReadingCelsius"), upper, lower)
 
 
 def sensor_temperatures(sensors: Iterable[Document]) -> Iterator[Temperature]:
-    """Those Sensor resources that are of temperatures."""
+    """Return the temperatures among Sensor resources."""
     for sensor in sensors:
         if sensor.get("ReadingType") == "Temperature" or sensor.get("ReadingUnits") == "Cel":
-            thresholds = part(sensor, "Thresholds")
-            upper = [_limit(_threshold(thresholds, f"Upper{name}")) for name in _CURRENT]
-            lower = [_threshold(thresholds, f"Lower{name}") for name in _CURRENT]
+            thresholds = child(sensor, "Thresholds")
+            upper = [_limit(_threshold(thresholds, f"Upper{name}")) for name in _SENSOR_THRESHOLDS]
+            lower = [_threshold(thresholds, f"Lower{name}") for name in _SENSOR_THRESHOLDS]
             yield from _temperature(sensor, sensor.get("Reading"), upper, lower)
 
 
 def metrics_temperatures(metrics: Document) -> Iterator[Temperature]:
-    """Excerpts of sensors in ThermalMetrics, or the one in EnvironmentMetrics: no thresholds."""
-    excerpts = entries(metrics, "TemperatureReadingsCelsius")
-    for excerpt in excerpts or [part(metrics, "TemperatureCelsius")]:
+    """Return the temperatures of ThermalMetrics or EnvironmentMetrics, without thresholds."""
+    excerpts = objects(metrics, "TemperatureReadingsCelsius")
+    for excerpt in excerpts or [child(metrics, "TemperatureCelsius")]:
         celsius = number(excerpt.get("Reading"))
         if celsius is not None:
-            place = text(excerpt.get("DataSourceUri")) or ""
-            name = text(excerpt.get("DeviceName")) or place.rstrip("/").rpartition("/")[2]
+            uri = text(excerpt.get("DataSourceUri")) or ""
+            name = text(excerpt.get("DeviceName")) or uri.rstrip("/").rpartition("/")[2]
             yield Temperature(name or text(excerpt.get("PhysicalContext")) or "chassis", celsius)
 
 
-def parts(kind: Kind, documents: Iterable[Document]) -> Iterator[Part]:
-    """Fans or power supplies; empty bays are none."""
+def components(kind: ComponentKind, documents: Iterable[Document]) -> Iterator[Component]:
+    """Return fans or power supplies without empty bays."""
     for document in documents:
         if not is_idle(document):
             # FanName was Name's predecessor (Thermal 1.0).
             names = (document.get(key) for key in ("Name", "FanName", "Id", "MemberId"))
-            yield Part(
+            yield Component(
                 kind,
                 next(filter(None, map(text, names)), kind.value),
                 health(document),
-                text(part(document, "Status").get("State")),
+                text(child(document, "Status").get("State")),
                 number(document.get("PowerCapacityWatts")),
             )
 
 
-def groups(purpose: str, documents: Iterable[Document]) -> Iterator[Part]:
-    """Redundancy groups; those that are mere links say nothing."""
+def redundancy_groups(purpose: str, documents: Iterable[Document]) -> Iterator[Component]:
+    """Return the redundancy groups; groups that are only links are ignored."""
     for document in documents:
         if "Status" in document:
             name = text(document.get("Name")) or f"{purpose} redundancy"
-            yield Part(Kind.REDUNDANCY, name, health(document))
+            yield Component(ComponentKind.REDUNDANCY, name, health(document))
 
 
-def control(power: Document) -> Power:
-    """Power of a chassis, from the PowerControl of a Power resource."""
-    controls = entries(power, "PowerControl")
-    # The first one is of the whole chassis; vendors add further ones of CPUs or memory.
+def power_from_control(power: Document) -> ChassisPower:
+    """Return the power of a chassis from the PowerControl of a Power resource."""
+    controls = objects(power, "PowerControl")
+    # The first one is for the whole chassis; vendors add others for CPUs or memory.
     first = controls[0] if controls else {}
-    return Power(
+    return ChassisPower(
         number(first.get("PowerConsumedWatts")),
-        _limit(part(first, "PowerMetrics").get("MaxConsumedWatts")),
+        _limit(child(first, "PowerMetrics").get("MaxConsumedWatts")),
         _limit(first.get("PowerCapacityWatts")),
-        _limit(part(first, "PowerLimit").get("LimitInWatts")),
+        _limit(child(first, "PowerLimit").get("LimitInWatts")),
     )
 
 
-def environment(metrics: Document, subsystem: Document) -> Power:
-    """Power of a chassis, from EnvironmentMetrics and PowerSubsystem."""
-    watts = part(metrics, "PowerWatts")
-    limit = part(metrics, "PowerLimitWatts")
-    return Power(
+def power_from_environment(metrics: Document, subsystem: Document) -> ChassisPower:
+    """Return the power of a chassis from EnvironmentMetrics and PowerSubsystem."""
+    watts = child(metrics, "PowerWatts")
+    limit = child(metrics, "PowerLimitWatts")
+    return ChassisPower(
         number(watts.get("Reading")),
         _limit(watts.get("PeakReading")),
         _limit(subsystem.get("CapacityWatts")),
@@ -241,8 +242,8 @@ def environment(metrics: Document, subsystem: Document) -> Power:
     )
 
 
-_LEGACY = ("NonCritical", "Critical", "Fatal")
-_CURRENT = ("Caution", "Critical", "Fatal")
+_THERMAL_THRESHOLDS = ("NonCritical", "Critical", "Fatal")
+_SENSOR_THRESHOLDS = ("Caution", "Critical", "Fatal")
 
 
 def _temperature(
@@ -269,13 +270,13 @@ def _temperature(
 
 
 def _threshold(thresholds: Document, name: str) -> float | None:
-    threshold = part(thresholds, name)
+    threshold = child(thresholds, name)
     if threshold.get("Activation") == "Disabled":
         return None
     return number(threshold.get("Reading"))
 
 
 def _limit(value: object) -> float | None:
-    """An upper limit; controllers write 0 where there is none."""
+    """Return an upper limit; controllers write 0 for none."""
     limit = number(value)
     return limit if limit is not None and limit > 0 else None

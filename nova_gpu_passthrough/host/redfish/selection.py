@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which chassis the host is in."""
+"""Find the chassis of the host."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.host.redfish.readings import Document, entries, link, part
-from nova_gpu_passthrough.host.redfish.service import Service
+from nova_gpu_passthrough.host.redfish.readings import Document, child, link, objects
+from nova_gpu_passthrough.host.redfish.service import RedfishService
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Severity
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A computer system and the chassis that it is in, as paths."""
+class ChassisSelection:
+    """A computer system and its chassis, as paths."""
 
     source: str
     system: str
@@ -21,36 +21,38 @@ class Choice:
     chassis: tuple[str, ...]
 
     def findings(self) -> Iterator[Finding]:
-        """Say which ones they are."""
-        names = ", ".join(map(_last, self.chassis))
-        found = f"system {_last(self.system)}, chassis {names or 'unknown'}"
+        """Report the system and its chassis."""
+        names = ", ".join(map(_last_segment, self.chassis))
+        text = f"system {_last_segment(self.system)}, chassis {names or 'unknown'}"
         if len(self.systems) > 1:
-            others = ", ".join(one for one in self.systems if one != _last(self.system))
-            found += f"; not asked about: {others} (choose with --redfish-system)"
+            others = ", ".join(
+                system for system in self.systems if system != _last_segment(self.system)
+            )
+            text += f"; not read: {others} (choose with --redfish-system)"
         if self.chassis:
-            yield Finding("redfish.system", Severity.OK, HOST, found, self.source)
+            yield Finding("redfish.system", Severity.OK, HOST, text, self.source)
         else:
             yield Finding(
                 "redfish.chassis_unknown",
                 Severity.WARNING,
                 HOST,
-                f"{found}: the system names no chassis, and no chassis names it",
+                f"{text}: the system names no chassis, and no chassis names it",
                 self.source,
                 "Power and temperatures are read from a chassis; the audit lacks them.",
                 "Name another system with --redfish-system, or update the controller's firmware.",
             )
 
 
-def choose(service: Service, wanted: str | None) -> Choice:
-    """The system that the host is, and its chassis.
+def select(service: RedfishService, system_id: str | None) -> ChassisSelection:
+    """Return the system that is the host, and its chassis.
 
-    :param wanted: the system's id; None: the first one
+    :param system_id: default: the first system
     :raises UserError: if there are no systems, or none with that id
     """
     collection = link(service.root, "Systems")
     if collection is None:
         raise UserError(
-            f"{service.url}: names no computer systems at /redfish/v1/; expected the Redfish "
+            f"{service.url}: no computer systems at /redfish/v1/; expected the Redfish "
             "service of a server's management controller"
         )
     systems = _paths(service.required(collection), "Members")
@@ -60,39 +62,39 @@ def choose(service: Service, wanted: str | None) -> Choice:
             "service of a server's management controller"
         )
     system = systems[0]
-    if wanted is not None:
-        named = {key: path for path in systems for key in (path, _last(path))}
-        if wanted not in named:
+    if system_id is not None:
+        by_name = {key: path for path in systems for key in (path, _last_segment(path))}
+        if system_id not in by_name:
             raise UserError(
-                f"{service.url}: no system {wanted}; --redfish-system expects one of "
-                f"{', '.join(map(_last, systems))}"
+                f"{service.url}: no system {system_id}; --redfish-system expects one of "
+                f"{', '.join(map(_last_segment, systems))}"
             )
-        system = named[wanted]
-    chassis = _paths(part(service.required(system), "Links"), "Chassis")
-    return Choice(
+        system = by_name[system_id]
+    chassis = _paths(child(service.required(system), "Links"), "Chassis")
+    return ChassisSelection(
         service.url + system,
         system,
-        tuple(map(_last, systems)),
-        tuple(dict.fromkeys(chassis or _naming(service, system))),
+        tuple(map(_last_segment, systems)),
+        tuple(dict.fromkeys(chassis or _chassis_of_system(service, system))),
     )
 
 
-def _naming(service: Service, system: str) -> list[str]:
-    """Chassis that name the system; the only chassis, if it names none."""
+def _chassis_of_system(service: RedfishService, system: str) -> list[str]:
+    """Return the chassis that link to the system, or else the only chassis."""
     collection = link(service.root, "Chassis")
-    every = _paths((service.document(collection) if collection else None) or {}, "Members")
-    naming = [
+    chassis = _paths((service.document(collection) if collection else None) or {}, "Members")
+    linked = [
         path
-        for path in every
-        if system in _paths(part(service.document(path) or {}, "Links"), "ComputerSystems")
+        for path in chassis
+        if system in _paths(child(service.document(path) or {}, "Links"), "ComputerSystems")
     ]
-    return naming or (every if len(every) == 1 else [])
+    return linked or (chassis if len(chassis) == 1 else [])
 
 
 def _paths(document: Document, key: str) -> list[str]:
-    linked = (link({"": entry}, "") for entry in entries(document, key))
-    return [path.rstrip("/") for path in linked if path]
+    paths = (link({"": entry}, "") for entry in objects(document, key))
+    return [path.rstrip("/") for path in paths if path]
 
 
-def _last(path: str) -> str:
+def _last_segment(path: str) -> str:
     return path.rpartition("/")[2]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A management controller's Redfish service, through sushy.
+"""Connection to a management controller's Redfish service, through sushy.
 
-sushy does the service root, TLS and the login (a session, else HTTP basic). Resources are read as
-plain JSON through its connector: its classes have no PowerControl and nothing of the resources
-that replaced Power and Thermal, and cut thresholds to whole degrees.
+sushy handles the service root, TLS and the login (a session, else HTTP basic). Resources are read
+as plain JSON through its connector: its classes have no PowerControl and none of the resources
+that replaced Power and Thermal, and round thresholds down to whole degrees.
 """
 
 import contextlib
@@ -19,13 +19,13 @@ from typing import Any, Self
 
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.host.redfish import failures
-from nova_gpu_passthrough.host.redfish.readings import Document, entries, link, part
+from nova_gpu_passthrough.host.redfish.readings import Document, child, link, objects
 
-#: For one request: to connect, and to wait for the next part of the answer.
+#: Timeouts of one request: to connect, and to wait for more of the response.
 CONNECT_SECONDS = 4
 READ_SECONDS = 8
-#: After so long nothing further is asked.
-ASK_SECONDS = 16
+#: No further resource is requested after this time.
+REQUEST_SECONDS = 16
 
 _USERNAME, _PASSWORD = "REDFISH_USERNAME", "REDFISH_PASSWORD"
 _EXPAND = "?$expand=.($levels=1)"
@@ -40,76 +40,76 @@ class Login:
 
 
 class _NoLogin:
-    """What sushy asks of an authentication, for a service that wants none."""
+    """An authentication for sushy that sends no login, for services that need none."""
 
     def set_context(self, root: object, connector: object) -> None:
-        """Nothing to remember."""
+        """Do nothing."""
 
     def authenticate(self) -> None:
-        """Nothing to send."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing."""
 
 
 def base_url(url: str) -> str:
-    """The service's address: scheme, host and port.
+    """Return the service's address: scheme, host and port.
 
-    :raises UserError: if it is none, or holds a password
+    :raises UserError: if the URL is no such address, or contains a password
     """
     try:
-        parts = urllib.parse.urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        split = urllib.parse.urlsplit(url)
+        host, _ = split.hostname, split.port
         (host or "").encode("idna")
     except ValueError:
-        parts, host = urllib.parse.SplitResult("", "", "", "", ""), None
+        split, host = urllib.parse.SplitResult("", "", "", "", ""), None
     if "@" in url:
         raise UserError(
-            "--redfish: name and password do not belong into the URL, where others see them; "
+            "--redfish: the URL must not contain name and password, since other users can see it; "
             f"set {_USERNAME} and {_PASSWORD}"
         )
-    bare = parts.path.rstrip("/") in ("", "/redfish", "/redfish/v1")
-    if parts.scheme not in ("https", "http") or not host or not bare or parts.query:
+    bare = split.path.rstrip("/") in ("", "/redfish", "/redfish/v1")
+    if split.scheme not in ("https", "http") or not host or not bare or split.query:
         raise UserError(
             f"--redfish {url!r}: expected the address of a management controller, such as "
             "https://bmc.example"
         )
-    return f"{parts.scheme}://{parts.netloc}"
+    return f"{split.scheme}://{split.netloc}"
 
 
 def find_login(url: str, environment: Mapping[str, str] = os.environ) -> Login | None:
-    """Name and password from the environment, else from netrc; None if neither has them.
+    """Return the login from the environment, else from netrc; None if neither has one.
 
-    :param url: as `base_url` gives it
+    :param url: from `base_url`
     :raises UserError: if only one of the two variables is set, or netrc cannot be used
     """
     name, password = environment.get(_USERNAME), environment.get(_PASSWORD)
     if name and password:
         return Login(name, password)
     if name or password:
-        there, missing = (_USERNAME, _PASSWORD) if name else (_PASSWORD, _USERNAME)
-        raise UserError(f"{there} is set and {missing} is not: set both, or none to use netrc")
-    # NETRC is what curl and requests heed.
+        given, missing = (_USERNAME, _PASSWORD) if name else (_PASSWORD, _USERNAME)
+        raise UserError(f"{given} is set and {missing} is not: set both, or none to use netrc")
+    # curl and requests use NETRC, too.
     file = environment.get("NETRC") or None
     try:
-        found = netrc.netrc(file).authenticators(urllib.parse.urlsplit(url).hostname or "")
+        entry = netrc.netrc(file).authenticators(urllib.parse.urlsplit(url).hostname or "")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, netrc.NetrcParseError):
-        # Their messages may quote what stands in the file.
+        # Their messages may quote the file.
         raise UserError(
-            f"{file or '~/.netrc'}: cannot be used; it must be in netrc's format and readable by "
+            f"{file or '~/.netrc'}: cannot be used; it must have netrc's format and be readable by "
             f"its owner only, or set {_USERNAME} and {_PASSWORD}"
         ) from None
-    return Login(found[0], found[2] or "") if found and found[0] else None
+    return Login(entry[0], entry[2] or "") if entry and entry[0] else None
 
 
-class Service:
-    """A Redfish service, logged in; leaving the context logs out.
+class RedfishService:
+    """A session with a Redfish service; leaving the context logs out.
 
-    :param url: as `base_url` gives it
+    :param url: from `base_url`
     :param verify: False, or a file with trusted certificates (PEM); True: the system's
-    :raises UserError: if sushy is not installed, the service cannot be reached or trusted, refuses
+    :raises UserError: if sushy is not installed, the service cannot be reached or verified, rejects
         the login or is no Redfish service
     """
 
@@ -123,21 +123,21 @@ class Service:
             ) from None
         if login and url.startswith("http://") and verify is not False:
             raise UserError(
-                f"{url}: http would send the password unencrypted; use https, or say "
+                f"{url}: http would send the password unencrypted; use https, or "
                 "--redfish-insecure on a network that you trust"
             )
         if isinstance(verify, str):
             _check_certificates(verify)
         self.url = url
-        #: What is there and could not be read, by path.
+        #: Problems of resources that exist and could not be read, by path.
         self.notes: dict[str, str] = {}
         self._login = login
         self._documents: dict[str, Document | None] = {}
-        self._ends = time.monotonic() + ASK_SECONDS
+        self._deadline = time.monotonic() + REQUEST_SECONDS
         self._connector = connector.Connector(
             url,
             verify=verify,
-            # One try: a person waits, and can call again.
+            # Only one attempt: a person is waiting, and can run the command again.
             server_side_retries=1,
             server_side_retries_delay=0,
             default_request_timeout=READ_SECONDS,
@@ -146,8 +146,8 @@ class Service:
         self._auth: Any = (
             auth.SessionOrBasicAuth(login.name, login.password) if login else _NoLogin()
         )
-        with self._explained("/redfish/v1/"):
-            # Kept, as sushy logs out when the object goes.
+        with self._user_errors("/redfish/v1/"):
+            # Kept, since sushy logs out when the object is deleted.
             self._sushy = sushy.Sushy(url, auth=self._auth, connector=self._connector)
             self.root: Document = dict(self._sushy.json)
 
@@ -156,11 +156,11 @@ class Service:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the session: controllers have few, and keep forgotten ones for half an hour."""
+        """End the session: controllers allow few, and keep open ones for half an hour."""
         from sushy import exceptions
 
         with contextlib.suppress(exceptions.SushyError):
@@ -168,54 +168,54 @@ class Service:
         self._connector.close()
 
     def required(self, path: str) -> Document:
-        """A resource without which there is nothing to tell.
+        """Read a resource that the audit cannot do without.
 
         :raises UserError: if it cannot be read
         """
-        with self._explained(path):
+        with self._user_errors(path):
             return self._get(path)
 
     def document(self, path: str) -> Document | None:
-        """A resource that a service may leave out; a failure other than that leaves a note."""
+        """Read an optional resource; failures other than its absence leave a note."""
         if path not in self._documents:
-            self._documents[path] = self._asked(path)
+            self._documents[path] = self._read_optional(path)
         return self._documents[path]
 
     def members(self, path: str) -> Iterator[Document]:
-        """A collection's members: in one answer where the service can, else one by one."""
+        """Read the members of a collection: in one response if the service supports it."""
         page: str | None = path
         pages = set()
         while page and page not in pages:
             pages.add(page)
             collection = self._expanded(page) or self.document(page) or {}
-            for member in entries(collection, "Members"):
+            for member in objects(collection, "Members"):
                 if len(member) > 1:
                     yield member
-                elif (single := link({"": member}, "")) and (found := self.document(single)):
-                    yield found
+                elif (single := link({"": member}, "")) and (document := self.document(single)):
+                    yield document
             page = link({"": {"@odata.id": collection.get("Members@odata.nextLink")}}, "")
 
     def _expanded(self, path: str) -> Document | None:
-        query = part(part(self.root, "ProtocolFeaturesSupported"), "ExpandQuery")
-        # A next page's path has the query already.
+        query = child(child(self.root, "ProtocolFeaturesSupported"), "ExpandQuery")
+        # The path of a next page already has the query.
         if query.get("NoLinks") is not True or "?" in path or self._is_late():
             return None
         try:
             return self._get(path + _EXPAND)
-        except failures.caught():
+        except failures.expected_errors():
             return None
 
-    def _asked(self, path: str) -> Document | None:
+    def _read_optional(self, path: str) -> Document | None:
         if self._is_late():
             self.notes["further resources"] = (
-                f"are not asked for, as {ASK_SECONDS} s had passed: the controller is slow"
+                f"were not read after {REQUEST_SECONDS} s: the controller is slow"
             )
             return None
         try:
             return self._get(path)
-        except failures.caught() as error:
+        except failures.expected_errors() as error:
             if not failures.is_absent(error):
-                self.notes[path] = failures.brief(error, READ_SECONDS)
+                self.notes[path] = failures.short_reason(error, READ_SECONDS)
             return None
 
     def _get(self, path: str) -> Document:
@@ -225,16 +225,17 @@ class Service:
         return document
 
     def _is_late(self) -> bool:
-        return time.monotonic() > self._ends
+        return time.monotonic() > self._deadline
 
     @contextlib.contextmanager
-    def _explained(self, path: str) -> Iterator[None]:
+    def _user_errors(self, path: str) -> Iterator[None]:
+        """Raise failures of requests as UserError."""
         try:
             yield
-        except failures.caught() as error:
+        except failures.expected_errors() as error:
             account = self._login.name if self._login else None
-            sentence = failures.sentence(error, path, account, READ_SECONDS)
-            raise UserError(f"{self.url}: {sentence}") from error
+            reason = failures.explanation(error, path, account, READ_SECONDS)
+            raise UserError(f"{self.url}: {reason}") from error
 
 
 def _check_certificates(file: str) -> None:
@@ -243,6 +244,6 @@ def _check_certificates(file: str) -> None:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, FileNotFoundError | PermissionError) else None
         raise UserError(
-            f"--redfish-ca {file}: {reason or 'holds no certificate'}; expected a file with "
+            f"--redfish-ca {file}: {reason or 'contains no certificate'}; expected a file with "
             "certificates in PEM format"
         ) from None

@@ -3,5 +3,5 @@
 
 import logging
 
-# Which of its parts Nova's service library loads is nothing to people who run a simulation.
+# Hide which modules Nova's service library loads: it does not concern users of the simulator.
 logging.getLogger("oslo_service").setLevel(logging.WARNING)

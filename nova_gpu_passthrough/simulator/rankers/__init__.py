@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rankers that need nothing but this package."""
+"""Rankers that need no other package than this one."""

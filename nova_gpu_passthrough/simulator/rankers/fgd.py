@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fragmentation gradient descent as published, for whole GPUs.
+"""The ranker ``fgd``: fragmentation gradient descent as published, for whole GPUs.
 
 Weng et al., "Beware of Fragmentation: Scheduling GPU-Sharing Workloads with Fragmentation Gradient
-Descent", USENIX ATC 2023, section 4. A host's fragmentation for a class of tasks is the number of
-its free GPUs if the class does not fit there, or needs no GPU at all; else only what is left of
-shared GPUs counts, of which there is none here. Expected fragmentation is the mean over all classes
-by their popularity; the host where it grows least wins. The paper leaves ties open: here the host
-with the fewest free GPUs wins them.
+Descent", USENIX ATC 2023, section 4. The fragmentation of a host for a class of tasks is the number
+of its free GPUs if the class does not fit there or needs no GPU; otherwise only remainders of
+shared GPUs count, which do not exist here. Expected fragmentation is the mean over all classes,
+weighted by their popularity; the host where it grows least is chosen. The paper leaves ties open:
+here the host with the fewest free GPUs is chosen.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,53 +14,52 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nova_gpu_passthrough.packing.count_servers import usable_by_class
+from nova_gpu_passthrough.packing.count_servers import usable_gpus_by_class
 from nova_gpu_passthrough.packing.host_state import HostState
 from nova_gpu_passthrough.packing.request_class import RequestClass
-from nova_gpu_passthrough.simulator.amounts import Amounts, Needs
-from nova_gpu_passthrough.simulator.ranker import SimHost
-from nova_gpu_passthrough.simulator.rankers.priced import PricedRanker
+from nova_gpu_passthrough.simulator.array_counts import CountsByTotals, HostTotals
+from nova_gpu_passthrough.simulator.ranker import SimulatedHost
+from nova_gpu_passthrough.simulator.rankers.value_loss import ValueLossRanker
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.simulator.ranker import Numbers, Scores
 
 
-class Fgd(PricedRanker):
-    """The host where expected fragmentation grows least."""
-
-    name = "fgd"
+class FgdRanker(ValueLossRanker):
+    """Chooses the host on which the expected fragmentation grows least."""
 
     def prepare(
-        self, hosts: Sequence[SimHost], mix: Mapping[RequestClass, float], amounts: Amounts
+        self, hosts: Sequence[SimulatedHost], mix: Mapping[RequestClass, float], totals: HostTotals
     ) -> Sequence[RequestClass]:
-        """Learn how popular each class is."""
+        """Compute the popularity of each class."""
         total = sum(mix.values()) or 1.0
         # Classes without GPUs count all free GPUs as fragmented, on every host.
-        self._classes = [wanted for wanted in mix if wanted.gpus]
-        self._popular = np.array([mix[wanted] / total for wanted in self._classes])
-        self._needs = Needs(self._classes, amounts)
+        self._classes = [request_class for request_class in mix if request_class.gpus]
+        self._popularity = np.array([mix[request_class] / total for request_class in self._classes])
+        self._counts = CountsByTotals(self._classes, totals)
         return self._classes
 
     def row(self, state: HostState) -> Sequence[float]:
-        """Free GPUs that are not fragmented, in expectation."""
+        """Return the expected number of free GPUs that are not fragmented."""
         free = state.free_gpus
         if not free:
             return [0.0]
-        fits = np.array(usable_by_class(state, self._classes)) > 0
-        return [free * float((fits * self._popular).sum())]
+        fits = np.array(usable_gpus_by_class(state, self._classes)) > 0
+        return [free * float((fits * self._popularity).sum())]
 
-    def rows(self, hosts: "Numbers", bulk: "Numbers", gpus: "Numbers") -> "Scores":
-        """The same by arrays."""
-        fits = self._needs.servers(bulk, gpus) > 0
-        whole: Scores = gpus[:, -1:] * (fits * self._popular).sum(axis=1, keepdims=True)
-        return whole
+    def rows_by_totals(self, hosts: "Numbers", bulk: "Numbers", gpus: "Numbers") -> "Scores":
+        """Return the expected numbers for many hosts."""
+        fits = self._counts.servers(bulk, gpus) > 0
+        rows: Scores = gpus[:, -1:] * (fits * self._popularity).sum(axis=1, keepdims=True)
+        return rows
 
-    def rows_of(self, states: Sequence[HostState], servers: "Scores") -> "Scores":
-        """The same by arrays, where cells count."""
+    def rows_by_counts(self, states: Sequence[HostState], servers: "Scores") -> "Scores":
+        """Return the expected numbers for many states."""
         free = np.array([[state.free_gpus] for state in states], np.float64)
-        whole: Scores = free * ((servers > 0) * self._popular).sum(axis=1, keepdims=True)
-        return whole
+        fits = servers > 0
+        rows: Scores = free * (fits * self._popularity).sum(axis=1, keepdims=True)
+        return rows
 
     def weights(self) -> "Scores":
-        """There is one column."""
+        """Return 1 for the only column."""
         return np.ones(1)

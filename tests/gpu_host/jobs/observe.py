@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs inside the virtual GPU server: ``observe.py STEP...`` writes each step's STEP.json here.
+"""Runs inside the virtual GPU server: ``observe.py STEP...`` writes STEP.json for each step.
 
-It reads /sys by itself, so that what the project reads can be held against it.
+It reads /sys itself, so that tests can compare it with what the project reads.
 """
 
 import json
@@ -49,7 +49,7 @@ HOSTDEV = """
 
 
 def system():
-    """What kernel and udev made of the hardware."""
+    """Return the hardware as kernel and udev see it."""
     return {
         "command_line": Path("/proc/cmdline").read_text().strip(),
         "modules": [line.split()[0] for line in Path("/proc/modules").read_text().splitlines()],
@@ -65,43 +65,45 @@ def system():
 
 
 def device(path):
-    found = {name: read(path / name) for name in ATTRIBUTES}
+    facts = {name: read(path / name) for name in ATTRIBUTES}
     for link in ("driver", "iommu_group"):
         target = path / link
-        found[link] = target.resolve().name if target.exists() else None
+        facts[link] = target.resolve().name if target.exists() else None
     lines = (path / "resource").read_text().split("\n")[:6]
     spans = [[int(word, 16) for word in line.split()[:2]] for line in lines if line]
-    found["bars"] = [end - start + 1 if end else 0 for start, end in spans]
-    return found
+    facts["bars"] = [end - start + 1 if end else 0 for start, end in spans]
+    return facts
 
 
 def nodedev():
-    """What libvirt says of each PCI device, as XML."""
+    """Return libvirt's XML of each PCI device."""
     names = run("virsh", "nodedev-list", "--cap", "pci")[1].split()
     return {name: run("virsh", "nodedev-dumpxml", name)[1] for name in names}
 
 
 def guests():
-    """Start the guests of guests.json, each alone or beside those that it names in "beside"."""
+    """Start each guest of guests.json, alone or after the guests in its "start_before"."""
     return {
-        name: guest(name, wanted["devices"], wanted.get("beside", {}))
-        for name, wanted in json.loads(Path("guests.json").read_text()).items()
+        name: guest(name, settings["devices"], settings.get("start_before", {}))
+        for name, settings in json.loads(Path("guests.json").read_text()).items()
     }
 
 
-def guest(name, addresses, beside):
-    for other, devices in beside.items():
+def guest(name, addresses, start_before):
+    for other, devices in start_before.items():
         start(other, devices)
-    found = start(name, addresses)
-    if found["started"]:
+    result = start(name, addresses)
+    if result["started"]:
         pid = Path(f"/run/libvirt/qemu/{name}.pid").read_text().strip()
         links = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
-        found["vfio"] = sorted(link for link in links if link.startswith("/dev/vfio/"))
-        found["drivers"] = {address: device(DEVICES / address)["driver"] for address in addresses}
-    for running in (name, *beside):
+        result["vfio"] = sorted(link for link in links if link.startswith("/dev/vfio/"))
+        result["drivers"] = {address: device(DEVICES / address)["driver"] for address in addresses}
+    for running in (name, *start_before):
         run("virsh", "destroy", running)
-    found["drivers_after"] = {address: device(DEVICES / address)["driver"] for address in addresses}
-    return found
+    result["drivers_after"] = {
+        address: device(DEVICES / address)["driver"] for address in addresses
+    }
+    return result
 
 
 def start(name, addresses):
@@ -113,22 +115,22 @@ def start(name, addresses):
 
 
 def audit():
-    """What the project says of the server."""
+    """Return the result of the project's audit."""
     began = time.monotonic()
     status, output, error = run("nova-gpu", "host", "audit", "-f", "json", "--write", "host.yaml")
-    found = {"status": status, "error": error, "seconds": time.monotonic() - began}
-    found["findings"] = json.loads(output) if output.startswith("[") else output
-    return found
+    result = {"status": status, "error": error, "seconds": time.monotonic() - began}
+    result["findings"] = json.loads(output) if output.startswith("[") else output
+    return result
 
 
 def virtual_functions():
-    """Give the physical function of pf.json to pci-pf-stub and have it make virtual functions."""
-    wanted = json.loads(Path("pf.json").read_text())
-    path = DEVICES / wanted["address"]
+    """Bind the physical function of pf.json to pci-pf-stub and create virtual functions."""
+    pf = json.loads(Path("pf.json").read_text())
+    path = DEVICES / pf["address"]
     run("modprobe", "pci-pf-stub")
     (path / "driver_override").write_text("pci-pf-stub\n")
-    Path("/sys/bus/pci/drivers_probe").write_text(wanted["address"])
-    (path / "sriov_numvfs").write_text(str(wanted["count"]))
+    Path("/sys/bus/pci/drivers_probe").write_text(pf["address"])
+    (path / "sriov_numvfs").write_text(str(pf["count"]))
     run("udevadm", "settle")
     return {link.resolve().name: device(link.resolve()) for link in sorted(path.glob("virtfn*"))}
 
@@ -139,19 +141,19 @@ def install():
 
 
 def generate():
-    """Write the host's part of the generated configuration, by the audit of this boot."""
+    """Write the host's files of the generated configuration, from the audit of this boot."""
     return configure("--write", "/")
 
 
 def compare():
-    """Hold what would be generated by the audit of this boot against what is there."""
+    """Compare the configuration for the audit of this boot with the existing files."""
     return configure("--diff", "/")
 
 
-def configure(*what):
+def configure(*arguments):
     kept = json.loads(Path("kept.json").read_text())
     only = ("--exclude", kept, "--only", os.uname().nodename)
-    status, output, error = run("nova-gpu", "config", "generate", "host.yaml", *only, *what)
+    status, output, error = run("nova-gpu", "config", "generate", "host.yaml", *only, *arguments)
     return {"status": status, "output": output, "error": error}
 
 

@@ -24,9 +24,9 @@ def test_an_entry_is_complete(entry):
     assert {"board", "vendor", "products", "gpus", "joined_by"} <= entry.keys()
     assert entry.keys() <= {*boards.Board._fields, "board", "vendor", "joined_by", "switches"}
     switches = entry.get("switches", {"products": []})
-    for number in (entry["vendor"], *entry["products"], *switches["products"]):
-        assert isinstance(number, str)
-        assert re.fullmatch(r"[0-9a-f]{4}", number)
+    for id_ in (entry["vendor"], *entry["products"], *switches["products"]):
+        assert isinstance(id_, str)
+        assert re.fullmatch(r"[0-9a-f]{4}", id_)
 
 
 @pytest.mark.parametrize("entry", DOCUMENT["linkable"], ids=lambda entry: entry["products"][0])
@@ -34,7 +34,7 @@ def test_ids_of_linkable_gpus_are_text(entry):
     assert all(re.fullmatch(r"[0-9a-f]{4}", n) for n in (entry["vendor"], *entry["products"]))
 
 
-def test_boards_that_look_alike_are_told_apart_by_their_counts():
+def test_boards_with_the_same_products_differ_in_their_counts():
     seen = set()
     for board in BOARDS:
         for product in board.products:
@@ -94,7 +94,7 @@ def test_boards_are_recognised(gpus, switches, expected):
         ({"10de:20b2": 4}, {"10de:1af1": 6}, ["HGX A100 8-GPU"]),
     ],
 )
-def test_nvswitches_prove_a_board_with_a_part_missing(gpus, switches, expected):
+def test_nvswitches_identify_a_board_with_a_missing_part(gpus, switches, expected):
     assert names(*(flat(part) for part in (gpus, switches))) == expected
 
 
@@ -111,7 +111,7 @@ def test_nvswitches_prove_a_board_with_a_part_missing(gpus, switches, expected):
         ({}, {}),
     ],
 )
-def test_what_fits_no_board_is_none(gpus, switches):
+def test_gpus_that_match_no_board(gpus, switches):
     assert names(*(flat(part) for part in (gpus, switches))) == []
 
 
@@ -119,7 +119,7 @@ def test_other_cards_do_not_hide_a_board():
     assert names(["10de:27b8", *["10de:2330"] * 8], ["10de:22a3"] * 4) == ["HGX H100 8-GPU"]
 
 
-def test_two_vendors_boards_are_both_recognised():
+def test_boards_of_two_vendors_are_recognised():
     gpus = ["1002:74a1"] * 8 + ["10de:2330"] * 8
     assert names(gpus, ["10de:22a3"] * 4) == ["HGX H100 8-GPU", "MI300X 8-GPU"]
 
@@ -129,7 +129,7 @@ def test_gpus_of_boards_are_linkable_and_plain_cards_are_not():
     assert not {"10de:26b9", "10de:1eb8", "10de:27b8", "10de:2bb5"} & boards.linkable()
 
 
-def test_sxm_gpus_of_the_catalogue_of_models_are_on_a_board():
+def test_sxm_models_of_the_catalogue_are_on_a_board():
     on_boards = {product for board in BOARDS for product in board.products}
     for vendor, product in (("10de", "20b0"), ("10de", "2330"), ("10de", "2335"), ("1002", "74a1")):
         assert models.lookup(vendor, product) is not None

@@ -21,10 +21,10 @@ def test_an_entry_is_complete(entry):
     assert entry["memory_gib"] > 0
     assert 0 < entry["value"] <= 40
     assert entry["products"]
-    # Unquoted, YAML reads 2330 as a number and 1e10 as another.
-    for number in (entry["vendor"], *entry["products"]):
-        assert isinstance(number, str)
-        assert re.fullmatch(r"[0-9a-f]{4}", number)
+    # Without quotes, YAML reads 2330 and 1e10 as numbers.
+    for id_ in (entry["vendor"], *entry["products"]):
+        assert isinstance(id_, str)
+        assert re.fullmatch(r"[0-9a-f]{4}", id_)
 
 
 def test_no_device_and_no_name_is_listed_twice():
@@ -45,7 +45,7 @@ def test_no_device_and_no_name_is_listed_twice():
         ("1da3", "1060", "Gaudi3"),
     ],
 )
-def test_gpus_are_known_by_their_ids(vendor, product, name):
+def test_lookup_by_ids(vendor, product, name):
     assert models.lookup(vendor, product).name == name
 
 
@@ -53,7 +53,7 @@ def test_gpus_are_known_by_their_ids(vendor, product, name):
     "vendor, product",
     [("10de", "22a3"), ("10de", "22ba"), ("10de", "1ad7"), ("15b3", "101e"), ("1002", "2330")],
 )
-def test_switches_companions_and_nics_are_no_gpus(vendor, product):
+def test_switches_companions_and_nics_are_not_gpus(vendor, product):
     assert models.lookup(vendor, product) is None
 
 
@@ -61,7 +61,7 @@ def test_the_t4_is_the_unit_of_value():
     assert models.value_of("T4", {}) == 1
 
 
-def test_newer_models_are_worth_more():
+def test_newer_models_have_a_higher_value():
     values = [
         models.value_of(name, {}) for name in ("T4", "L40S", "A100-SXM-80GB", "H100-SXM", "B200")
     ]
@@ -74,11 +74,11 @@ def test_the_operators_value_wins():
     assert models.value_of("own", {"own": 3.5}) == 3.5
 
 
-def test_an_unknown_model_is_a_middling_card():
+def test_an_unknown_model_has_the_default_value():
     assert models.value_of("own", {}) == models.DEFAULT_VALUE
 
 
-def test_each_model_is_found_by_each_of_its_ids():
+def test_lookup_finds_each_model_by_each_of_its_ids():
     assert set(models.ids()) == set(models.names())
     for name, ids in models.ids().items():
         assert ids

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names from pci.ids files, the newest first."""
+"""Names from the newest of several pci.ids files."""
 
 import re
 
@@ -55,7 +55,7 @@ C 03  Display controller
         ("10de", "26b9", "AD102GL [L40S]"),
         ("0010", "8139", "AT-2500TX V3 Ethernet"),
         ("1da3", "1020", "Gaudi2"),
-        # Of another vendor, of a subsystem, of a class, of none.
+        # Ids of another vendor, of subsystems, of a class, and unknown ones.
         ("10de", "1020", None),
         ("10de", "16c1", None),
         ("10de", "2331", None),
@@ -74,18 +74,18 @@ def test_the_last_vendor_of_a_file_without_classes():
     assert PciIds([text]).name("1da3", "1020") == "Gaudi2"
 
 
-def test_lines_of_another_system():
+def test_line_ends_of_windows():
     assert PciIds([TEXT.replace("\n", "\r\n")]).name("10de", "26b9") == "AD102GL [L40S]"
 
 
-def test_the_newest_wins_whatever_the_order():
+def test_the_newest_file_is_used_in_any_order():
     old = "# Version: 2023.04.11\n10de  NVIDIA\n\t2330  old\n\t1111  old only\n"
-    none = "10de  NVIDIA\n\t2330  none\n"
-    for texts in ([old, TEXT, none], [none, TEXT, old], [TEXT, none, old]):
+    undated = "10de  NVIDIA\n\t2330  none\n"
+    for texts in ([old, TEXT, undated], [undated, TEXT, old], [TEXT, undated, old]):
         names = PciIds(texts)
         assert names.name("10de", "2330") == "GH100 [H100 SXM5 80GB]"
         assert names.name("10de", "1111") is None
-    assert PciIds([none, old]).name("10de", "2330") == "old"
+    assert PciIds([undated, old]).name("10de", "2330") == "old"
 
 
 def test_without_a_file_there_are_no_names():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that talk to a cloud, run against a stand-in of one."""
+"""The fake cloud of tests of commands that connect to a cloud."""
 
 import contextlib
 
@@ -7,12 +7,12 @@ import pytest
 import yaml
 
 from tests.unit.cloud.conftest import cloud as cloud
-from tests.unit.cloud.fake_api import ENDPOINTS
+from tests.unit.cloud.fake_cloud import ENDPOINTS
 
 
 @pytest.fixture
 def named(cloud, monkeypatch, tmp_path):
-    """The stand-in as cloud ``test`` of clouds.yaml, and ``tenant`` for a user without admin."""
+    """The fake cloud as ``test`` in clouds.yaml, and as ``tenant`` for a user without admin."""
     common = {
         "auth_url": ENDPOINTS["identity"],
         "project_name": "admin",

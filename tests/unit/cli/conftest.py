@@ -9,8 +9,8 @@ from tests.unit.audited import tree as tree
 
 
 @pytest.fixture(autouse=True)
-def logging_as_it_was():
-    """The program sets up logging for its whole process."""
+def restored_logging():
+    """Restore the logging configuration of the process, which the program changes."""
     handlers, level = logging.root.handlers[:], logging.root.level
     yield
     logging.root.handlers[:] = handlers
@@ -19,17 +19,17 @@ def logging_as_it_was():
 
 @pytest.fixture
 def nova_gpu(capsys):
-    """Run ``nova-gpu``: exit status, standard output, standard error."""
+    """Run ``nova-gpu``; return exit status, standard output, standard error."""
 
     def run(*arguments):
         handlers = logging.root.handlers[:]
         try:
             status = main([*map(str, arguments)])
         except SystemExit as error:
-            # argparse ends the program by itself.
+            # argparse exits the program.
             status = error.code
         finally:
-            # The program's own handler writes to what was standard error during this run.
+            # Remove the program's handler, which writes to the standard error of this run.
             logging.root.handlers[:] = handlers
         return status, *capsys.readouterr()
 

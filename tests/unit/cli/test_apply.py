@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``nova-gpu apply`` against a stand-in of a cloud."""
+"""``nova-gpu apply`` with a fake cloud."""
 
 import os
 import re
@@ -39,13 +39,13 @@ def fleet(tmp_path):
 
 @pytest.fixture
 def record(fleet):
-    """Where the record is."""
+    """The path of the record."""
     return fleet.with_name("fleet.applied.yaml")
 
 
 @pytest.fixture
 def apply(nova_gpu, named, fleet):
-    """Run it: status, standard output, standard error."""
+    """Run the command; return status, standard output, standard error."""
     named.nova.add_compute("hgx1", named.placement.add_host("hgx1"))
 
     def run(*arguments, cloud="test"):
@@ -58,7 +58,7 @@ def _flavors(named):
     return {flavor["name"] for flavor in named.nova.flavors.values()}
 
 
-def test_the_cloud_becomes_what_the_file_says(apply, named, record):
+def test_the_fleet_file_is_applied(apply, named, record):
     status, out, err = apply()
     assert status == 0
     assert "+++ flavor gpu.h100-sxm.8 (fleet paris)\n" in out
@@ -68,35 +68,35 @@ def test_the_cloud_becomes_what_the_file_says(apply, named, record):
     assert records.load(record).complete
 
 
-def test_a_second_run_changes_nothing_and_says_so(apply, named, record):
+def test_a_second_run_changes_nothing_and_reports_it(apply, named, record):
     apply()
-    before, asked = record.read_text(), len(named.requests)
+    before, count = record.read_text(), len(named.requests)
     status, out, err = apply()
     assert (status, out) == (0, "")
-    assert "the cloud is what fleet paris says: nothing to change\n" in err
-    assert {method for method, path in named.requests[asked:] if "tokens" not in path} == {"GET"}
+    assert "the cloud matches fleet paris: nothing to change\n" in err
+    assert {method for method, path in named.requests[count:] if "tokens" not in path} == {"GET"}
     assert record.read_text() == before
 
 
-def test_a_dry_run_only_tells(apply, named, record):
+def test_a_dry_run_only_prints_the_changes(apply, named, record):
     status, out, _ = apply("--dry-run")
     assert status == 1
     assert "+++ flavor gpu.h100-sxm.8 (fleet paris)\n" in out
-    assert named.asked("^(POST|PUT|DELETE|PATCH)") == []
+    assert named.requested("^(POST|PUT|DELETE|PATCH)") == []
     assert not record.exists()
     apply()
     status, out, _ = apply("--dry-run")
     assert (status, out) == (0, "")
 
 
-def test_what_is_held_back_is_told(apply, named):
+def test_skipped_changes_are_reported(apply, named):
     apply()
     (flavor,) = (one for one in named.nova.flavors.values() if one["name"].endswith(".1"))
     flavor["extra_specs"]["hw:cpu_policy"] = "shared"
     named.nova.add_server("train-1", "hgx1", flavor, id="server-1")
     status, out, err = apply()
     assert (status, out) == (0, "")
-    assert "held back: flavor gpu.h100-sxm.1: 1 server has it (such as train-1, server-1)" in err
+    assert "skipped: flavor gpu.h100-sxm.1: 1 server uses it (such as train-1, server-1)" in err
     status, out, _ = apply("--change-used")
     assert status == 0
     assert "+  hw:cpu_policy: dedicated\n" in out
@@ -105,7 +105,7 @@ def test_what_is_held_back_is_told(apply, named):
 def test_prune_deletes_other_gpu_flavors(apply, named):
     named.nova.add_flavor("mine", pci_passthrough__alias="h100-sxm:1")
     _, _, err = apply()
-    assert "held back: flavor mine: not in the fleet file, and asks for alias h100-sxm" in err
+    assert "skipped: flavor mine: not in the fleet file, and it requests alias h100-sxm" in err
     status, out, _ = apply("--prune", "--dry-run")
     assert (status, _flavors(named)) == (1, {*FLAVORS, "mine"})
     assert "--- flavor mine (cloud)\n+++ /dev/null\n" in out
@@ -122,49 +122,50 @@ def test_the_record_can_be_elsewhere(apply, record, tmp_path):
 def test_a_record_of_another_fleet_is_refused(apply, named, fleet, record):
     apply()
     fleet.write_text(FLEET.replace("name: paris", "name: rome"))
-    asked = len(named.requests)
+    count = len(named.requests)
     status, out, err = apply()
     assert (status, out) == (2, "")
     assert err.splitlines()[-1].startswith(
-        f"{record}: key fleet: it is the record of fleet paris, not of rome; name the right one"
+        f"{record}: key fleet: this is the record of fleet paris, not of rome; name the right "
+        "record"
     )
-    assert len(named.requests) == asked
+    assert len(named.requests) == count
 
 
-def test_a_record_that_is_none_is_refused_with_line_and_key(apply, record):
+def test_an_invalid_record_is_refused_with_its_line(apply, record):
     record.write_text("schema: 1\n")
     status, _, err = apply()
     assert status == 2
     assert f"{record}:1: " in err
 
 
-def test_without_a_fleet_file_there_is_nothing_to_apply(nova_gpu, named):
+def test_a_fleet_file_is_required(nova_gpu, named):
     status, _, err = nova_gpu("--os-cloud", "test", "apply")
     assert status == 2
-    assert err.startswith("no fleet file was named")
+    assert err.startswith("no fleet file was given")
 
 
-def test_a_tenant_is_told_in_one_sentence(apply, named, record):
+def test_a_tenant_gets_one_sentence(apply, named, record):
     named.fail("GET .*/traits", 403)
     status, out, err = apply(cloud="tenant")
     assert (status, out) == (2, "")
-    assert err.splitlines()[-1].startswith("traits: this takes the role admin ")
+    assert err.splitlines()[-1].startswith("traits: this needs the role admin ")
     assert not record.exists()
 
 
-def test_refusals_are_told_one_by_one_and_the_rest_is_done(apply, named):
+def test_each_refusal_is_reported_and_other_changes_are_made(apply, named):
     named.fail("POST .*/os-aggregates", 400, {"badRequest": {"message": "no such name"}})
     status, _, err = apply()
     assert status == 2
     *_, refusal, sentence = err.splitlines()
     assert refusal.startswith("aggregate gpu-hgx: Nova refused POST")
     assert re.fullmatch(
-        r"1 of \d+ changes were refused; fix what is told above and run it again", sentence
+        r"1 of \d+ changes were refused; fix the causes reported above and run it again", sentence
     )
     assert _flavors(named) == FLAVORS
 
 
-def test_ctrl_c_ends_it_between_two_requests(apply, named, monkeypatch):
+def test_ctrl_c_ends_the_command_between_two_requests(apply, named, monkeypatch):
     answer = named.nova.answer
 
     def press(method, path, request):
@@ -184,7 +185,7 @@ def test_ctrl_c_ends_it_between_two_requests(apply, named, monkeypatch):
     assert apply("--dry-run")[0] == 0
 
 
-def test_ctrl_c_while_it_only_looks_changes_nothing(apply, named, record):
+def test_ctrl_c_during_the_comparison_changes_nothing(apply, named, record):
     named.fail("GET .*/flavors", error=KeyboardInterrupt())
     status, out, err = apply()
     assert (status, out) == (2, "")
@@ -192,14 +193,14 @@ def test_ctrl_c_while_it_only_looks_changes_nothing(apply, named, record):
     assert not record.exists()
 
 
-def test_lines_are_coloured_on_terminals_only(apply, monkeypatch):
-    monkeypatch.setattr(cli.columns, "wanted", lambda: True)
+def test_lines_are_coloured_only_on_terminals(apply, monkeypatch):
+    monkeypatch.setattr(cli.terminal, "shows_colours", lambda: True)
     _, out, _ = apply("--dry-run")
     assert "\x1b[1m+++ traits (fleet paris)\x1b[0m\n\x1b[36m@@\x1b[0m\n\x1b[32m+CUSTOM_" in out
     assert "\x1b[1m--- /dev/null\x1b[0m\n" in out
 
 
-def test_progress_is_shown_on_terminals_only(apply, monkeypatch):
+def test_progress_is_shown_only_on_terminals(apply, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     _, out, err = apply()
     assert "changes" in err

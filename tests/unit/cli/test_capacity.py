@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``nova-gpu capacity`` against a stand-in of a cloud."""
+"""``nova-gpu capacity`` with a fake cloud."""
 
 import json
 
@@ -42,7 +42,7 @@ def fleet(tmp_path):
 
 @pytest.fixture
 def hosts(named):
-    """The hosts' providers, and two flavors; a server has two GPUs of the first."""
+    """The hosts' providers, and two GPU flavors; a server has two GPUs of the first host."""
     inventories = [builders.l40s(host, audio=False) for host in ("l40s1", "l40s2")]
     providers = clouds.run_computes(named, clouds.fleet(*inventories))
     named.nova.add_flavor("gpu.1", 2, 1024, pci_passthrough__alias="l40s:1", **PINNED)
@@ -95,7 +95,7 @@ def test_servers_that_fit_are_counted(run):
     ]
 
 
-def test_people_are_not_told_the_time(run):
+def test_the_table_does_not_show_the_time(run):
     _, out, _ = run(formatter="table")
     assert "| gpu.1  |    1 | L40S  |       6 |     2 | gpus       | True  |" in out
     assert "Taken At" not in out
@@ -107,7 +107,7 @@ def test_by_host_with_the_limit_of_each(run):
         ("l40s1", 1, "gpus"),
         ("l40s2", 2, "gpus"),
     ]
-    assert rows[0]["Detail"] == "CUSTOM_GPU_L40S: 2 wanted, 0 free, 4 in use"
+    assert rows[0]["Detail"] == "CUSTOM_GPU_L40S: 2 requested, 0 free, 4 in use"
 
 
 def test_a_flavor_by_its_id(run, named):
@@ -127,37 +127,37 @@ def test_stranded_gpus_with_their_cause(run, named, hosts):
     first = rows[0]
     assert (first["Host"], first["Address"], first["Model"]) == ("l40s1", GPUS[2], "L40S")
     assert (first["Cause"], first["Flavor"]) == ("vcpus", "large")
-    assert first["Detail"].startswith("PCPU: 100 wanted, ")
+    assert first["Detail"].startswith("PCPU: 100 requested, ")
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("gpu1",), "no flavor gpu1; near: gpu.1, gpu.2"),
+        (("gpu1",), "no flavor gpu1; similar names: gpu.1, gpu.2"),
         (("nothing",), "no flavor nothing; GPU flavors: gpu.1, gpu.2"),
-        (("cpu",), "flavor cpu asks for no GPUs by an alias of the fleet"),
-        (("--stranded", "gpu.1"), "--stranded is about all flavors"),
+        (("cpu",), "flavor cpu requests no GPUs by an alias of the fleet"),
+        (("--stranded", "gpu.1"), "--stranded considers all flavors"),
     ],
 )
-def test_what_makes_no_sense(run, arguments, words):
+def test_invalid_arguments(run, arguments, words):
     status, _, err = run(*arguments)
     assert status == 2
     assert words in err
     assert err.count("\n") == 1
 
 
-def test_a_fleet_must_be_named(nova_gpu, hosts):
+def test_a_fleet_file_is_required(nova_gpu, hosts):
     status, _, err = nova_gpu("--os-cloud", "test", "capacity")
     assert status == 2
     assert "--fleet" in err
 
 
-def test_what_is_not_sure_is_told(run, named):
+def test_uncertain_results_are_reported(run, named):
     named.nova.add_flavor("odd", pci_passthrough__alias="b200:1")
     named.nova.add_flavor("pmem", 2, pci_passthrough__alias="l40s:1", hw__pmem="1")
     _, rows, err = run()
     assert "flavor odd is left out: pci_passthrough:alias names b200" in err
-    assert "flavor pmem: extra spec hw:pmem is not looked at" in err
+    assert "flavor pmem: extra spec hw:pmem is ignored" in err
     assert {row["Flavor"]: row["Exact"] for row in rows} == {
         "gpu.1": True,
         "gpu.2": True,

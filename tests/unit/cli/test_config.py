@@ -16,21 +16,21 @@ from tests.unit.generate import builders
 def inventories(tmp_path):
     """Files of two hosts."""
     paths = []
-    for found in (builders.hgx(), builders.l40s(count=2)):
-        path = tmp_path / f"{found.host}.yaml"
-        path.write_text(store.dump(found, "nova-gpu host audit"), encoding="utf-8")
+    for inventory in (builders.hgx(), builders.l40s(count=2)):
+        path = tmp_path / f"{inventory.host}.yaml"
+        path.write_text(store.dump(inventory, "nova-gpu host audit"), encoding="utf-8")
         paths.append(str(path))
     return paths
 
 
 @pytest.fixture
 def run(capsys):
-    """Run ``nova-gpu config generate``: status, standard output, standard error."""
+    """Run ``nova-gpu config generate``; return status, standard output, standard error."""
 
     def generate(*arguments):
         handlers = logging.root.handlers[:]
         status = main(["config", "generate", *map(str, arguments)])
-        # The program's own, which writes to what was standard error during this run.
+        # Remove the program's handler, which writes to the standard error of this run.
         logging.root.handlers[:] = handlers
         return status, *capsys.readouterr()
 
@@ -69,7 +69,7 @@ def test_write_then_diff_then_change_and_edit(run, inventories, tmp_path):
     assert status == 0
     assert {line.split("|")[-2].strip() for line in out.splitlines() if "/" in line} == {"same"}
 
-    # Another setting changes files that nobody has edited.
+    # Another setting changes files that were not edited.
     status, out, _ = run(*inventories, "--diff", root, "--host-cores", "3")
     assert status == 1
     assert "-cpu_dedicated_set = " in out
@@ -107,11 +107,11 @@ def test_scripts_are_executable_and_other_files_are_not(run, inventories, tmp_pa
     script = "l40s1/etc/initramfs-tools/scripts/init-top/gpu-passthrough"
     hooks = {f"{host}/etc/initramfs-tools/hooks/gpu-passthrough" for host in ("hgx1", "l40s1")}
     assert {path for path, executable in modes.items() if executable} == {script, *hooks}
-    # As initramfs-tools does, from a shell.
+    # initramfs-tools also runs it from a shell.
     subprocess.run(["sh", "-c", f"'{root / script}' prereqs"], check=True)
 
 
-def test_only_one_host_goes_below_its_own_root(run, inventories, tmp_path):
+def test_only_writes_the_files_of_one_host_below_its_root(run, inventories, tmp_path):
     root = tmp_path / "root"
     status, out, _ = run(*inventories, "--only", "l40s1", "--write", root)
     assert status == 0
@@ -124,19 +124,19 @@ def test_only_one_host_goes_below_its_own_root(run, inventories, tmp_path):
     "arguments, message",
     [
         (["--release", "30"], "--release 30: unknown release"),
-        (["--only", "nobody"], "--only nobody: there are no files of it"),
+        (["--only", "nobody"], "--only nobody: no files are generated for it"),
         (["--exclude", "0000:99:00.0"], "--exclude 0000:99:00.0: there is no such"),
         (["--exclude", "l40s1/0000:20:00.0"], "there is no such"),
     ],
 )
-def test_a_bad_setting_is_one_sentence_and_status_2(run, inventories, arguments, message):
+def test_an_invalid_setting_is_one_sentence_and_status_2(run, inventories, arguments, message):
     status, out, err = run(*inventories, *arguments)
     assert status == 2
     assert message in err
     assert "Traceback" not in out + err
 
 
-def test_no_inventory_and_no_such_file(run, inventories):
+def test_missing_and_duplicate_inventories(run, inventories):
     status, _, err = run()
     assert status == 2
     assert "no inventory was given" in err
@@ -197,7 +197,7 @@ def test_release_target_and_distribution_may_be_given_with_a_fleet_file(run, fle
 
 
 @pytest.mark.parametrize(
-    "arguments, named",
+    "arguments, option",
     [
         (["l40s1.yaml"], "INVENTORY"),
         (["--exclude", "0000:41:00.0"], "--exclude"),
@@ -212,16 +212,17 @@ def test_release_target_and_distribution_may_be_given_with_a_fleet_file(run, fle
         (["--hugepages"], "--hugepages"),
     ],
 )
-def test_what_contradicts_a_fleet_file_is_an_error(run, fleet, arguments, named):
+def test_options_that_a_fleet_file_replaces_are_errors(run, fleet, arguments, option):
     status, _, err = run("--fleet", fleet, *arguments)
     assert status == 2
     assert err.strip() == (
-        f"{named}: with --fleet, {fleet} is the one source of inventories and settings; say it "
-        "there"
+        f"{option}: with --fleet, inventories and settings come only from {fleet}; set them there"
     )
 
 
-def test_inventories_beat_the_fleet_file_of_the_environment(run, fleet, inventories, monkeypatch):
+def test_inventories_override_the_fleet_file_of_the_environment(
+    run, fleet, inventories, monkeypatch
+):
     monkeypatch.setenv("NOVA_GPU_FLEET", str(fleet))
     status, out, _ = run(*inventories, "-f", "json")
     assert status == 0
@@ -231,11 +232,11 @@ def test_inventories_beat_the_fleet_file_of_the_environment(run, fleet, inventor
     assert "nova-gpu config generate --fleet" in out
 
 
-def test_a_refused_flavor_is_told_and_the_files_are_made(run, fleet):
+def test_a_refused_flavor_is_reported_and_the_files_are_generated(run, fleet):
     fleet.write_text(fleet.read_text().replace("[1]", "[9]"))
     status, out, err = run("--fleet", fleet)
     assert status == 0
-    assert "flavor one is refused: l40s1 with 2 GPUs of L40S have the most of all" in err
+    assert "flavor one is refused: no host has 9 GPUs of L40S; the most are 2, on l40s1" in err
     assert "guests.yaml" in out
 
 

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``nova-gpu device list`` against a stand-in of a cloud."""
+"""``nova-gpu device list`` with a fake cloud."""
 
 import json
 
 import pytest
 
-from nova_gpu_passthrough.cli.cloud import CloudCommand
+from nova_gpu_passthrough.cli.cloud_command import CloudCommand
 from nova_gpu_passthrough.cloud.view import read
 from tests.unit.cli.clouds import cloud as cloud
 from tests.unit.cli.clouds import named as named
 from tests.unit.cloud import clouds
 from tests.unit.generate import builders
 
-NOBODY = "11111111-2222-3333-4444-555555555555"
+UNKNOWN_CONSUMER = "11111111-2222-3333-4444-555555555555"
 GPUS = tuple(f"0000:{bus:02x}:00.0" for bus in range(0x41, 0x43))
 
 
@@ -30,13 +30,13 @@ def listed(nova_gpu, named):
 
 @pytest.fixture
 def server(named):
-    """Two hosts with two L40S each; a server has one, nobody another."""
+    """Two hosts with two L40S each; a server has one, an unknown consumer another."""
     resolved = clouds.fleet(builders.l40s("l40s1", 2), builders.l40s("l40s2", 2))
     providers = clouds.run_computes(named, resolved)
     flavor = named.nova.add_flavor("one", 2, 1024, pci_passthrough__alias="l40s:1,l40s-audio:1")
-    clouds.hold(named, providers, "l40s2", GPUS[:1], NOBODY)
-    held = (GPUS[0], "0000:41:00.1")
-    return clouds.boot(named, providers, "l40s1", held, flavor, name="Train-1")
+    clouds.allocate(named, providers, "l40s2", GPUS[:1], UNKNOWN_CONSUMER)
+    devices = (GPUS[0], "0000:41:00.1")
+    return clouds.boot(named, providers, "l40s1", devices, flavor, name="Train-1")
 
 
 def test_values_are_typed(listed, server):
@@ -63,7 +63,7 @@ def test_values_are_typed(listed, server):
     }
 
 
-def places(rows):
+def addresses(rows):
     return [(row["Host"], row["Address"]) for row in rows]
 
 
@@ -81,32 +81,31 @@ FILTERS = {
     ("--model", "l40*"): [FIRST, SECOND, STUCK, LAST],
     ("--model", "H100*"): [],
     ("--server", "train-*"): [FIRST],
-    ("--server", NOBODY): [STUCK],
+    ("--server", UNKNOWN_CONSUMER): [STUCK],
     ("--server", "*", "--state", "free"): [],
 }
 
 
 def test_filters(listed, named, server, monkeypatch):
     view = read.read(named.connection())
-    monkeypatch.setattr(CloudCommand, "view", lambda *_: view)
-    found = {arguments: places(listed(*arguments)) for arguments in FILTERS}
-    assert found == FILTERS
-    assert places(listed("--server", server["id"])) == [FIRST]
+    monkeypatch.setattr(CloudCommand, "read_view", lambda *_: view)
+    assert {arguments: addresses(listed(*arguments)) for arguments in FILTERS} == FILTERS
+    assert addresses(listed("--server", server["id"])) == [FIRST]
 
 
-def test_other_devices_on_demand(listed, server):
+def test_all_lists_other_devices(listed, server):
     rows = listed("--all", "--host", "l40s1")
     assert [row["Model"] for row in rows] == ["L40S", None, "L40S", None]
     assert [row["State"] for row in rows] == ["in use", "in use", "free", "free"]
 
 
-def test_stuck_devices_tell_why(listed, server):
+def test_the_note_of_a_stuck_device_has_the_reason(listed, server):
     (row,) = listed("--state", "stuck")
-    assert (row["Server"], row["Server ID"]) == ([], [NOBODY])
-    assert NOBODY in row["Note"]
+    assert (row["Server"], row["Server ID"]) == ([], [UNKNOWN_CONSUMER])
+    assert UNKNOWN_CONSUMER in row["Note"]
 
 
-def test_the_table_is_for_people(nova_gpu, server):
+def test_the_table(nova_gpu, server):
     _, out, _ = nova_gpu("--os-cloud", "test", "device", "list", "--state", "in-use")
     assert f"| l40s1 | {GPUS[0]} | L40S  | in use | Train-1 | {server['id']} | p1 " in out
 

@@ -35,14 +35,14 @@ def _text(inventory, width=4096):
 
 
 def _below(text):
-    """For each line the line that it hangs on, by indentation."""
-    found, above = {}, []
+    """Return for each line its parent in the tree, by indentation."""
+    parents, above = {}, []
     for line in text.splitlines()[1:]:
         depth = re.match(r"[│├└─ ]*", line).end() // 4
         name = line[depth * 4 :]
         above[depth - 1 :] = [name]
-        found[name] = above[depth - 2] if depth > 1 else None
-    return found
+        parents[name] = above[depth - 2] if depth > 1 else None
+    return parents
 
 
 def test_a_small_machine():
@@ -66,7 +66,7 @@ def test_everything_is_drawn_once(name):
     assert re.findall(r"NUMA node (\d+)", text) == [str(node.id) for node in machine.nodes]
 
 
-def test_everything_hangs_where_it_belongs():
+def test_every_gpu_is_below_its_switch_and_node():
     inventory = audit_machine(HGX)
     below = _below(_text(inventory))
     for gpu in inventory.gpus:
@@ -89,11 +89,11 @@ def test_link_groups_are_at_the_end():
     assert text.count("nvs0/p0") == 2
 
 
-def test_a_gpu_without_a_node_is_drawn_apart():
+def test_a_gpu_without_a_node_is_drawn_separately():
     inventory = audit_machine(defects.no_numa_node(HGX, "0000:18:00.0"))
     below = _below(_text(inventory))
     (line,) = (name for name in below if name.startswith("GPU 0000:18:00.0"))
-    assert below[below[line]] == "NUMA node not told"
+    assert below[below[line]] == "NUMA node not reported"
 
 
 def _bare(*nodes, gpu_node=None):
@@ -106,18 +106,18 @@ def _bare(*nodes, gpu_node=None):
     ("inventory", "lines"),
     [
         (_bare(NumaNode(0), gpu_node=None), ["NUMA node 0: CPUs none, 0 GiB", "GPU"]),
-        (_bare(), ["NUMA node not told", "GPU"]),
+        (_bare(), ["NUMA node not reported", "GPU"]),
         (_bare(NumaNode(0), gpu_node=7), ["NUMA node 0: CPUs none", "NUMA node 7", "GPU"]),
     ],
 )
-def test_nodes_that_do_not_fit(inventory, lines):
+def test_missing_and_unknown_nodes(inventory, lines):
     text = _text(inventory)
     assert [line.lstrip("│├└─ ").startswith(start) for line, start in
             zip(text.splitlines()[1:], lines, strict=True)] == [True] * len(lines)  # fmt: skip
 
 
-def test_an_address_is_no_picture():
-    """Rich would draw one for ``:ab:``."""
+def test_an_address_is_not_replaced_by_an_emoji():
+    """Rich would replace ``:ab:`` in a string."""
     assert "GPU 0000:ab:00.0 H100-SXM" in _text(_bare(NumaNode(0), gpu_node=0))
 
 
@@ -129,6 +129,6 @@ def test_names_are_not_taken_for_markup(name):
     assert name.split("\n")[0] in _text(inventory)
 
 
-def test_a_host_with_nothing_on_it():
+def test_a_host_without_devices():
     assert _text(Inventory("h", "sysfs", "now")) == "h, no IOMMU\n"
     assert _text(Inventory("h", "hwloc", "now")) == "h\n"

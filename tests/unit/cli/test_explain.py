@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``nova-gpu explain`` against a stand-in of a cloud."""
+"""``nova-gpu explain`` with a fake cloud."""
 
 import json
 
@@ -45,22 +45,22 @@ def test_a_server_in_error(run, named):
     fault = {"created": "2026-01-01T00:00:00Z", "message": "No valid host was found. "}
     named.nova.add_server("failed", None, flavor, status="ERROR", fault=fault)
     status, rows, err = run("failed")
-    # Whatever the answer, there is one.
+    # The status is 0 even if no host fits.
     assert status == 0
     assert {(row["Answer"], row["Constraint"], row["Cause"]) for row in rows} == {
         ("refused", "Placement: vcpus", "vcpus")
     }
-    assert rows[0]["Detail"].startswith("VCPU: 100 wanted, ")
+    assert rows[0]["Detail"].startswith("VCPU: 100 requested, ")
     assert "is ERROR on no host: No valid host was found (since 2026-01-01T00:00:00Z)" in err
     assert "as they are now" in err
 
 
 def test_an_unknown_name(run):
     status, _, err = run("trian")
-    assert (status, err) == (2, "no server or flavor trian; near: train\n")
+    assert (status, err) == (2, "no server or flavor trian; similar names: train\n")
 
 
-def test_a_name_of_both(run, named):
+def test_a_name_of_a_server_and_a_flavor(run, named):
     named.nova.add_flavor("train")
     assert run("train")[0] == 2
     assert run("train", "--server")[1][0]["Answer"] == "here"

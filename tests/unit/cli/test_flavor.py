@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``flavor generate`` needs a fleet file, and no cloud."""
+"""``flavor generate``, which needs a fleet file but no cloud."""
 
 import json
 
@@ -20,9 +20,9 @@ projects: [{name: p, flavors: ["gpu.l40s.*"]}]
 @pytest.fixture
 def fleet(tmp_path):
     """A fleet file of two hosts."""
-    for found in (builders.hgx(), builders.l40s(count=2)):
-        text = store.dump(found, "nova-gpu host audit")
-        (tmp_path / f"{found.host}.yaml").write_text(text, encoding="utf-8")
+    for inventory in (builders.hgx(), builders.l40s(count=2)):
+        text = store.dump(inventory, "nova-gpu host audit")
+        (tmp_path / f"{inventory.host}.yaml").write_text(text, encoding="utf-8")
     path = tmp_path / "fleet.yaml"
     path.write_text(FLEET, encoding="utf-8")
     return path
@@ -30,12 +30,12 @@ def fleet(tmp_path):
 
 @pytest.fixture(autouse=True)
 def no_cloud(monkeypatch):
-    """Nothing tells of a cloud."""
+    """The environment names no cloud and no fleet file."""
     monkeypatch.delenv("OS_CLOUD", raising=False)
     monkeypatch.delenv("NOVA_GPU_FLEET", raising=False)
 
 
-def test_flavors_for_people(nova_gpu, fleet):
+def test_the_table(nova_gpu, fleet):
     status, out, err = nova_gpu("flavor", "generate", "--fleet", fleet)
     assert status == 0, err
     (line,) = [line for line in out.splitlines() if line.startswith("| gpu.h100-sxm.1 ")]
@@ -57,7 +57,7 @@ def test_flavors_for_people(nova_gpu, fleet):
     assert "hgx1: 1 x gpu.h100-sxm.8 leaves 1024 MiB of 8 GPUs, 24 vCPUs, 513024 MiB" in err
 
 
-def test_flavors_for_programs(nova_gpu, fleet):
+def test_json(nova_gpu, fleet):
     status, out, _ = nova_gpu("flavor", "generate", "--fleet", fleet, "-f", "json")
     assert status == 0
     rows = {row["Name"]: row for row in json.loads(out)}
@@ -88,10 +88,10 @@ def test_refused_flavors_are_listed_with_the_reason_and_status_1(nova_gpu, fleet
     fleet.write_text(FLEET + "flavors: [{model: L40S, counts: [1, 3]}]\n", encoding="utf-8")
     status, out, _ = nova_gpu("flavor", "generate", "--fleet", fleet, "-f", "json")
     assert status == 1
-    made, refused = json.loads(out)
-    assert made["Name"] == "gpu.l40s.1"
+    created, refused = json.loads(out)
+    assert created["Name"] == "gpu.l40s.1"
     assert refused["Name"] == "gpu.l40s.3"
-    assert refused["State"] == "refused: l40s1 with 2 GPUs of L40S have the most of all"
+    assert refused["State"] == "refused: no host has 3 GPUs of L40S; the most are 2, on l40s1"
     assert refused["vCPUs"] is None
     status, out, _ = nova_gpu("flavor", "generate", "--fleet", fleet, "--refused", "-f", "value")
     assert status == 1
@@ -101,14 +101,14 @@ def test_refused_flavors_are_listed_with_the_reason_and_status_1(nova_gpu, fleet
 def test_without_a_fleet_file_it_is_one_sentence_and_status_2(nova_gpu, tmp_path):
     status, out, err = nova_gpu("flavor", "generate")
     assert status == 2
-    assert err == "no fleet file was named: give --fleet FILE or set NOVA_GPU_FLEET\n"
+    assert err == "no fleet file was given: add --fleet FILE or set NOVA_GPU_FLEET\n"
     status, out, err = nova_gpu("flavor", "generate", "--fleet", tmp_path / "none.yaml")
     assert status == 2
     assert "none.yaml: No such file or directory; name a readable file" in err
     assert not out
 
 
-def test_a_malformed_fleet_file_is_told_with_line_and_key(nova_gpu, fleet):
+def test_a_malformed_fleet_file_is_reported_with_line_and_key(nova_gpu, fleet):
     fleet.write_text(FLEET + "flavours: []\n", encoding="utf-8")
     status, _, err = nova_gpu("flavor", "generate", "--fleet", fleet)
     assert status == 2

@@ -14,7 +14,7 @@ from tests.unit.audited import HGX, L40S, MACHINES, audit_machine
 
 @pytest.fixture
 def listed(nova_gpu, tree):
-    """The rows for a machine."""
+    """Run ``gpu list`` on a machine; return the rows."""
 
     def run(machine, *arguments):
         status, out, err = nova_gpu(
@@ -45,13 +45,13 @@ def test_every_gpu_is_a_row(listed, name):
         assert row["Verdict"] == inventory.verdicts[gpu.address]
 
 
-def test_link_groups_by_the_operators_word(listed):
+def test_link_groups_from_the_option(listed):
     first, second, *_ = [gpu.address for gpu in L40S.gpus()]
     rows = listed(L40S, "--link-group", f"pair={first},{second}")
     assert [row["Link Group"] for row in rows] == ["pair", "pair", "", ""]
 
 
-def test_what_is_not_told_is_empty(listed):
+def test_unknown_values_are_null(listed):
     machine = defects.iommu_disabled_in_firmware(defects.no_numa_node(L40S, "0000:01:00.0"))
     row = listed(machine)[0]
     assert row["NUMA Node"] is None
@@ -67,7 +67,7 @@ def test_a_host_without_gpus(nova_gpu, folder):
     assert out.startswith('"Address","Model"')
 
 
-def test_the_table_of_people(nova_gpu, tree):
+def test_the_table(nova_gpu, tree):
     status, out, _ = nova_gpu("gpu", "list", "--root", tree(HGX))
     assert status == 0
     assert out.count("| ready ") == 8

@@ -52,22 +52,22 @@ def _rows(text, form):
 
 @pytest.mark.parametrize("form", ["json", "yaml", "csv"])
 @pytest.mark.parametrize("name", MACHINES)
-def test_programs_get_all_findings(audit, tree, name, form):
+def test_other_formats_list_all_findings(audit, tree, name, form):
     machine = MACHINES[name]
     status, out, err = audit(machine, "-f", form)
     rows = _rows(out, form)
     assert status in (0, 2)
     assert err == ""
     assert all(sorted(row) == sorted(COLUMNS) for row in rows)
-    found = {(row["Subject"], row["Finding"]) for row in rows}
+    listed = {(row["Subject"], row["Finding"]) for row in rows}
     inventory = audited(tree(machine))
-    assert found >= {(finding.subject, finding.id) for finding in inventory.findings}
+    assert listed >= {(finding.subject, finding.id) for finding in inventory.findings}
     assert {row["Severity"] for row in rows} <= {"ok", "warning", "failure"}
     assert (status == 2) == ("failure" in {row["Severity"] for row in rows})
 
 
 @pytest.mark.parametrize("name", MACHINES)
-def test_people_get_a_drawing_and_what_is_wrong(audit, name):
+def test_the_table_has_a_drawing_and_the_problems(audit, name):
     machine = MACHINES[name]
     _, out, err = audit(machine)
     assert err == ""
@@ -81,7 +81,7 @@ def test_people_get_a_drawing_and_what_is_wrong(audit, name):
     assert CSI not in out
 
 
-def test_the_same_on_several_gpus_is_one_row(audit):
+def test_the_same_finding_on_several_gpus_is_one_row(audit):
     _, out, _ = audit(defects.no_reset(HGX, *[gpu.address for gpu in HGX.gpus()]))
     rows = _cells(out)
     first = next(n for n, row in enumerate(rows) if row[2] == "reset.none")
@@ -90,22 +90,22 @@ def test_the_same_on_several_gpus_is_one_row(audit):
     assert sum(row[2] == "reset.none" for row in rows) == 1
 
 
-def test_all_shows_what_is_well(audit):
+def test_all_shows_findings_without_a_problem(audit):
     _, out, _ = audit(L40S, "--all")
     assert {"iommu.on", "driver.vfio", "verdict"} <= {row[2] for row in _cells(out)}
 
 
-def test_long_shows_why_and_where(audit):
+def test_long_shows_reasons_and_sources(audit):
     _, out, _ = audit(FAILED, "--long")
     head, *rows = _cells(out)
     assert head == COLUMNS
     taken = dict(zip(head, next(row for row in rows if row[2] == "driver.taken"), strict=True))
     assert taken["Source"] == "/sys/bus/pci/devices/*.0/driver"
-    assert taken["Why"].startswith("Taking a GPU away")
+    assert taken["Why"].startswith("Unbinding a GPU")
     assert taken["Remedy"] == "configuration"
 
 
-def test_what_holds_for_the_host_is_not_shortened(audit):
+def test_sources_of_findings_of_the_host_are_not_shortened(audit):
     _, out, _ = audit(defects.iommu_off(L40S, "iommu=off"), "--long")
     assert not [row for row in _cells(out) if row[1] == HOST and "*" in row[4]
                 and "/node*/" not in row[4]]  # fmt: skip
@@ -133,7 +133,7 @@ def test_columns_can_be_chosen(audit):
     assert status == 2
 
 
-def test_an_inventory_is_written_and_judged_again(audit, nova_gpu, tmp_path):
+def test_an_inventory_is_written_and_audited_again(audit, nova_gpu, tmp_path):
     path = tmp_path / "inventories/l40s.yaml"
     status, _, err = audit(FAILED, "--write", path, "--host", "compute-7")
     assert (status, err) == (2, "")
@@ -172,13 +172,13 @@ def test_an_inventory_that_cannot_be_written(audit, tmp_path):
     (tmp_path / "file").touch()
     status, out, err = audit(L40S, "--write", tmp_path / "file/host.yaml")
     assert (status, out) == (2, "")
-    assert "no directory" in err
+    assert "a parent of it is not a directory" in err
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--root", "/dev"), "no directory sys in it"),
+        (("--root", "/dev"), "contains no directory sys"),
         (("--inventory", "/none.yaml"), "No such file or directory"),
         (("--inventory", "/proc/version"), "expected an inventory of version 1"),
         (("--hwloc", "/none.xml"), "/none.xml"),
@@ -190,7 +190,7 @@ def test_an_inventory_that_cannot_be_written(audit, tmp_path):
     ],
 )
 @pytest.mark.parametrize("command", ["audit", "draw"])
-def test_bad_options_are_told_in_one_sentence(nova_gpu, command, arguments, words):
+def test_invalid_options_are_one_sentence(nova_gpu, command, arguments, words):
     status, out, err = nova_gpu("host", command, *arguments)
     assert (status, out) == (2, "")
     assert words in err
@@ -203,10 +203,10 @@ def test_a_source_excludes_the_others(nova_gpu):
     assert "not allowed with argument" in err
 
 
-def test_models_by_the_operators_word(audit):
+def test_models_from_the_option(audit):
     _, out, _ = audit(L40S, "--gpu", "10DE:26B9=mine", "-f", "json")
-    found = {row["Found"] for row in json.loads(out) if row["Finding"] == "gpu.model"}
-    assert found == {"10de:26b9 class 0302 is mine (operator)"}
+    models = {row["Found"] for row in json.loads(out) if row["Finding"] == "gpu.model"}
+    assert models == {"10de:26b9 class 0302 is mine (operator)"}
 
 
 @pytest.mark.parametrize("machine", [HGX, MI300X], ids=lambda machine: machine.name)
@@ -221,34 +221,34 @@ def test_draw_only_draws(nova_gpu, tree, machine):
 
 
 def _on_a_terminal(*arguments, **environment):
-    """What a command writes to a terminal."""
-    ours, theirs = pty.openpty()
+    """Return the output of a command on a terminal."""
+    master, slave = pty.openpty()
     try:
         process = subprocess.Popen(
             [sys.executable, "-m", "nova_gpu_passthrough.cli.main", *map(str, arguments)],
             stdin=subprocess.DEVNULL,
-            stdout=theirs,
+            stdout=slave,
             stderr=subprocess.PIPE,
             env={**os.environ, "TERM": "xterm-256color", **environment},
         )
-        os.close(theirs)
-        parts = []
+        os.close(slave)
+        chunks = []
         while True:
             try:
-                part = os.read(ours, 65536)
+                chunk = os.read(master, 65536)
             except OSError:
-                # Linux says EIO once the other end is closed.
+                # Linux returns EIO after the other end was closed.
                 break
-            if not part:
+            if not chunk:
                 break
-            parts.append(part)
+            chunks.append(chunk)
         errors = process.stderr.read()
         process.stderr.close()
         assert process.wait() in (0, 1, 2)
     finally:
-        os.close(ours)
+        os.close(master)
     assert errors == b""
-    return b"".join(parts).decode()
+    return b"".join(chunks).decode()
 
 
 def test_a_terminal_has_colours(tree):
@@ -260,11 +260,11 @@ def test_a_terminal_has_colours(tree):
 def test_no_color_is_respected(tree):
     text = _on_a_terminal("host", "audit", "--root", tree(FAILED), NO_COLOR="1")
     assert "failure" in text
-    # Bold and dim are no colours.
+    # Bold and dim are not colours.
     assert set(re.findall(r"\x1b\[([0-9;]*)m", text)) <= {"", "0", "1", "2"}
 
 
-def test_programs_get_no_colours_on_a_terminal(tree):
+def test_json_has_no_colours_on_a_terminal(tree):
     text = _on_a_terminal("host", "audit", "--root", tree(FAILED), "-f", "json")
     assert CSI not in text
     assert json.loads(text)

@@ -9,10 +9,10 @@ import pytest
 import requests_mock
 import yaml
 
-from nova_gpu_passthrough.cloud.lint.configuration import values
-from nova_gpu_passthrough.cloud.lint.configuration.services import Role, Service
+from nova_gpu_passthrough.cloud.lint.configuration import config_files
+from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService, ServiceRole
 from tests.unit.cloud.clouds import run_computes
-from tests.unit.cloud.fake_api import FakeCloud
+from tests.unit.cloud.fake_cloud import FakeCloud
 from tests.unit.cloud.fake_placement import Placement
 from tests.unit.cloud.lint.builders import COMPUTE, SCHEDULER, SHARED, Site
 
@@ -33,7 +33,7 @@ def site(_clean, tmp_path):
 
 @pytest.fixture(autouse=True)
 def no_cloud(monkeypatch):
-    """Nothing tells of a cloud."""
+    """The environment names no cloud and no fleet file."""
     for name in ("OS_CLOUD", "NOVA_GPU_FLEET"):
         monkeypatch.delenv(name, raising=False)
 
@@ -49,13 +49,13 @@ def offline(nova_gpu, site):
     return run
 
 
-def test_clean_files_end_with_nothing_and_status_0(offline):
+def test_clean_files_have_no_findings_and_status_0(offline):
     status, out, err = offline("-f", "json")
     assert (status, json.loads(out)) == (0, [])
-    assert "not looked at: whether nova-gpu-passthrough is installed" in err
+    assert "not checked: whether nova-gpu-passthrough is installed" in err
 
 
-def test_failures_end_with_status_1_and_stand_first(offline, site):
+def test_failures_come_first_and_the_status_is_1(offline, site):
     site.replace("control", SCHEDULER, "policy = pack", "policy = spread")
     site.replace("hgx1", COMPUTE, "report_in_placement = true", "")
     status, out, _ = offline("-f", "json")
@@ -71,7 +71,7 @@ def test_failures_end_with_status_1_and_stand_first(offline, site):
     }
 
 
-def test_warnings_count_with_strict_only(offline, site):
+def test_warnings_change_the_status_only_with_strict(offline, site):
     site.replace("control", SCHEDULER, "policy = pack", "policy = spread")
     assert offline()[0] == 0
     assert offline("--strict")[0] == 1
@@ -88,7 +88,7 @@ def test_every_format_has_the_findings(offline, site):
     assert "Why" not in table
 
 
-def test_a_malformed_file_ends_with_file_and_line(offline, site):
+def test_a_malformed_file_is_reported_with_file_and_line(offline, site):
     site.add("hgx1", "[pci]\ndevice_spec\n")
     status, out, err = offline()
     assert (status, out) == (2, "")
@@ -97,7 +97,7 @@ def test_a_malformed_file_ends_with_file_and_line(offline, site):
     assert len(err.strip().splitlines()) == 1
 
 
-def test_a_file_can_be_named_for_a_service(offline, site, tmp_path):
+def test_a_file_of_a_service_can_be_given(offline, site, tmp_path):
     path = tmp_path / "scheduler.conf"
     text = site.path("control", SHARED).read_text() + site.path("control", SCHEDULER).read_text()
     path.write_text("[DEFAULT]\n" + text.replace("policy = pack", "policy = spread"))
@@ -107,7 +107,7 @@ def test_a_file_can_be_named_for_a_service(offline, site, tmp_path):
     assert row["Where"].startswith(f"{path}:")
 
 
-def test_a_named_file_that_is_read_last_hides_what_was_generated(offline, site):
+def test_a_file_that_is_read_last_overrides_generated_files(offline, site):
     site.add("control", "[filter_scheduler]\nenabled_filters = ComputeFilter\n", MAIN)
     site.add("control", "[api_database]\nconnection = x\n", "etc/nova/nova-api.conf")
     words = ("-f", "value", "-c", "ID", "-c", "Where")
@@ -117,39 +117,41 @@ def test_a_named_file_that_is_read_last_hides_what_was_generated(offline, site):
     assert [line for line in out.splitlines() if line.startswith("scheduler.") and MAIN in line]
 
 
-def test_a_command_that_starts_no_service_is_refused(offline):
+def test_a_command_line_of_no_service_is_refused(offline):
     status, out, err = offline("--started", "nova.conf")
     assert (status, out) == (2, "")
     assert "--started nova.conf: expected the command line of one of nova-api, " in err
 
 
-def test_command_lines_are_of_hosts_with_configuration(nova_gpu, site):
+def test_started_needs_config(nova_gpu, site):
     status, _, err = nova_gpu(
         "lint", "--offline", "--fleet", site.resolved.file.path, "--started", "nova-scheduler"
     )
     assert (status, err.strip()) == (
         2,
-        "--started is of the hosts of --config DIR: name that, too",
+        "--started describes hosts of --config DIR: give --config, too",
     )
 
 
-def test_what_runs_on_this_machine_counts_in_place_of_copies(offline, site, monkeypatch):
+def test_running_services_replace_copies(offline, site, monkeypatch):
     def running():
         text = (
             site.path("control", SHARED).read_text() + site.path("control", SCHEDULER).read_text()
         )
         path = site.root / "nova.conf"
         path.write_text(text.replace("policy = pack", "policy = spread"))
-        return (Service((Role.SCHEDULER,), "control", values.read([path])),)
+        return (ConfiguredService((ServiceRole.SCHEDULER,), "control", config_files.read([path])),)
 
-    monkeypatch.setattr("nova_gpu_passthrough.cloud.lint.configuration.running.find", running)
+    monkeypatch.setattr(
+        "nova_gpu_passthrough.cloud.lint.configuration.running_services.find", running
+    )
     assert offline()[:2] == (0, "\n")
     status, out, _ = offline("--running", "-f", "json")
     (row,) = json.loads(out)
     assert (status, row["ID"]) == (0, "scheduler.policy")
 
 
-def test_hosts_and_services_without_configuration_are_told(nova_gpu, site):
+def test_hosts_and_services_without_configuration_are_reported(nova_gpu, site):
     fleet = ("--fleet", site.resolved.file.path)
     path = site.path("hgx1", "etc/nova/nova.conf.d")
     status, _, err = nova_gpu("lint", "--offline", *fleet, "--nova-conf", f"hgx1={path}")
@@ -158,7 +160,7 @@ def test_hosts_and_services_without_configuration_are_told(nova_gpu, site):
     assert "no configuration of nova-scheduler was given" in err
 
 
-def test_without_configuration_only_the_fleet_file_is_looked_at(nova_gpu, site):
+def test_without_configuration_only_the_fleet_file_is_checked(nova_gpu, site):
     status, _, err = nova_gpu("lint", "--offline", "--fleet", site.resolved.file.path)
     assert (status, err) == (0, "")
 
@@ -166,7 +168,7 @@ def test_without_configuration_only_the_fleet_file_is_looked_at(nova_gpu, site):
 def test_a_fleet_file_is_needed(nova_gpu):
     status, _, err = nova_gpu("lint", "--offline")
     assert status == 2
-    assert "no fleet file was named" in err
+    assert "no fleet file was given" in err
 
 
 @pytest.fixture
@@ -194,7 +196,7 @@ def online(monkeypatch, site):
 
 
 def test_from_apply_to_drift(nova_gpu, site, online):
-    """Lint tells what apply would do; then nothing, until somebody changes the cloud."""
+    """Lint reports what apply would change; afterwards nothing, until the cloud is changed."""
     where = ("--fleet", site.resolved.file.path, "--config", site.root)
     record = site.root / "applied.yaml"
     status, out, err = nova_gpu("drift", *where, "--record", record)
@@ -220,7 +222,7 @@ def test_from_apply_to_drift(nova_gpu, site, online):
         assert (status, row["ID"], row["Subject"]) == (1, "cloud.flavor", "flavor gpu.l40s.1")
 
 
-def test_who_may_not_look_is_told_so(nova_gpu, site, online):
+def test_a_refused_request_is_reported(nova_gpu, site, online):
     online.fail("GET /compute.*", status=403)
     status, _, err = nova_gpu("lint", "--fleet", site.resolved.file.path)
     assert status == 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Help, unknown commands, and how errors end the program."""
+"""Help, unknown commands, and errors of the program."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from importlib import metadata
 
 import pytest
 
-from nova_gpu_passthrough.cli import sources
+from nova_gpu_passthrough.cli import audit_options
 from nova_gpu_passthrough.errors import UserError
 from tests.unit.audited import L40S
 
@@ -20,7 +20,7 @@ def _raise(monkeypatch, error):
     def fail(options):
         raise error
 
-    monkeypatch.setattr(sources, "audit", fail)
+    monkeypatch.setattr(audit_options, "run_audit", fail)
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
@@ -62,16 +62,16 @@ def test_an_unknown_option(nova_gpu):
     assert err.splitlines()[-1].endswith("unrecognized arguments: --bogus")
 
 
-def test_bad_input_is_one_sentence(nova_gpu, monkeypatch):
+def test_a_user_error_is_one_sentence(nova_gpu, monkeypatch):
     _raise(monkeypatch, UserError("fleet.yaml:3: no such thing; name another"))
     assert nova_gpu("host", "audit") == (2, "", "fleet.yaml:3: no such thing; name another\n")
 
 
-def test_an_unexpected_error_tells_how_to_see_more(nova_gpu, monkeypatch):
+def test_an_unexpected_error_refers_to_debug(nova_gpu, monkeypatch):
     _raise(monkeypatch, KeyError("0000:01:00.0"))
     status, out, err = nova_gpu("host", "audit")
     assert (status, out) == (2, "")
-    assert err == "'0000:01:00.0'\n(KeyError; add --debug to see where it comes from)\n"
+    assert err == "'0000:01:00.0'\n(KeyError; add --debug to see the traceback)\n"
 
 
 @pytest.mark.parametrize("error", [UserError("x"), KeyError("x")])
@@ -112,10 +112,10 @@ def test_as_a_program_that_fails():
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("/proc/self/none: no directory sys in it")
+    assert done.stderr.startswith("/proc/self/none: contains no directory sys")
 
 
-def test_a_reader_that_went_away_is_no_error(tree):
+def test_a_closed_pipe_is_not_an_error(tree):
     reading, writing = os.pipe()
     os.close(reading)
     try:

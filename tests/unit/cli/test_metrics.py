@@ -18,7 +18,7 @@ from tests.unit.cloud.report import fleets
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    """A cloud that nobody asks anything."""
+    """The environment names a cloud, which receives no requests."""
     for name in list(os.environ):
         if name.startswith(("OS_", "NOVA_GPU_")):
             monkeypatch.delenv(name)
@@ -28,17 +28,17 @@ def environment(monkeypatch):
 
 @pytest.fixture
 def cloud(monkeypatch):
-    """What reading the cloud gives, or raises, or does, in turn; the last one again and again."""
+    """Results of reading the cloud: snapshots, exceptions or functions; the last one repeats."""
     results = [fleets.four()]
 
-    def take(connection, resolved=None, tell=None, names=True):
+    def take(connection, resolved=None, progress=None, names=True):
         assert not names
-        found = results.pop(0) if len(results) > 1 else results[0]
-        if callable(found):
-            found = found()
-        if isinstance(found, Exception):
-            raise found
-        return found
+        result = results.pop(0) if len(results) > 1 else results[0]
+        if callable(result):
+            result = result()
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     monkeypatch.setattr(snapshot, "take", take)
     return results
@@ -67,19 +67,19 @@ def test_devices_can_be_left_out(nova_gpu, cloud):
     assert "nova_gpu_device_state" not in out
 
 
-def test_a_textfile_is_replaced_as_a_whole(nova_gpu, cloud, tmp_path):
+def test_a_textfile_is_replaced_atomically(nova_gpu, cloud, tmp_path):
     path = tmp_path / "gpu.prom"
     path.write_text("old")
     with path.open() as old:
         assert nova_gpu("metrics", "--textfile", path) == (0, "", "")
-        # Who reads it just now is not disturbed.
+        # A reader of the old file is not affected.
         assert old.read() == "old"
     assert _values(path.read_text())["nova_gpu_host_up", ("host", "gpu01")] == 1
     assert path.read_text().endswith("\n")
     assert os.listdir(tmp_path) == ["gpu.prom"]
 
 
-def test_a_textfile_is_left_as_it_is_if_the_cloud_cannot_be_read(nova_gpu, cloud, tmp_path):
+def test_a_textfile_is_not_changed_if_the_cloud_cannot_be_read(nova_gpu, cloud, tmp_path):
     cloud[:] = [UserError("Nova is not there")]
     path = tmp_path / "gpu.prom"
     path.write_text("old")
@@ -109,24 +109,24 @@ def test_a_textfile_that_cannot_be_written(nova_gpu, cloud, tmp_path):
         (("--listen", "127.0.0.1:1", "--textfile", "a.prom"), "not allowed with"),
     ],
 )
-def test_bad_arguments(nova_gpu, cloud, arguments, words):
+def test_invalid_arguments(nova_gpu, cloud, arguments, words):
     status, out, err = nova_gpu("metrics", *arguments)
     assert (status, out) == (2, "")
     assert words in err
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "address"),
     [("127.0.0.1:9838", ("127.0.0.1", 9838)), ("[::1]:0", ("::1", 0)), ("host:1", ("host", 1))],
 )
-def test_addresses(text, found):
-    assert metrics._address(text) == found
-    assert metrics._url(*found) == f"http://{text}/metrics"
+def test_addresses(text, address):
+    assert metrics._address(text) == address
+    assert metrics._url(*address) == f"http://{text}/metrics"
 
 
-def test_an_address_that_is_taken(nova_gpu, cloud):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+def test_an_address_in_use(nova_gpu, cloud):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
         status, _, err = nova_gpu("metrics", "--listen", f"127.0.0.1:{port}")
     assert status == 2
     assert err == (
@@ -134,7 +134,7 @@ def test_an_address_that_is_taken(nova_gpu, cloud):
     )
 
 
-def test_a_fleet_file_that_cannot_be_read_ends_it_before_it_serves(nova_gpu, cloud, tmp_path):
+def test_an_unreadable_fleet_file_ends_the_command_before_it_serves(nova_gpu, cloud, tmp_path):
     path = tmp_path / "fleet.yaml"
     status, _, err = nova_gpu("metrics", "--listen", "127.0.0.1:0", "--fleet", path)
     assert status == 2
@@ -144,20 +144,20 @@ def test_a_fleet_file_that_cannot_be_read_ends_it_before_it_serves(nova_gpu, clo
 
 @pytest.fixture
 def served(nova_gpu, cloud, monkeypatch):
-    """Serve through readings of the cloud; in the last a scrape is made and a signal comes."""
+    """Serve during several readings of the cloud; the last one scrapes and sends a signal."""
 
     def run(*readings, number=signal.SIGTERM):
         scraped = []
-        told = []
-        monkeypatch.setattr(metrics.time, "sleep", lambda seconds: told.append(seconds))
+        events = []
+        monkeypatch.setattr(metrics.time, "sleep", lambda seconds: events.append(seconds))
         monkeypatch.setattr(
-            metrics.Metrics,
-            "tell",
-            lambda self, notes: told.extend(notes),
+            metrics.ExportMetrics,
+            "print_notes",
+            lambda self, notes: events.extend(notes),
         )
 
         def last():
-            url = next(text for text in told if str(text).startswith("serving")).split()[-1]
+            url = next(text for text in events if str(text).startswith("serving")).split()[-1]
             with urllib.request.urlopen(url, timeout=30) as answer:
                 scraped.append(answer.read().decode())
             signal.raise_signal(number)
@@ -169,36 +169,36 @@ def served(nova_gpu, cloud, monkeypatch):
         assert signal.getsignal(signal.SIGTERM) is before
         assert threading.active_count() == threads
         assert (status, out) == (0, "")
-        return scraped[0], told[1:], err
+        return scraped[0], events[1:], err
 
     return run
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_serves_until_a_signal_comes(served, number):
-    text, told, err = served(fleets.four(), number=number)
+def test_it_serves_until_a_signal(served, number):
+    text, events, err = served(fleets.four(), number=number)
     assert _values(text)["nova_gpu_host_up", ("host", "gpu02")] == 1
     assert "process_resident_memory_bytes" in text
     # It waits between readings.
-    assert told == [7.0]
+    assert events == [7.0]
     assert err == ""
 
 
-def test_while_the_cloud_cannot_be_read_the_last_reading_is_served(served):
-    text, told, err = served(
+def test_the_last_values_are_served_while_the_cloud_cannot_be_read(served):
+    text, events, err = served(
         fleets.four(), UserError("Nova is not there"), UserError("Nova is not there")
     )
     values = _values(text)
     assert values["nova_gpu_host_up", ("host", "gpu02")] == 1
     assert values["nova_gpu_read_success",] == 0
     assert values["nova_gpu_reads_total", ("result", "failure")] == 2
-    # Said once, not at every reading.
+    # The error is logged once, not at every reading.
     assert err == "the cloud could not be read: Nova is not there\n"
-    assert told == [7.0, 7.0, 7.0]
+    assert events == [7.0, 7.0, 7.0]
 
 
-def test_a_cloud_that_is_not_there_at_first_is_waited_for(served):
-    text, told, err = served(
+def test_it_waits_for_an_unavailable_cloud(served):
+    text, events, err = served(
         UserError("Nova is not there"), UserError("nor Placement"), fleets.one()
     )
     values = _values(text)
@@ -208,10 +208,10 @@ def test_a_cloud_that_is_not_there_at_first_is_waited_for(served):
         "the cloud could not be read: Nova is not there",
         "the cloud could not be read: nor Placement",
     ]
-    assert told == [7.0, 7.0, "the cloud can be read again", 7.0]
+    assert events == [7.0, 7.0, "the cloud can be read again", 7.0]
 
 
-def test_what_nobody_expected_does_not_end_it(served):
+def test_an_unexpected_error_does_not_end_the_service(served):
     text, _, err = served(KeyError("links"), fleets.one())
     assert _values(text)["nova_gpu_reads_total", ("result", "failure")] == 1
     assert err.startswith("the cloud could not be read: KeyError: 'links' (add --debug")

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``nova-gpu mix`` against a stand-in of a cloud."""
+"""``nova-gpu mix`` with a fake cloud."""
 
 import pytest
 
-from nova_gpu_passthrough.packing.request_class import Reach, RequestClass
+from nova_gpu_passthrough.packing.request_class import GpuLocality, RequestClass
 from nova_gpu_passthrough.policies import mix
 from tests.unit.cli.clouds import cloud as cloud
 from tests.unit.cli.clouds import named as named
 from tests.unit.cli.test_capacity import fleet as fleet
 from tests.unit.cli.test_capacity import hosts as hosts
 
-TRAIN = RequestClass("gpu.2", 2, "L40S", 0, 4, 2048, 1, 1, Reach.NEAR)
+TRAIN = RequestClass("gpu.2", 2, "L40S", 0, 4, 2048, 1, 1, GpuLocality.LOCAL)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_without_servers_there_is_no_mix(run, named):
     assert "has GPUs by an alias of the fleet" in err
 
 
-def test_it_needs_a_fleet(nova_gpu, named):
+def test_a_fleet_file_is_required(nova_gpu, named):
     status, _, err = nova_gpu("--os-cloud", "test", "mix")
     assert status == 2
     assert "--fleet" in err

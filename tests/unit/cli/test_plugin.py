@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What python-openstackclient finds of us."""
+"""The plug-in of python-openstackclient."""
 
 import argparse
 from importlib import metadata
 from types import SimpleNamespace
 
 from nova_gpu_passthrough.cli import plugin
-from nova_gpu_passthrough.cli.cloud import CloudCommand
+from nova_gpu_passthrough.cli.cloud_command import CloudCommand
 from nova_gpu_passthrough.cli.main import NAMESPACE
 
-#: Commands of openstack are nova-gpu's with this word before.
+#: The entry points of ``openstack`` have this prefix and the name of those of ``nova-gpu``.
 PREFIX = "gpu_"
 
 
@@ -34,19 +34,19 @@ def test_its_client_is_the_connection():
 
 def test_the_commands_of_both_programs_are_the_same():
     group = f"openstack.{plugin.API_NAME}.v{plugin.DEFAULT_API_VERSION}"
-    ours, theirs = entry_points(NAMESPACE), entry_points(group)
-    assert theirs
-    for name, point in theirs.items():
+    nova_gpu_commands, openstack_commands = entry_points(NAMESPACE), entry_points(group)
+    assert openstack_commands
+    for name, point in openstack_commands.items():
         assert name.startswith(PREFIX)
-        assert ours[name.removeprefix(PREFIX)].value == point.value
+        assert nova_gpu_commands[name.removeprefix(PREFIX)].value == point.value
 
 
-def test_what_talks_to_a_cloud_is_in_both():
+def test_both_programs_have_all_commands_that_connect_to_a_cloud():
     group = f"openstack.{plugin.API_NAME}.v{plugin.DEFAULT_API_VERSION}"
-    theirs = entry_points(group)
+    openstack_commands = entry_points(group)
     for name, point in entry_points(NAMESPACE).items():
         try:
             command = point.load()
         except ModuleNotFoundError:
             continue
-        assert issubclass(command, CloudCommand) == (PREFIX + name in theirs), name
+        assert issubclass(command, CloudCommand) == (PREFIX + name in openstack_commands), name

@@ -5,15 +5,14 @@ import os
 
 import pytest
 
-from nova_gpu_passthrough.cloud.report import snapshot
-from nova_gpu_passthrough.cloud.report.page import page
+from nova_gpu_passthrough.cloud.report import html_page, snapshot
 from nova_gpu_passthrough.errors import UserError
 from tests.unit.cloud.report import fleets
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    """A cloud that nobody asks anything."""
+    """The environment names a cloud, which receives no requests."""
     for name in list(os.environ):
         if name.startswith(("OS_", "NOVA_GPU_")):
             monkeypatch.delenv(name)
@@ -23,10 +22,10 @@ def environment(monkeypatch):
 
 @pytest.fixture
 def cloud(monkeypatch):
-    """What reading the cloud gives, or raises; and how often it was read."""
+    """The result of reading the cloud, a snapshot or an exception, and the readings so far."""
     results, reads = [fleets.four()], []
 
-    def take(connection, resolved=None, tell=None, names=True):
+    def take(connection, resolved=None, progress=None, names=True):
         assert names
         reads.append(results[0])
         if isinstance(results[0], Exception):
@@ -42,10 +41,10 @@ def test_the_page_is_written_with_its_seal(nova_gpu, cloud, tmp_path):
     assert nova_gpu("report", "--html", path) == (0, "", "")
     lines = path.read_text().splitlines(keepends=True)
     assert lines[1] == f"<!-- Made by: nova-gpu report --html {path} -->\n"
-    assert "".join([lines[0], *lines[3:]]) == page.render(fleets.four())
+    assert "".join([lines[0], *lines[3:]]) == html_page.render(fleets.four())
 
 
-def test_a_page_of_ours_is_replaced(nova_gpu, cloud, tmp_path):
+def test_a_generated_page_is_replaced(nova_gpu, cloud, tmp_path):
     path = tmp_path / "gpus.html"
     nova_gpu("report", "--html", path)
     cloud[0][:] = [fleets.one()]
@@ -53,7 +52,7 @@ def test_a_page_of_ours_is_replaced(nova_gpu, cloud, tmp_path):
     assert "gpu02" not in path.read_text()
 
 
-def test_an_edited_page_is_kept_and_the_cloud_not_read_in_vain(nova_gpu, cloud, tmp_path):
+def test_an_edited_page_is_not_replaced_and_the_cloud_is_not_read(nova_gpu, cloud, tmp_path):
     path = tmp_path / "gpus.html"
     path.write_text("<p>mine</p>")
     status, out, err = nova_gpu("report", "--html", path)
@@ -81,7 +80,7 @@ def test_ctrl_c_writes_nothing(nova_gpu, cloud, monkeypatch, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_file_must_be_named(nova_gpu, cloud):
+def test_a_file_is_required(nova_gpu, cloud):
     status, _, err = nova_gpu("report")
     assert status == 2
     assert "--html" in err

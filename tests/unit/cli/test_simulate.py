@@ -7,7 +7,7 @@ import json
 import pytest
 
 from nova_gpu_passthrough.inventory import store
-from nova_gpu_passthrough.simulator import runs
+from nova_gpu_passthrough.simulator import batch
 from tests.unit.generate import builders
 
 NODES = "sn,cpu_milli,memory_mib,gpu,model\n" + "".join(
@@ -30,7 +30,7 @@ def no_fleet(monkeypatch):
 
 @pytest.fixture
 def openb(tmp_path):
-    """Options that name files like openb's."""
+    """Options that name files in openb's format."""
     nodes, tasks = tmp_path / "nodes.csv", tmp_path / "tasks.csv"
     nodes.write_text(NODES)
     tasks.write_text(TASKS)
@@ -44,29 +44,29 @@ def inventory(tmp_path):
     return path
 
 
-def test_numbers_for_programs(nova_gpu, openb):
+def test_json(nova_gpu, openb):
     status, out, err = nova_gpu(
         "simulate", *openb, "--ranker", "pack,fragmentation", "--ranker", "fgd", "--seeds", 3,
         "--requested", 100, "--shares", "round-up", "-f", "json",
     )  # fmt: skip
     assert status == 0, err
-    found = json.loads(out)
-    assert [one["ranker"] for one in found] == ["pack", "fragmentation", "fgd"]
-    for one in found:
-        assert one["total_gpus"] == 48
+    rows = json.loads(out)
+    assert [row["ranker"] for row in rows] == ["pack", "fragmentation", "fgd"]
+    for row in rows:
+        assert row["total_gpus"] == 48
         for key in ("allocated_percent", "unallocated_gpus", "refused"):
-            assert len(one[key]["per_seed"]) == 3
-            assert one[key]["mean"] == pytest.approx(sum(one[key]["per_seed"]) / 3, abs=1e-5)
-        assert one["allocated_percent"]["mean"] == pytest.approx(
-            100 - one["unallocated_gpus"]["mean"] / 0.48, abs=1e-4
+            assert len(row[key]["per_seed"]) == 3
+            assert row[key]["mean"] == pytest.approx(sum(row[key]["per_seed"]) / 3, abs=1e-5)
+        assert row["allocated_percent"]["mean"] == pytest.approx(
+            100 - row["unallocated_gpus"]["mean"] / 0.48, abs=1e-4
         )
-        assert set(one["course"]) == {str(mark) for mark in range(50, 131, 10)}
-    assert len({str(one["asked"]) for one in found}) == 1
+        assert set(row["course"]) == {str(mark) for mark in range(50, 131, 10)}
+    assert len({str(row["asked"]) for row in rows}) == 1
     assert "1 tasks with a share of a GPU get a whole one (--shares round-up)" in err
     assert "rule: each host has two NUMA nodes" in err
 
 
-def test_a_table_for_people_is_the_same_each_time(nova_gpu, openb):
+def test_the_table_is_the_same_in_each_run(nova_gpu, openb):
     first = nova_gpu("simulate", *openb, "--ranker", "random", "--seeds", 2)
     assert first[0] == 0, first[2]
     assert "| random " in first[1]
@@ -74,7 +74,7 @@ def test_a_table_for_people_is_the_same_each_time(nova_gpu, openb):
     assert first == nova_gpu("simulate", *openb, "--ranker", "random", "--seeds", 2, "--jobs", 2)
 
 
-def test_without_a_word_the_policies_are_compared(nova_gpu, openb):
+def test_by_default_the_policies_are_compared(nova_gpu, openb):
     status, out, _ = nova_gpu("simulate", *openb, "-f", "value", "-c", "Ranker")
     assert (status, out.split()) == (0, ["pack", "spread", "fragmentation"])
 
@@ -97,13 +97,13 @@ def test_times(nova_gpu, openb, tmp_path):
         "simulate", *openb[:2], "--tasks", trace, "--times", "--ranker", "pack", "-f", "json"
     )
     assert status == 0, err
-    (found,) = json.loads(out)
-    assert found["waiting_seconds"]["longest"]["mean"] == 60
-    assert found["waiting_seconds"]["waited"]["mean"] == 1
-    assert found["refused"]["mean"] == 0
+    (row,) = json.loads(out)
+    assert row["waiting_seconds"]["longest"]["mean"] == 60
+    assert row["waiting_seconds"]["waited"]["mean"] == 1
+    assert row["refused"]["mean"] == 0
 
 
-def test_what_more_hosts_would_bring(nova_gpu, inventory):
+def test_the_effect_of_added_hosts(nova_gpu, inventory):
     status, out, err = nova_gpu(
         "simulate", "--inventory", inventory, "--add", "2xHGX-H100", "--ranker", "pack",
         "--flavor", "gpu.h100-sxm.8", "-f", "json",
@@ -117,8 +117,8 @@ def test_what_more_hosts_would_bring(nova_gpu, inventory):
 
 
 @pytest.mark.parametrize("further", [(), ("--add", "1xn0")])
-def test_a_picture(nova_gpu, openb, tmp_path, further):
-    path = tmp_path / "picture.png"
+def test_a_plot(nova_gpu, openb, tmp_path, further):
+    path = tmp_path / "plot.png"
     status, _, err = nova_gpu("simulate", *openb, "--ranker", "pack", "--plot", path, *further)
     assert status == 0, err
     assert path.read_bytes().startswith(b"\x89PNG")
@@ -129,16 +129,16 @@ def test_a_picture(nova_gpu, openb, tmp_path, further):
     [
         (("--ranker", "pakc"), "ranker pakc is not known, expected one of: best-fit, fgd"),
         (("--plot", "x.gif"), "expected a file that ends in .png or .svg"),
-        (("--times",), "does not tell for each task when it comes; leave out --times"),
-        (("--times", "--add", "1xn0"), "--times does not go with --add"),
-        (("--add", "1xn9"), "there is no board and no host n9"),
+        (("--times",), "not all tasks of the trace have an arrival time; leave out --times"),
+        (("--times", "--add", "1xn0"), "--times cannot be combined with --add or --flavor"),
+        (("--add", "1xn9"), "no board or host is named n9"),
         (("--flavor", "gpus=1"), "--tasks and --flavor both"),
-        (("--seeds", "0"), "'0', expected a whole number from 1 on"),
-        (("--requested", "x"), "'x', expected a number up to 1000"),
+        (("--seeds", "0"), "'0', expected a whole number from 1 to 1000000"),
+        (("--requested", "x"), "'x', expected a number above 0, up to 1000"),
         (("--ranker", "pack,"), "'pack,', expected names of rankers"),
     ],
 )
-def test_what_makes_no_sense(nova_gpu, openb, further, expected):
+def test_invalid_arguments(nova_gpu, openb, further, expected):
     status, out, err = nova_gpu("simulate", *openb, *further)
     assert (status, out) == (2, "")
     assert expected in err
@@ -151,11 +151,11 @@ def test_a_missing_column(nova_gpu, openb):
     assert "tasks.csv:1: there is no column num_gpu; expected a list of tasks in CSV" in err
 
 
-def test_hosts_are_named_once(nova_gpu, openb, tmp_path, monkeypatch):
+def test_hosts_have_one_source(nova_gpu, openb, tmp_path, monkeypatch):
     status, _, err = nova_gpu("simulate", *openb, "--fleet", tmp_path / "fleet.yaml")
     assert status == 2
-    assert "--fleet names hosts, and so do --nodes" in err
-    # The environment does not count against the command line.
+    assert "hosts come from --fleet, or from --nodes" in err
+    # The command line overrides the environment.
     monkeypatch.setenv("NOVA_GPU_FLEET", str(tmp_path / "fleet.yaml"))
     assert nova_gpu("simulate", *openb, "--ranker", "pack")[0] == 0
 
@@ -164,13 +164,13 @@ def test_ctrl_c_is_one_sentence(nova_gpu, openb, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs, "replay", interrupted)
+    monkeypatch.setattr(batch, "replay", interrupted)
     status, out, err = nova_gpu("simulate", *openb)
     assert (status, out) == (2, "")
-    assert err.splitlines()[-1] == "interrupted: nothing was listed, and no picture drawn"
+    assert err.splitlines()[-1] == "interrupted: no results were listed or drawn"
 
 
-def test_without_numpy_it_says_what_to_install(nova_gpu, openb, monkeypatch):
+def test_without_numpy_the_message_says_what_to_install(nova_gpu, openb, monkeypatch):
     real = builtins.__import__
 
     def without(name, *rest, **more):

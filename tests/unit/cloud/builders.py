@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Views of clouds, and aliases, for tests of what counts and explains.
+"""Views of clouds, and aliases, for tests of capacity and explanations.
 
-Hosts are what nova-compute would report with the generator's files; see ``clouds.fleet``.
+Hosts are as nova-compute reports them with the generated options; see ``clouds.fleet``.
 """
 
 import dataclasses
 
-from nova_gpu_passthrough.cloud.view import numa
+from nova_gpu_passthrough.cloud.view import numa_capacity
 from nova_gpu_passthrough.cloud.view.model import (
     CellUse,
+    CloudDevice,
     CloudFlavor,
+    CloudHost,
     CloudView,
-    Device,
     DeviceState,
-    Host,
     Resource,
     Server,
 )
-from nova_gpu_passthrough.fleet import aliases
+from nova_gpu_passthrough.fleet import aliases, host_cells
 from nova_gpu_passthrough.fleet.aliases import Alias
-from nova_gpu_passthrough.fleet.offers import Kind
+from nova_gpu_passthrough.fleet.offers import DeviceKind
 from nova_gpu_passthrough.inventory.pci import DeviceType
 
 NOW = "2026-01-02T03:04:05Z"
@@ -33,19 +33,19 @@ USAGE = {
 
 
 def alias(name="h100", model=None, kind="gpu", numa_policy="legacy", resource_class=None):
-    """An alias of the fleet; its resource class is CUSTOM_<NAME>."""
+    """Return an alias of the fleet; its default resource class is CUSTOM_<NAME>."""
     return Alias(
         name,
         resource_class or f"CUSTOM_{name.upper().replace('-', '_')}",
         DeviceType.PCI,
-        Kind(kind),
+        DeviceKind(kind),
         model or name.upper(),
         numa_policy,
     )
 
 
 def flavor(name, gpus=1, vcpus=2, ram=8192, alias="h100-sxm", **extra_specs):
-    """A flavor with pinned CPUs; in names of extra specs, ``__`` stands for a colon."""
+    """Return a flavor with pinned CPUs; ``__`` in names of extra specs is replaced with a colon."""
     specs = {
         "hw:cpu_policy": "dedicated",
         "hw:numa_nodes": "1",
@@ -66,54 +66,53 @@ def flavor(name, gpus=1, vcpus=2, ram=8192, alias="h100-sxm", **extra_specs):
 
 
 def server(name, node=0, cpus=(), memory=8192, status="ACTIVE", host="hgx1", of="other"):
-    """A server with pinned CPUs on a NUMA node."""
+    """Return a server with pinned CPUs on a NUMA node."""
     use = CellUse(node, memory, len(cpus), frozenset(cpus))
     return Server(f"id-of-{name}", name, status, "p1", host, of, len(cpus), memory, {}, (use,))
 
 
-def host(resolved, name, states=None, servers=(), holders=None, **changes):
-    """A host of a fleet.
+def host(resolved, name, states=None, servers=(), device_owners=None, **changes):
+    """Return a host of a fleet.
 
-    :param states: of devices that are not free, by address
-    :param servers: what is on it
-    :param holders: ids of servers by addresses of the devices that they have
+    :param states: states of devices that are not free, by address
+    :param servers: the servers on it
+    :param device_owners: ids of servers by addresses of the devices that they have
     """
     offer = next(offer for offer in resolved.offers if offer.host == name)
-    layout = numa.layout(offer, resolved.settings)
-    holders = holders or {}
-    states = dict.fromkeys(holders, DeviceState.IN_USE) | (states or {})
+    empty = host_cells.make(offer, resolved.settings)
+    device_owners = device_owners or {}
+    states = dict.fromkeys(device_owners, DeviceState.IN_USE) | (states or {})
     pinned = sum(len(use.pinned) for server in servers for use in server.cells)
-    memory = sum(cell.memory_mib for cell in layout.cells)
     taken = sum(server.ram_mib for server in servers)
     values = {
         "availability_zone": "nova",
         "resources": {
-            "PCPU": Resource(layout.totals["PCPU"], used=pinned),
-            "VCPU": Resource(layout.totals["VCPU"], allocation_ratio=4.0),
-            "MEMORY_MB": Resource(memory, layout.reserved_mib, taken),
+            "PCPU": Resource(empty.pcpus, used=pinned),
+            "VCPU": Resource(empty.vcpus, allocation_ratio=4.0),
+            "MEMORY_MB": Resource(empty.memory_mib, empty.reserved_mib, taken),
             "DISK_GB": Resource(10_000),
         },
-        "numa": numa.left(layout, servers),
+        "numa": numa_capacity.free_cells(empty, servers),
         "devices": tuple(
-            _device(resolved, name, offered, states, holders) for offered in offer.devices
+            _device(resolved, name, offered, states, device_owners) for offered in offer.devices
         ),
         "servers": tuple(servers),
         # So that guests may have the CPU's own address width.
         "traits": frozenset(("COMPUTE_ADDRESS_SPACE_PASSTHROUGH",)),
         **changes,
     }
-    return Host(name, f"root-of-{name}", True, True, **values)
+    return CloudHost(name, f"root-of-{name}", True, True, **values)
 
 
-def _device(resolved, name, offered, states, holders):
-    found = resolved.aliases[aliases.key_of(offered)]
+def _device(resolved, name, offered, states, device_owners):
+    alias_of_device = resolved.aliases[aliases.alias_key(offered)]
     state = states.get(offered.address, DeviceState.FREE)
-    is_gpu = offered.kind is Kind.GPU
-    holder = holders.get(offered.address)
-    return Device(
+    is_gpu = offered.kind is DeviceKind.GPU
+    owner = device_owners.get(offered.address)
+    return CloudDevice(
         name,
         offered.address,
-        found.resource_class,
+        alias_of_device.resource_class,
         offered.model if is_gpu else None,
         state,
         offered.device.numa_node,
@@ -122,16 +121,15 @@ def _device(resolved, name, offered, states, holders):
         offered.gpu.card if offered.gpu else None,
         f"provider-of-{name}-{offered.address}",
         resource=USAGE[state],
-        consumers=(holder,) if holder else (),
+        consumers=(owner,) if owner else (),
     )
 
 
 def bare(host):
-    """The same host without an inventory: no NUMA nodes, switches or cards are known."""
+    """Return the same host without an inventory: without NUMA nodes, switches and cards."""
     return dataclasses.replace(
         host,
         numa=(),
-        cells=(),
         devices=tuple(
             dataclasses.replace(device, switch=None, card=None) for device in host.devices
         ),
@@ -139,5 +137,5 @@ def bare(host):
 
 
 def view(*hosts, flavors=(), **changes):
-    """A view of these hosts."""
+    """Return a view of these hosts."""
     return CloudView(NOW, tuple(hosts), tuple(flavors), **changes)

@@ -2,13 +2,13 @@
 import pytest
 import requests_mock
 
-from tests.unit.cloud.fake_api import FakeCloud
+from tests.unit.cloud.fake_cloud import FakeCloud
 from tests.unit.cloud.fake_placement import Placement
 
 
 @pytest.fixture
 def cloud():
-    """An empty cloud, for who has the right passwords."""
+    """Return an empty cloud."""
     placement = Placement()
     try:
         with requests_mock.Mocker() as mocker:

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stand-in for Keystone: tokens, projects and unified limits (api-ref of Keystone, v3)."""
+"""A fake Keystone: tokens, projects and unified limits (api-ref of Keystone, v3)."""
 
 import itertools
 
-from tests.unit.cloud.fake_routes import Failure, Service, found, route
+from tests.unit.cloud.fake_routes import HttpError, Service, get_or_404, route
 
 EXPIRES = "2099-01-01T00:00:00.000000Z"
 
 
 class FakeKeystone(Service):
-    """Public attributes are its state."""
+    """A fake Keystone; its public attributes are its state."""
 
     def __init__(self, endpoints, region="RegionOne"):
         super().__init__()
@@ -24,7 +24,7 @@ class FakeKeystone(Service):
             self.add_project(name)
 
     def add_project(self, name, domain="default"):
-        """A project; its id is its name with a prefix."""
+        """Add a project, whose id is its name with a prefix; return it."""
         project = {"id": f"id-{name}", "name": name, "domain_id": domain, "enabled": True}
         self.projects[project["id"]] = project
         return project
@@ -36,18 +36,18 @@ class FakeKeystone(Service):
 
     @route("GET", "")
     @route("GET", "/")
-    def show_version(self, query):
+    def show_version(self, request):
         links = [{"rel": "self", "href": self.endpoints["identity"]}]
         return {"version": {"id": "v3.14", "status": "stable", "links": links}}
 
     @route("POST", "/auth/tokens")
-    def create_token(self, query):
-        identity = query.body["auth"]["identity"]
+    def create_token(self, request):
+        identity = request.body["auth"]["identity"]
         if "password" not in identity["methods"]:
-            raise Failure(401, "The request you have made requires authentication.")
+            raise HttpError(401, "The request you have made requires authentication.")
         user = identity["password"]["user"]
         if self.passwords.get(user["name"]) != user["password"]:
-            raise Failure(401, "The request you have made requires authentication.")
+            raise HttpError(401, "The request you have made requires authentication.")
         catalog = [
             {
                 **service,
@@ -75,76 +75,76 @@ class FakeKeystone(Service):
         return 201, {"token": token}
 
     @route("GET", "/projects")
-    def list_projects(self, query):
-        return {"projects": _those(self.projects, query, "name", "domain_id")}
+    def list_projects(self, request):
+        return {"projects": _filter(self.projects, request, "name", "domain_id")}
 
     @route("GET", "/projects/{project}")
-    def show_project(self, query, project):
-        return {"project": found(self.projects, project)}
+    def show_project(self, request, project):
+        return {"project": get_or_404(self.projects, project)}
 
     @route("GET", "/domains")
-    def list_domains(self, query):
-        return {"domains": _those(self.domains, query, "name")}
+    def list_domains(self, request):
+        return {"domains": _filter(self.domains, request, "name")}
 
     @route("GET", "/domains/{domain}")
-    def show_domain(self, query, domain):
-        return {"domain": found(self.domains, domain)}
+    def show_domain(self, request, domain):
+        return {"domain": get_or_404(self.domains, domain)}
 
     @route("GET", "/services")
-    def list_services(self, query):
-        return {"services": _those(self.services, query, "type", "name")}
+    def list_services(self, request):
+        return {"services": _filter(self.services, request, "type", "name")}
 
     @route("GET", "/endpoints")
-    def list_endpoints(self, query):
+    def list_endpoints(self, request):
         endpoints = [
             {"id": f"id-{kind}", "service_id": f"id-{kind}", "region_id": self.region}
             for kind in self.endpoints
         ]
-        return {"endpoints": _those(endpoints, query, "service_id")}
+        return {"endpoints": _filter(endpoints, request, "service_id")}
 
     @route("GET", "/regions")
-    def list_regions(self, query):
+    def list_regions(self, request):
         return {"regions": [{"id": self.region, "description": "", "parent_region_id": None}]}
 
     @route("GET", "/regions/{region}")
-    def show_region(self, query, region):
-        return {"region": found({self.region: {"id": self.region}}, region)}
+    def show_region(self, request, region):
+        return {"region": get_or_404({self.region: {"id": self.region}}, region)}
 
     @route("GET", "/(?P<kind>registered_limits|limits)")
-    def list_limits(self, query, kind):
+    def list_limits(self, request, kind):
         keys = ("service_id", "region_id", "resource_name", "project_id")
-        return {kind: _those(self._limits(kind), query, *keys)}
+        return {kind: _filter(self._limits(kind), request, *keys)}
 
     @route("POST", "/(?P<kind>registered_limits|limits)")
-    def create_limits(self, query, kind):
+    def create_limits(self, request, kind):
         collection, made = self._limits(kind), []
-        for wanted in query.body[kind]:
-            if kind == "limits" and not self._registered(wanted):
-                raise Failure(403, "Unable to create a limit that has no registered limit.")
-            limit = {"id": f"{kind}-{next(self._ids)}", "region_id": None, **wanted}
+        for requested in request.body[kind]:
+            if kind == "limits" and not self._registered(requested):
+                raise HttpError(403, "Unable to create a limit that has no registered limit.")
+            limit = {"id": f"{kind}-{next(self._ids)}", "region_id": None, **requested}
             key = ("service_id", "region_id", "resource_name", "project_id")
             if any(all(o.get(k) == limit.get(k) for k in key) for o in collection.values()):
-                raise Failure(409, "Conflict occurred attempting to store limit.")
+                raise HttpError(409, "Conflict occurred attempting to store limit.")
             collection[limit["id"]] = limit
             made.append(limit)
         return 201, {kind: made}
 
     @route("GET", "/(?P<kind>registered_limits|limits)/{limit}")
-    def show_limit(self, query, kind, limit):
-        return {kind[:-1]: found(self._limits(kind), limit)}
+    def show_limit(self, request, kind, limit):
+        return {kind[:-1]: get_or_404(self._limits(kind), limit)}
 
     @route("PATCH", "/(?P<kind>registered_limits|limits)/{limit}")
-    def change_limit(self, query, kind, limit):
-        known = found(self._limits(kind), limit)
+    def change_limit(self, request, kind, limit):
+        known = get_or_404(self._limits(kind), limit)
         self._check_reference(kind, known)
         # keystone/limit/backends/sql.py: ``if limit.get('resource_limit')``.
-        new = query.body[kind[:-1]]
+        new = request.body[kind[:-1]]
         known |= {key: value for key, value in new.items() if kind != "limits" or value}
         return {kind[:-1]: known}
 
     @route("DELETE", "/(?P<kind>registered_limits|limits)/{limit}")
-    def delete_limit(self, query, kind, limit):
-        self._check_reference(kind, found(self._limits(kind), limit))
+    def delete_limit(self, request, kind, limit):
+        self._check_reference(kind, get_or_404(self._limits(kind), limit))
         del self._limits(kind)[limit]
         return 204, None
 
@@ -162,10 +162,10 @@ class FakeKeystone(Service):
             all(one.get(key) == limit.get(key) for key in keys) for one in self.limits.values()
         ):
             text = "Unable to update or delete registered limit because there are project limits."
-            raise Failure(403, text)
+            raise HttpError(403, text)
 
     def fault(self, failure):
-        """Keystone's own form."""
+        """Return the body of an error response in Keystone's format."""
         titles = {401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 409: "Conflict"}
         title = titles.get(failure.status, "Error")
         return {"error": {"code": failure.status, "message": failure.message, "title": title}}
@@ -174,10 +174,10 @@ class FakeKeystone(Service):
         return self.registered_limits if kind == "registered_limits" else self.limits
 
 
-def _those(collection, query, *keys):
+def _filter(collection, request, *keys):
     members = collection.values() if isinstance(collection, dict) else collection
     return [
         member
         for member in members
-        if all(query.parameters.get(key) in (None, member.get(key)) for key in keys)
+        if all(request.parameters.get(key) in (None, member.get(key)) for key in keys)
     ]

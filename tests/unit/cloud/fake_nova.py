@@ -1,39 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stand-in for nova-api: what its database holds is plain data here, to be read and changed.
+"""A fake nova-api, whose state is plain data that tests read and change.
 
-Bodies are those of microversion 2.98 (api-ref of Nova).
+Bodies have the format of microversion 2.98 (api-ref of Nova).
 """
 
 import itertools
 import uuid
 from urllib.parse import unquote
 
-from tests.unit.cloud.fake_routes import Failure, Service, found, route
+from tests.unit.cloud.fake_routes import HttpError, Service, get_or_404, route
 
 MAXIMUM = "2.104"
 _QUOTAS = {"instances": 10, "cores": 20, "ram": 51200}
 
 
 class FakeNova(Service):
-    """Public attributes are its state."""
+    """A fake nova-api; its public attributes are its state."""
 
     def __init__(self):
         super().__init__()
         self.services, self.hypervisors = [], []
         self.aggregates, self.flavors, self.servers = {}, {}, {}
-        #: NUMA topology, and id of the flavor while there is one of that id, by server.
+        #: By server: NUMA topology, and id of the flavor as long as that flavor exists.
         self.topologies, self.flavor_ids = {}, {}
         self.migrations = []
-        #: Quotas set by project; the quota class default.
+        #: Quotas that were set, by project; the quota class default.
         self.quotas, self.default_quotas = {}, dict(_QUOTAS)
-        #: Servers and hypervisors of one page.
+        #: Page size of lists.
         self.page = 1000
         self._ids = itertools.count(1)
 
-    # State, as tests make it
+    # State that tests set
 
     def add_compute(self, host, provider, node=None, state="up", status="enabled", zone="nova"):
-        """A nova-compute with one hypervisor."""
+        """Add a nova-compute with one hypervisor."""
         self.services.append(
             {
                 "id": str(uuid.uuid4()),
@@ -57,7 +57,7 @@ class FakeNova(Service):
         )
 
     def add_flavor(self, name, vcpus=1, ram=1024, disk=1, public=True, access=(), **extra_specs):
-        """A flavor; in names of extra specs, ``__`` stands for a colon."""
+        """Add a flavor, and return it; ``__`` in names of extra specs is replaced with a colon."""
         flavor = {
             "id": str(next(self._ids)),
             "name": name,
@@ -75,7 +75,10 @@ class FakeNova(Service):
         return flavor
 
     def add_server(self, name, host, flavor, project="p1", status="ACTIVE", cells=(), **changes):
-        """A server, which takes nothing of Placement; ``cells`` as the API shows its topology."""
+        """Add a server without allocations in Placement, and return it.
+
+        :param cells: its NUMA topology in the format of the API
+        """
         server = {
             "id": changes.pop("id", str(uuid.uuid4())),
             "name": name,
@@ -92,7 +95,7 @@ class FakeNova(Service):
                 "swap": 0,
                 "extra_specs": dict(flavor["extra_specs"]),
             },
-            # Empty for a server whose disk is a volume.
+            # Empty for a volume-backed server.
             "image": {"id": "id-of-image", "properties": {}},
             **changes,
         }
@@ -104,51 +107,51 @@ class FakeNova(Service):
     # The API
 
     @route("GET", "/os-services")
-    def list_services(self, query):
-        binary = query.parameters.get("binary")
+    def list_services(self, request):
+        binary = request.parameters.get("binary")
         return {"services": [s for s in self.services if binary in (None, s["binary"])]}
 
     @route("GET", "/os-hypervisors/detail")
-    def list_hypervisors(self, query):
-        part = query.parameters.get("hypervisor_hostname_pattern")
+    def list_hypervisors(self, request):
+        part = request.parameters.get("hypervisor_hostname_pattern")
         if part is None:
-            return self._page("hypervisors", self.hypervisors, query)
-        if "limit" in query.parameters or "marker" in query.parameters:
-            raise Failure(400, "Paging over hypervisors with this parameter is not supported.")
+            return self._page("hypervisors", self.hypervisors, request)
+        if "limit" in request.parameters or "marker" in request.parameters:
+            raise HttpError(400, "Paging over hypervisors with this parameter is not supported.")
         nodes = [one for one in self.hypervisors if part in one["hypervisor_hostname"]]
         if not nodes:
-            raise Failure(404, f"No hypervisor matching '{part}' could be found.")
+            raise HttpError(404, f"No hypervisor matching '{part}' could be found.")
         return {"hypervisors": nodes}
 
     @route("GET", "/servers/detail")
-    def list_servers(self, query):
-        wanted = query.parameters
+    def list_servers(self, request):
+        requested = request.parameters
         members = [
             server
             for server in self.servers.values()
-            if wanted.get("host") in (None, server["OS-EXT-SRV-ATTR:host"])
-            and wanted.get("flavor") in (None, self.flavor_ids.get(server["id"]))
-            and wanted.get("status", "").upper() in ("", server["status"])
+            if requested.get("host") in (None, server["OS-EXT-SRV-ATTR:host"])
+            and requested.get("flavor") in (None, self.flavor_ids.get(server["id"]))
+            and requested.get("status", "").upper() in ("", server["status"])
         ]
-        return self._page("servers", members, query)
+        return self._page("servers", members, request)
 
     @route("GET", "/servers")
-    def list_servers_in_brief(self, query):
-        body = self.list_servers(query)
+    def list_servers_without_details(self, request):
+        body = self.list_servers(request)
         brief = [{"id": server["id"], "name": server["name"]} for server in body["servers"]]
         return {**body, "servers": brief}
 
     @route("GET", "/servers/{server}")
-    def show_server(self, query, server):
-        return {"server": found(self.servers, server)}
+    def show_server(self, request, server):
+        return {"server": get_or_404(self.servers, server)}
 
     @route("GET", "/servers/{server}/topology")
-    def show_topology(self, query, server):
-        return found(self.topologies, server)
+    def show_topology(self, request, server):
+        return get_or_404(self.topologies, server)
 
     @route("GET", "/os-migrations")
-    def list_migrations(self, query):
-        host = query.parameters.get("host")
+    def list_migrations(self, request):
+        host = request.parameters.get("host")
         return {
             "migrations": [
                 m for m in self.migrations if host in (None, m["source_compute"], m["dest_compute"])
@@ -157,96 +160,96 @@ class FakeNova(Service):
 
     @route("GET", "/flavors/detail")
     @route("GET", "/flavors")
-    def list_flavors(self, query):
-        return self._page("flavors", [_shown(f) for f in self.flavors.values()], query)
+    def list_flavors(self, request):
+        return self._page("flavors", [_response_body(f) for f in self.flavors.values()], request)
 
     @route("POST", "/flavors")
-    def create_flavor(self, query):
-        wanted = query.body["flavor"]
-        if any(flavor["name"] == wanted["name"] for flavor in self.flavors.values()):
-            raise Failure(409, f"Flavor with name {wanted['name']} already exists.")
-        if wanted.get("id") in self.flavors:
-            raise Failure(409, f"Flavor with ID {wanted['id']} already exists.")
+    def create_flavor(self, request):
+        requested = request.body["flavor"]
+        if any(flavor["name"] == requested["name"] for flavor in self.flavors.values()):
+            raise HttpError(409, f"Flavor with name {requested['name']} already exists.")
+        if requested.get("id") in self.flavors:
+            raise HttpError(409, f"Flavor with ID {requested['id']} already exists.")
         flavor = self.add_flavor(
-            wanted["name"],
-            wanted["vcpus"],
-            wanted["ram"],
-            wanted["disk"],
-            wanted.get("os-flavor-access:is_public", True),
+            requested["name"],
+            requested["vcpus"],
+            requested["ram"],
+            requested["disk"],
+            requested.get("os-flavor-access:is_public", True),
         )
         for key in ("description", "swap", "OS-FLV-EXT-DATA:ephemeral"):
-            flavor[key] = wanted.get(key, flavor[key])
-        if wanted.get("id"):
+            flavor[key] = requested.get(key, flavor[key])
+        if requested.get("id"):
             del self.flavors[flavor["id"]]
-            flavor["id"] = wanted["id"]
+            flavor["id"] = requested["id"]
             self.flavors[flavor["id"]] = flavor
-        return {"flavor": _shown(flavor)}
+        return {"flavor": _response_body(flavor)}
 
     @route("GET", "/flavors/{flavor}")
-    def show_flavor(self, query, flavor):
-        return {"flavor": _shown(found(self.flavors, flavor))}
+    def show_flavor(self, request, flavor):
+        return {"flavor": _response_body(get_or_404(self.flavors, flavor))}
 
     @route("DELETE", "/flavors/{flavor}")
-    def delete_flavor(self, query, flavor):
-        found(self.flavors, flavor)
+    def delete_flavor(self, request, flavor):
+        get_or_404(self.flavors, flavor)
         del self.flavors[flavor]
-        # Another flavor of that id is another one.
+        # A later flavor of the same id is another flavor.
         self.flavor_ids = {s: f for s, f in self.flavor_ids.items() if f != flavor}
         return 202, None
 
     @route("GET", "/flavors/{flavor}/os-extra_specs")
-    def list_extra_specs(self, query, flavor):
-        return {"extra_specs": found(self.flavors, flavor)["extra_specs"]}
+    def list_extra_specs(self, request, flavor):
+        return {"extra_specs": get_or_404(self.flavors, flavor)["extra_specs"]}
 
     @route("POST", "/flavors/{flavor}/os-extra_specs")
-    def add_extra_specs(self, query, flavor):
-        found(self.flavors, flavor)["extra_specs"] |= query.body["extra_specs"]
-        return query.body
+    def add_extra_specs(self, request, flavor):
+        get_or_404(self.flavors, flavor)["extra_specs"] |= request.body["extra_specs"]
+        return request.body
 
     @route("PUT", "/flavors/{flavor}/os-extra_specs/{key}")
-    def set_extra_spec(self, query, flavor, key):
-        found(self.flavors, flavor)["extra_specs"] |= query.body
-        return query.body
+    def set_extra_spec(self, request, flavor, key):
+        get_or_404(self.flavors, flavor)["extra_specs"] |= request.body
+        return request.body
 
     @route("DELETE", "/flavors/{flavor}/os-extra_specs/{key}")
-    def delete_extra_spec(self, query, flavor, key):
-        specs = found(self.flavors, flavor)["extra_specs"]
-        found(specs, unquote(key))
+    def delete_extra_spec(self, request, flavor, key):
+        specs = get_or_404(self.flavors, flavor)["extra_specs"]
+        get_or_404(specs, unquote(key))
         del specs[unquote(key)]
         return None
 
     @route("GET", "/flavors/{flavor}/os-flavor-access")
-    def list_access(self, query, flavor):
+    def list_access(self, request, flavor):
         return self._access(flavor)
 
     @route("POST", "/flavors/{flavor}/action")
-    def change_access(self, query, flavor):
-        projects = found(self.flavors, flavor)["access"]
-        ((action, body),) = query.body.items()
+    def change_access(self, request, flavor):
+        projects = get_or_404(self.flavors, flavor)["access"]
+        ((action, body),) = request.body.items()
         if action == "addTenantAccess":
             if body["tenant"] in projects:
-                raise Failure(409, f"Flavor access already exists for project {body['tenant']}.")
+                raise HttpError(409, f"Flavor access already exists for project {body['tenant']}.")
             projects.add(body["tenant"])
         else:
             if body["tenant"] not in projects:
-                raise Failure(404, f"Flavor access not found for {body['tenant']}.")
+                raise HttpError(404, f"Flavor access not found for {body['tenant']}.")
             projects.remove(body["tenant"])
         return self._access(flavor)
 
     @route("GET", "/os-aggregates")
-    def list_aggregates(self, query):
+    def list_aggregates(self, request):
         return {"aggregates": list(self.aggregates.values())}
 
     @route("POST", "/os-aggregates")
-    def create_aggregate(self, query):
-        wanted = query.body["aggregate"]
-        if any(a["name"] == wanted["name"] for a in self.aggregates.values()):
-            raise Failure(409, f"Aggregate {wanted['name']} already exists.")
-        zone = wanted.get("availability_zone")
+    def create_aggregate(self, request):
+        requested = request.body["aggregate"]
+        if any(a["name"] == requested["name"] for a in self.aggregates.values()):
+            raise HttpError(409, f"Aggregate {requested['name']} already exists.")
+        zone = requested.get("availability_zone")
         aggregate = {
             "id": next(self._ids),
             "uuid": str(uuid.uuid4()),
-            "name": wanted["name"],
+            "name": requested["name"],
             "availability_zone": zone,
             "hosts": [],
             "metadata": {"availability_zone": zone} if zone else {},
@@ -255,26 +258,26 @@ class FakeNova(Service):
         return {"aggregate": aggregate}
 
     @route("PUT", "/os-aggregates/{aggregate}")
-    def update_aggregate(self, query, aggregate):
-        known, wanted = found(self.aggregates, aggregate), query.body["aggregate"]
-        if "availability_zone" in wanted:
-            self._check_zone(known, wanted["availability_zone"])
-        known |= wanted
-        if "availability_zone" in wanted:
-            known["metadata"]["availability_zone"] = wanted["availability_zone"]
+    def update_aggregate(self, request, aggregate):
+        known, requested = get_or_404(self.aggregates, aggregate), request.body["aggregate"]
+        if "availability_zone" in requested:
+            self._check_zone(known, requested["availability_zone"])
+        known |= requested
+        if "availability_zone" in requested:
+            known["metadata"]["availability_zone"] = requested["availability_zone"]
         return {"aggregate": known}
 
     @route("DELETE", "/os-aggregates/{aggregate}")
-    def delete_aggregate(self, query, aggregate):
-        if found(self.aggregates, aggregate)["hosts"]:
-            raise Failure(400, f"Cannot remove aggregate {aggregate}: not empty.")
+    def delete_aggregate(self, request, aggregate):
+        if get_or_404(self.aggregates, aggregate)["hosts"]:
+            raise HttpError(400, f"Cannot remove aggregate {aggregate}: not empty.")
         del self.aggregates[aggregate]
         return None
 
     @route("POST", "/os-aggregates/{aggregate}/action")
-    def act_on_aggregate(self, query, aggregate):
-        known = found(self.aggregates, aggregate)
-        ((action, body),) = query.body.items()
+    def do_aggregate_action(self, request, aggregate):
+        known = get_or_404(self.aggregates, aggregate)
+        ((action, body),) = request.body.items()
         if action == "set_metadata":
             if "availability_zone" in body["metadata"]:
                 self._check_zone(known, body["metadata"]["availability_zone"])
@@ -285,81 +288,81 @@ class FakeNova(Service):
             known["availability_zone"] = known["metadata"].get("availability_zone")
         elif action == "add_host":
             if body["host"] not in {service["host"] for service in self.services}:
-                raise Failure(404, f"Compute host {body['host']} could not be found.")
+                raise HttpError(404, f"Compute host {body['host']} could not be found.")
             if body["host"] in known["hosts"]:
-                raise Failure(409, f"Cannot add host {body['host']}: already in it.")
+                raise HttpError(409, f"Cannot add host {body['host']}: already in it.")
             self._check_host(known, body["host"], added=True)
             known["hosts"].append(body["host"])
         else:
             if body["host"] not in known["hosts"]:
-                raise Failure(404, f"Host {body['host']} not found.")
+                raise HttpError(404, f"Host {body['host']} not found.")
             self._check_host(known, body["host"], added=False)
             known["hosts"].remove(body["host"])
         return {"aggregate": known}
 
     @route("GET", "/os-quota-sets/{project}")
     @route("GET", "/os-quota-sets/{project}/defaults")
-    def show_quotas(self, query, project):
+    def show_quotas(self, request, project):
         return {"quota_set": {"id": project, **self.default_quotas, **self.quotas.get(project, {})}}
 
     @route("PUT", "/os-quota-sets/{project}")
-    def set_quotas(self, query, project):
-        self.quotas[project] = self.quotas.get(project, {}) | query.body["quota_set"]
-        return self.show_quotas(query, project)
+    def set_quotas(self, request, project):
+        self.quotas[project] = self.quotas.get(project, {}) | request.body["quota_set"]
+        return self.show_quotas(request, project)
 
     @route("DELETE", "/os-quota-sets/{project}")
-    def delete_quotas(self, query, project):
+    def delete_quotas(self, request, project):
         self.quotas.pop(project, None)
         return 202, None
 
     @route("GET", "/os-quota-class-sets/default")
-    def show_default_quotas(self, query):
+    def show_default_quotas(self, request):
         return {"quota_class_set": {"id": "default", **self.default_quotas}}
 
     @route("PUT", "/os-quota-class-sets/default")
-    def set_default_quotas(self, query):
-        self.default_quotas |= query.body["quota_class_set"]
-        return self.show_default_quotas(query)
+    def set_default_quotas(self, request):
+        self.default_quotas |= request.body["quota_class_set"]
+        return self.show_default_quotas(request)
 
     def _check_zone(self, aggregate, zone):
         """``is_safe_to_update_az`` in nova/compute/api.py."""
         if not zone:
-            raise Failure(400, "Aggregate does not support empty named availability zone.")
+            raise HttpError(400, "Aggregate does not support empty named availability zone.")
         if zone == aggregate["availability_zone"]:
             return
         for host in aggregate["hosts"]:
             if self._zones(host, aggregate) - {zone}:
-                raise Failure(400, "One or more hosts already in availability zone(s).")
+                raise HttpError(400, "One or more hosts already in availability zone(s).")
             if self._has_servers(host):
-                raise Failure(400, "One or more hosts contain instances in this zone.")
+                raise HttpError(400, "One or more hosts contain instances in this zone.")
 
     def _check_host(self, aggregate, host, added):
         """``ensure_no_instances_need_to_move_az_...`` in nova/compute/api.py."""
         zone, others = aggregate["availability_zone"], self._zones(host, aggregate)
         if added and zone and others - {zone}:
-            raise Failure(409, f"Host {host} is already in availability zone(s) {others}.")
+            raise HttpError(409, f"Host {host} is already in availability zone(s) {others}.")
         if zone and others != {zone} and self._has_servers(host):
-            raise Failure(409, f"The availability zone of the instances on {host} would change.")
+            raise HttpError(409, f"The availability zone of the instances on {host} would change.")
 
-    def _zones(self, host, but):
+    def _zones(self, host, without):
         return {
             one["availability_zone"]
             for one in self.aggregates.values()
-            if one is not but and host in one["hosts"] and one["availability_zone"]
+            if one is not without and host in one["hosts"] and one["availability_zone"]
         }
 
     def _has_servers(self, host):
         return any(s["OS-EXT-SRV-ATTR:host"] == host for s in self.servers.values())
 
     def _access(self, flavor):
-        projects = sorted(found(self.flavors, flavor)["access"])
+        projects = sorted(get_or_404(self.flavors, flavor)["access"])
         return {"flavor_access": [{"flavor_id": flavor, "tenant_id": p} for p in projects]}
 
-    def _page(self, name, members, query):
+    def _page(self, name, members, request):
         ids = [member["id"] for member in members]
-        marker = query.parameters.get("marker")
+        marker = request.parameters.get("marker")
         start = ids.index(marker) + 1 if marker else 0
-        limit = min(int(query.parameters.get("limit", self.page)), self.page)
+        limit = min(int(request.parameters.get("limit", self.page)), self.page)
         body = {name: members[start : start + limit]}
         if start + limit < len(members):
             last = ids[start + limit - 1]
@@ -368,5 +371,5 @@ class FakeNova(Service):
         return body
 
 
-def _shown(flavor):
+def _response_body(flavor):
     return {key: value for key, value in flavor.items() if key != "access"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real Placement in this process, with its database in memory."""
+"""The real Placement in this process, with a database in memory."""
 
 import json
 import logging
@@ -15,25 +15,25 @@ MANAGED = "COMPUTE_MANAGED_PCI_DEVICE"
 
 
 class Placement:
-    """Placement's API, and what nova-compute and nova-scheduler do to it."""
+    """Placement's API, and the changes that nova-compute and nova-scheduler make."""
 
     def __init__(self):
         for name in ("placement", "oslo_db", "oslo_policy"):
-            # What it logs is not the program's that is tested.
+            # Keep its messages out of the log of the program under test.
             logging.getLogger(name).setLevel(logging.ERROR)
         self._fixture = PlacementFixture(use_intercept=False)
         self._fixture.setUp()
         self._app = deploy.loadapp(self._fixture.conf_fixture.conf)
-        # The database is one connection.
+        # All requests share one connection to the database.
         self._lock = threading.Lock()
-        self._made = set()
+        self._created = set()
 
     def close(self):
-        """Forget everything."""
+        """Delete the database."""
         self._fixture.cleanUp()
 
     def answer(self, method, path, headers, body):
-        """Status, headers and body for a request of anybody."""
+        """Return status, headers and body for any request."""
         names = ("openstack-api-version", "accept", "content-type")
         passed = {name: headers[name] for name in names if name in headers}
         passed["x-auth-token"] = "admin"
@@ -43,7 +43,7 @@ class Placement:
         return response.status_int, dict(response.headers), response.body
 
     def call(self, method, path, body=None):
-        """A request of nova-compute or of an operator; the answer's body."""
+        """Send a request as nova-compute or an operator does; return the body of the response."""
         headers = {"openstack-api-version": VERSION, "accept": "application/json"}
         text = b"" if body is None else json.dumps(body).encode()
         if text:
@@ -53,7 +53,7 @@ class Placement:
         return json.loads(answer) if answer else None
 
     def add_provider(self, name, inventories, traits=(), parent=None):
-        """A provider; inventories as numbers or as Placement writes them. Its UUID."""
+        """Add a provider and return its UUID; inventories are totals, or in Placement's format."""
         key = str(uuid.uuid4())
         family = {"parent_provider_uuid": parent} if parent else {}
         self.call("POST", "/resource_providers", {"name": name, "uuid": key, **family})
@@ -64,7 +64,7 @@ class Placement:
 
     def set_inventories(self, provider, inventories, generation=None):
         """Replace the inventories of a provider."""
-        self._make("resource_classes", inventories)
+        self._create_names("resource_classes", inventories)
         full = {
             name: {"total": value} if isinstance(value, int) else value
             for name, value in inventories.items()
@@ -74,12 +74,12 @@ class Placement:
 
     def set_traits(self, provider, traits, generation=None):
         """Replace the traits of a provider."""
-        self._make("traits", traits)
+        self._create_names("traits", traits)
         body = {"traits": [*traits]} | self._generation(provider, generation)
         self.call("PUT", f"/resource_providers/{provider}/traits", body)
 
     def add_host(self, name, cpus=64, pcpus=0, memory=262144, traits=(), reserved=4096):
-        """A compute node's root provider, as nova-compute reports it; its UUID."""
+        """Add a compute node's root provider, as nova-compute does; return its UUID."""
         inventories = {
             "VCPU": {"total": cpus, "allocation_ratio": 4.0},
             "MEMORY_MB": {"total": memory, "reserved": reserved},
@@ -90,14 +90,14 @@ class Placement:
         return self.add_provider(name, inventories, traits)
 
     def add_device(self, root, name, resource_class, traits=(), total=1, reserved=0):
-        """A PCI device's provider below a compute node's, as nova-compute reports it."""
+        """Add a PCI device's provider below a compute node's, as nova-compute does."""
         inventory = {"total": total, "max_unit": total, "reserved": reserved}
         return self.add_provider(name, {resource_class: inventory}, [*traits, MANAGED], root)
 
     def allocate(self, consumer, resources, project="p1", kind="INSTANCE"):
-        """What a consumer holds: resources by class by provider."""
+        """Allocate resources to a consumer: amounts by class by provider."""
         body = {
-            "allocations": {key: {"resources": held} for key, held in resources.items()},
+            "allocations": {key: {"resources": amounts} for key, amounts in resources.items()},
             "project_id": project,
             "user_id": "u1",
             "consumer_generation": None,
@@ -105,11 +105,11 @@ class Placement:
         }
         self.call("PUT", f"/allocations/{consumer}", body)
 
-    def _make(self, kind, names):
+    def _create_names(self, kind, names):
         for name in names:
-            if name.startswith("CUSTOM_") and (kind, name) not in self._made:
+            if name.startswith("CUSTOM_") and (kind, name) not in self._created:
                 self.call("PUT", f"/{kind}/{name}")
-                self._made.add((kind, name))
+                self._created.add((kind, name))
 
     def _generation(self, provider, known):
         if known is None:

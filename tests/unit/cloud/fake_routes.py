@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the stand-ins of services share: paths to methods, and errors as OpenStack tells them."""
+"""Base of the fake services: routes from paths to methods, and OpenStack's error responses."""
 
 import json
 import re
 from urllib.parse import parse_qs, urlsplit
 
-#: Names of an error's envelope in Nova's answers (nova/api/openstack/wsgi.py, Fault).
+#: Keys of Nova's error responses by status (nova/api/openstack/wsgi.py, Fault).
 FAULTS = {400: "badRequest", 401: "unauthorized", 403: "forbidden", 404: "itemNotFound"}
 FAULTS |= {409: "conflictingRequest", 503: "serviceUnavailable"}
 
 
-class Failure(Exception):
-    """A service's refusal."""
+class HttpError(Exception):
+    """An error response of a service."""
 
     def __init__(self, status, message):
         super().__init__(message)
@@ -19,7 +19,7 @@ class Failure(Exception):
 
 
 def route(method, path):
-    """A method of a `Service` for requests; ``{name}`` in the path becomes an argument."""
+    """Mark a method of a `Service` as the handler of requests; ``{name}`` becomes an argument."""
     pattern = re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path) + "$")
 
     def mark(function):
@@ -29,8 +29,8 @@ def route(method, path):
     return mark
 
 
-class Query:
-    """What a method gets to know of a request."""
+class Request:
+    """A request as its handler gets it."""
 
     def __init__(self, request):
         parts = urlsplit(request.url)
@@ -40,7 +40,7 @@ class Query:
 
 
 class Service:
-    """A service whose methods are marked by `route`."""
+    """A fake service whose handlers are marked by `route`."""
 
     def __init__(self):
         self._routes = [
@@ -50,25 +50,25 @@ class Service:
         ]
 
     def answer(self, method, path, request):
-        """Status and body (None for no body) for a request below the service's endpoint."""
-        for wanted, pattern, function in self._routes:
-            found = pattern.match(path)
-            if found and wanted == method:
+        """Return status and body (None for no body) for a request below the service's endpoint."""
+        for handled, pattern, function in self._routes:
+            match = pattern.match(path)
+            if match and handled == method:
                 try:
-                    result = function(Query(request), **found.groupdict())
-                except Failure as failure:
+                    result = function(Request(request), **match.groupdict())
+                except HttpError as failure:
                     return failure.status, self.fault(failure)
                 return result if isinstance(result, tuple) else (200, result)
-        return 404, self.fault(Failure(404, f"the stand-in does not know {method} {path}"))
+        return 404, self.fault(HttpError(404, f"the fake service has no route {method} {path}"))
 
     def fault(self, failure):
-        """The body of a refusal."""
+        """Return the body of an error response."""
         name = FAULTS.get(failure.status, "computeFault")
         return {name: {"code": failure.status, "message": failure.message}}
 
 
-def found(collection, key):
-    """A member, or 404."""
+def get_or_404(collection, key):
+    """Return a member of a collection, or respond with status 404."""
     if key not in collection:
-        raise Failure(404, f"{key} could not be found.")
+        raise HttpError(404, f"{key} could not be found.")
     return collection[key]

@@ -1,13 +1,13 @@
-# Stand-ins of the functions of DevStack that the plug-in calls: functions, functions-common,
-# inc/ini-config, inc/meta-config, inc/python and lib/nova of its tree. What changes files does so;
-# all are recorded in $CALLS.
+# Stand-ins for the functions of DevStack that the plug-in calls (functions, functions-common,
+# inc/ini-config, inc/meta-config, inc/python and lib/nova). Functions that change files in DevStack
+# do so here; the others are recorded in $CALLS.
 # shellcheck shell=bash disable=SC2034,SC2154
 
 function _record {
     echo "$*" >> "$CALLS"
 }
 
-# Write a file anew: _ini verb file section option [value], as inc/ini-config does.
+# Rewrite a file as inc/ini-config does: _ini verb file section option [value]
 function _ini {
     local verb=$1 file=$2 section=$3 option=$4 value=${5:-} line inside="" found="" lines=() out=()
     [[ -r $file ]] && mapfile -t lines < "$file"
@@ -60,7 +60,7 @@ function setup_develop { _record "setup_develop $*"; }
 function inidelete { _ini delete "$@"; }
 function iniset { _ini set "$@"; }
 
-# A statement of its own, so that it ends the shell as in stack.sh.
+# End the shell, as in stack.sh.
 function die {
     local line=$1
     shift
@@ -93,7 +93,8 @@ function test_with_retry {
     sh -c "$1" || die $LINENO "$2"
 }
 
-# Values pass through read and eval within double quotes; a repeated option replaces all values.
+# As in DevStack, read and eval expand values within double quotes, and a repeated option replaces
+# all values.
 function merge_config_group {
     local fragment=$1 group=$2 line file="" section="" key value
     local -A seen=()

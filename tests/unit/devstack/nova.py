@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Configuration files as Nova loads them, with aliases and devices as it understands them."""
+"""Load configuration files as Nova does, with the aliases and devices that Nova parses."""
 
 import json
 
@@ -14,7 +14,7 @@ _PARTS = ("compute", "libvirt", "netconf", "pci", "scheduler")
 
 
 class Loaded:
-    """What these files say; of an option in several of them, the last counts."""
+    """The options in these files; a later file overrides an earlier one."""
 
     def __init__(self, files):
         self.options = cfg.ConfigOpts()
@@ -24,10 +24,10 @@ class Loaded:
             self.options.register_opts(options, group=group)
         paths = [str(path) for path in files]
         self.options([], default_config_files=paths, default_config_dirs=[])
-        #: Names.
+        #: Names of the aliases.
         self.aliases = set(self._aliases())
         specs = map(json.loads, self.options.pci.device_spec)
-        #: Tags of each entry, ours among them.
+        #: Tags of each entry, including those of this package.
         self.device_specs = [devspec.PciDeviceSpec(spec).tags for spec in specs]
 
     def _aliases(self):
@@ -45,5 +45,5 @@ class Loaded:
 
 
 def loaded(*files):
-    """Load them."""
+    """Load configuration files."""
     return Loaded(files)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A DevStack that is not there: its functions recorded, its directories below a temporary one."""
+"""A fake DevStack: its functions are recorded, its directories are below a temporary one."""
 
 import shlex
 import subprocess
@@ -10,11 +10,11 @@ from tests import cache
 
 PLUGIN = cache.ROOT / "devstack"
 HERE = Path(__file__).parent
-#: In the order of stack.sh; the settings come with each.
+#: The phases in the order of stack.sh; each also reads the settings.
 PHASES = ("pre-install", "install", "post-config", "extra", "test-config")
 _ALL = "mysql,rabbit,key,g-api,placement-api,n-api,n-cond,n-sch,n-cpu,q-svc"
 _FILTERS = "ComputeFilter,SameHostFilter,DifferentHostFilter"
-#: Of cloud and machine: apply is recorded, the audit reads a tree if there is one.
+#: Runs nova-gpu, but only records apply, and audits a recorded tree if there is one.
 _NOVA_GPU = """\
 #!/bin/bash
 echo "nova-gpu $*" >> "$CALLS"
@@ -26,14 +26,14 @@ else
     exec NOVA_GPU "$@"
 fi
 """
-#: Any host that is asked for is there.
+#: Finds every service and host that is requested.
 _OPENSTACK = """\
 #!/bin/bash
 echo "openstack $*" >> "$CALLS"
 [[ "$*" == *" hypervisor list "* ]] || exec echo found
 cat "$DATA_DIR/nova_gpu_passthrough/hosts"
 """
-#: Tells of the units in the file "running", as list-units does.
+#: Lists the units in the file "running", as list-units does.
 _SYSTEMCTL = """\
 #!/bin/bash
 [[ "$1" == list-units ]] && exec cat "$DATA_DIR/../running"
@@ -42,7 +42,7 @@ echo "systemctl $*" >> "$CALLS"
 _RUN = """\
 set -o errexit
 source "$HERE/functions.sh"
-# As stack.sh and unstack.sh source them: the first before DevStack's libraries.
+# In the order of stack.sh and unstack.sh: the first before DevStack's libraries.
 source "$PLUGIN/override-defaults"
 [[ -r $NOVA_CONF ]] || touch "$NOVA_CONF"
 source "$PLUGIN/settings"
@@ -52,7 +52,7 @@ echo "computes $NUMBER_FAKE_NOVA_COMPUTE driver $VIRT_DRIVER" >> "$CALLS"
 
 
 class Stack:
-    """One machine; ``localrc`` are the variables of its local.conf."""
+    """A machine with DevStack; ``localrc`` are the variables of its local.conf."""
 
     def __init__(self, root, services=_ALL, tree="", **localrc):
         self.root = root
@@ -99,7 +99,7 @@ class Stack:
         }
 
     def run(self, phase, succeeds=True):
-        """Source the plug-in as for a phase: ``stack extra``, ``unstack``, ``clean``."""
+        """Source the plug-in for a phase: ``stack extra``, ``unstack``, ``clean``."""
         text = _RUN.format(phase=phase)
         environment = {name: str(value) for name, value in self.environment.items()}
         done = subprocess.run(
@@ -114,7 +114,7 @@ class Stack:
         return done.stderr
 
     def stack(self):
-        """All phases of stack.sh, which begins with a nova.conf of its own."""
+        """Run all phases of stack.sh, which first writes a new nova.conf."""
         self.etc.joinpath("nova.conf").write_text(
             "[DEFAULT]\nmy_ip = 192.0.2.1\n[quota]\ndriver = nova.quota.NoopQuotaDriver\n"
             f"[filter_scheduler]\nenabled_filters = {_FILTERS}\n"
@@ -125,18 +125,18 @@ class Stack:
             self.run(f"stack {phase}")
 
     def calls(self, *words):
-        """Calls that begin with these words, each as a list of words."""
+        """Return the arguments of the recorded calls that begin with these words."""
         text = self._calls.read_text() if self._calls.exists() else ""
-        found = [shlex.split(line) for line in text.splitlines()]
-        return [call[len(words) :] for call in found if call[: len(words)] == list(words)]
+        calls = [shlex.split(line) for line in text.splitlines()]
+        return [call[len(words) :] for call in calls if call[: len(words)] == list(words)]
 
     def files(self):
-        """All that the plug-in wrote or changed: text by path."""
-        places = (self.etc, self.units, self.data)
+        """Return the text of all files that the plug-in may have changed, by path."""
+        folders = (self.etc, self.units, self.data)
         return {
             path.relative_to(self.root): path.read_text()
-            for place in places
-            for path in sorted(place.rglob("*"))
+            for folder in folders
+            for path in sorted(folder.rglob("*"))
             if path.is_file()
         }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A DevStack with GPUs of its own: alone, as controller, as compute node, with a stand-in."""
+"""A DevStack with real GPUs: a single machine, a controller, a compute node, a stand-in."""
 
 import pytest
 import yaml
@@ -34,7 +34,8 @@ def test_the_machine_is_audited_under_its_name_in_nova(alone):
     assert (inventory.host, len(inventory.gpus)) == ("devstack", 8)
 
 
-def test_computes_options_are_in_nova_conf_of_which_nova_cpu_conf_is_a_copy(alone):
+def test_options_of_nova_compute_are_in_nova_conf(alone):
+    """DevStack copies it to nova-cpu.conf."""
     nova = loaded(alone.etc / "nova.conf")
     assert [spec["gpu_model"] for spec in nova.device_specs] == ["H100-SXM"] * 8
     assert nova.aliases == {"h100-sxm"}
@@ -52,7 +53,7 @@ def test_devstacks_own_driver_stays(alone):
     assert not alone.calls("pip_install")
 
 
-def test_the_smoke_test_asks_libvirt(alone):
+def test_the_smoke_test_reads_domains_from_libvirt(alone):
     assert yaml.safe_load((alone.made / "smoke.yaml").read_text())["domains"] == "virsh"
 
 
@@ -74,7 +75,7 @@ def test_gpus_that_are_bound_at_boot_stay_with_vfio(hgx, tmp_path):
     assert nova.options.reserved_host_memory_mb == 4096
 
 
-def test_without_projects_nobody_is_given_flavors(hgx, tmp_path):
+def test_without_a_project_variable_the_fleet_has_no_projects(hgx, tmp_path):
     stack = Stack(tmp_path, tree=hgx, GPU_PASSTHROUGH_PROJECT="")
     stack.run("stack post-config")
     assert "projects" not in yaml.safe_load((stack.made / "fleet.yaml").read_text())
@@ -98,7 +99,7 @@ def test_a_controller_has_the_aliases_of_hosts_elsewhere_and_no_devices(tmp_path
     assert not nova.device_specs
     assert not stack.calls("nova-gpu", "host", "audit")
     assert "apply" in stack.calls("nova-gpu")[-1]
-    # There is no compute to be waited for.
+    # There is no compute to wait for.
     assert not stack.calls("nova-manage")
 
 
@@ -159,7 +160,7 @@ def test_any_pci_function_stands_in_for_a_gpu_and_is_the_only_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "localrc, told",
+    "localrc, message",
     [
         ({"GPU_PASSTHROUGH_STANDIN": "fake"}, "expected nothing, fake-libvirt, or a PCI address"),
         ({"GPU_PASSTHROUGH_STANDIN": "0000:ff:1f.7"}, "has no such PCI function"),
@@ -170,15 +171,15 @@ def test_any_pci_function_stands_in_for_a_gpu_and_is_the_only_one(tmp_path):
         ),
     ],
 )
-def test_a_variable_that_makes_no_sense_ends_stack_before_anything_is_installed(
-    tmp_path, hgx, localrc, told
+def test_an_invalid_variable_ends_stack_before_anything_is_installed(
+    tmp_path, hgx, localrc, message
 ):
     stack = Stack(tmp_path, tree=hgx, **localrc)
-    assert told in stack.run("stack pre-install", succeeds=False)
+    assert message in stack.run("stack pre-install", succeeds=False)
     assert not stack.calls("setup_develop")
 
 
-def test_a_machine_without_gpus_is_told_so(tmp_path):
+def test_a_machine_without_gpus_is_refused(tmp_path):
     machine = L40S
     for gpu in L40S.gpus():
         machine = defects.removed(machine, gpu.address)
@@ -190,11 +191,11 @@ def test_a_fleet_file_that_names_no_inventories_ends_stack_with_one_sentence(tmp
     fleet = tmp_path / "fleet.yaml"
     fleet.write_text(FLEET.read_text().replace("inventories/hgx", "nowhere/hgx"))
     stack = Stack(tmp_path / "stack", services=_CONTROLLER, GPU_PASSTHROUGH_FLEET=fleet)
-    told = stack.run("stack post-config", succeeds=False).splitlines()
-    assert told[-1] == f"{fleet}: no inventory matches nowhere/hgx*.yaml of group hgx"
+    messages = stack.run("stack post-config", succeeds=False).splitlines()
+    assert messages[-1] == f"{fleet}: no inventory matches nowhere/hgx*.yaml of group hgx"
 
 
-def test_services_that_an_earlier_stack_left_running_are_stopped_first(tmp_path, hgx):
+def test_running_services_of_an_earlier_stack_are_stopped_first(tmp_path, hgx):
     stack = Stack(tmp_path, tree=hgx)
     (tmp_path / "running").write_text(
         "devstack@g-api.service loaded active running Devstack devstack@g-api.service\n"
@@ -206,7 +207,7 @@ def test_services_that_an_earlier_stack_left_running_are_stopped_first(tmp_path,
     ]
 
 
-def test_a_machine_on_which_nothing_runs_has_nothing_stopped(tmp_path, hgx):
+def test_nothing_is_stopped_if_no_services_run(tmp_path, hgx):
     stack = Stack(tmp_path, tree=hgx)
     stack.run("stack pre-install")
     assert not stack.calls("systemctl")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the smoke test reads out of a domain, of Placement and of flavors."""
+"""What the smoke test reads from a domain, from Placement and from flavors."""
 
 import importlib.util
 import sys
@@ -32,14 +32,14 @@ def smoke():
     spec = importlib.util.spec_from_file_location("smoke", PLUGIN / "smoke.py")
     module = importlib.util.module_from_spec(spec)
     with pytest.MonkeyPatch.context() as patch:
-        # Where dataclasses look for the module.
+        # The decorator dataclass looks for the module here.
         patch.setitem(sys.modules, "smoke", module)
         spec.loader.exec_module(module)
         yield module
 
 
 def test_devices_of_a_domain_are_those_of_the_host(smoke):
-    assert smoke.devices(_DOMAIN.format(numatune="")) == {"0000:18:00.0", "0001:af:1f.7"}
+    assert smoke.domain_devices(_DOMAIN.format(numatune="")) == {"0000:18:00.0", "0001:af:1f.7"}
 
 
 @pytest.mark.parametrize(
@@ -54,19 +54,15 @@ def test_devices_of_a_domain_are_those_of_the_host(smoke):
     ],
 )
 def test_nodes_of_a_domain_are_those_of_its_memory(smoke, numatune, nodes):
-    assert smoke.nodes(_DOMAIN.format(numatune=numatune)) == nodes
+    assert smoke.domain_nodes(_DOMAIN.format(numatune=numatune)) == nodes
 
 
-def test_placements_providers_of_devices_are_told_from_those_of_hosts(smoke):
+def test_providers_of_devices_are_distinguished_from_those_of_hosts(smoke):
     names = ["gpu01", "gpu_01", "gpu_01_0000:AF:00.1", "gpu01_0000:18:00.0"]
-    assert smoke.allocated(names) == {"0000:af:00.1", "0000:18:00.0"}
+    assert smoke.provider_addresses(names) == {"0000:af:00.1", "0000:18:00.0"}
 
 
-def test_counts_of_an_alias(smoke):
-    assert smoke.asked("h100:2, l40s:1") == {"h100": 2, "l40s": 1}
-
-
-def test_of_each_alias_the_smallest_and_the_largest_flavor_are_booted(smoke):
+def test_smallest_and_largest_flavor_of_each_alias(smoke):
     def flavor(name, alias=None):
         specs = {"pci_passthrough:alias": alias} if alias else {}
         return types.SimpleNamespace(name=name, ram=0, extra_specs=specs)
@@ -78,10 +74,10 @@ def test_of_each_alias_the_smallest_and_the_largest_flavor_are_booted(smoke):
         flavor("h8", "h100:8"),
         flavor("l1", "l40s:1"),
     ]
-    assert [one.name for one in smoke.chosen(flavors)] == ["h1", "h8", "l1"]
+    assert [one.name for one in smoke.smallest_and_largest(flavors)] == ["h1", "h8", "l1"]
 
 
-def test_without_its_configuration_it_says_where_that_comes_from(smoke, tmp_path, capsys):
+def test_without_configuration_the_message_says_who_writes_it(smoke, tmp_path, capsys):
     assert smoke.main([str(tmp_path / "smoke.yaml")]) == 2
     assert "stack.sh with the plug-in writes it" in capsys.readouterr().err
 
@@ -92,6 +88,6 @@ def test_the_configuration_that_the_plug_in_writes_is_read(smoke, tmp_path):
         "admin: a\ntenant: b\nregion: r\nimage:\nfleet: /x/fleet.yaml\ndomains: virsh\nhosts: [h]\n"
     )
     options = types.SimpleNamespace(flavor=["f"], networks="none")
-    found = smoke.load(path, options)
-    assert (found.fleet.name, found.image, found.flavors) == ("fleet.yaml", None, ("f",))
-    assert found.hosts == ("h",)
+    settings = smoke.load(path, options)
+    assert (settings.fleet.name, settings.image, settings.flavors) == ("fleet.yaml", None, ("f",))
+    assert settings.hosts == ("h",)

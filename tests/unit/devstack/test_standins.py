@@ -28,7 +28,7 @@ def stack(tmp_path_factory):
 
 
 def unit(stack, number):
-    """What systemd reads of a compute's drop-in."""
+    """Return the section Service of a compute's drop-in."""
     path = stack.units / f"devstack@n-cpu-{number}.service.d/gpu-passthrough.conf"
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.optionxform = str
@@ -37,7 +37,7 @@ def unit(stack, number):
 
 
 def options(stack, number):
-    """Files that a compute is started with, in their order."""
+    """Return the configuration files that a compute is started with, in order."""
     words = shlex.split(unit(stack, number)["ExecStart"])
     return [words[at + 1] for at, word in enumerate(words) if word == "--config-file"]
 
@@ -65,11 +65,11 @@ def test_other_options_stay(stack):
     assert loaded(stack.etc / "nova.conf").options.my_ip == "192.0.2.1"
 
 
-def test_quotas_count_although_devstack_turns_them_off_for_its_fake_driver(stack):
+def test_quotas_are_enforced_although_devstack_disables_them_for_its_fake_driver(stack):
     assert "NoopQuotaDriver" not in (stack.etc / "nova.conf").read_text()
 
 
-def test_placement_gives_few_candidates_of_each_host(stack):
+def test_placement_returns_few_candidates_of_each_host(stack):
     text = (stack.etc / "placement.conf").read_text()
     assert "allocation_candidates_generation_strategy = breadth-first" in text
     assert "max_pool_size = 5" in text
@@ -104,7 +104,7 @@ def test_a_compute_runs_the_launcher_of_this_checkout(stack):
     assert unit(stack, 1)["Environment"] == f'"PYTHONPATH={cache.ROOT}"'
 
 
-def test_the_fleet_is_applied_when_all_hosts_are_known_with_their_resources(stack):
+def test_the_fleet_is_applied_after_nova_knows_all_hosts_and_their_resources(stack):
     text = (stack.root / "calls").read_text()
     marks = (
         "compute service list --service nova-compute --host devstack2",
@@ -139,10 +139,10 @@ def test_the_smoke_test_knows_where_domains_are(stack):
     assert known["image"] == "cirros"
 
 
-def test_a_second_stack_makes_the_same(tmp_path):
+def test_a_second_stack_writes_the_same_files(tmp_path):
     stack = Stack(tmp_path, GPU_PASSTHROUGH_STANDIN="fake-libvirt")
     stack.stack()
-    # What apply leaves; its cloud is gone when stack.sh runs again.
+    # The record of apply; its cloud no longer exists when stack.sh runs again.
     (stack.made / "fleet.applied.yaml").write_text("old")
     first = stack.files()
     stack.stack()
@@ -174,7 +174,7 @@ def test_units_of_other_settings_are_removed(tmp_path):
     assert stack.calls("systemctl")[-1] == ["daemon-reload"]
 
 
-def test_clean_removes_what_was_made_and_nothing_else(tmp_path):
+def test_clean_removes_only_the_files_of_the_plug_in(tmp_path):
     stack = Stack(tmp_path, GPU_PASSTHROUGH_STANDIN="fake-libvirt")
     stack.stack()
     (stack.made / "mine").write_text("")
@@ -195,13 +195,13 @@ def test_a_fleet_file_is_used_with_hosts_of_devstacks_names(tmp_path):
     assert made["projects"] == given["projects"]
     assert [group["name"] for group in made["groups"]] == ["training", "research", "inference"]
     assert not (fleet.parent / "fleet.applied.yaml").exists()
-    # A trait keeps its flavors to the first group: its host has it.
+    # A trait restricts its flavors to the first group, so the host of that group has the trait.
     traits = stack.made / "hosts.d/devstack1/provider_config/gpu-passthrough.yaml"
     assert yaml.safe_load(traits.read_text())["providers"][0]["traits"]["additional"]
     assert not list((stack.made / "hosts.d/devstack3/provider_config").iterdir())
 
 
-def test_inventories_may_be_named_twice(tmp_path):
+def test_an_inventory_may_be_listed_several_times(tmp_path):
     path = EXAMPLES / "inventories/l40s01.yaml"
     stack = Stack(
         tmp_path,
@@ -245,7 +245,7 @@ def machine(path, name, services, fleet):
     return made
 
 
-def test_of_several_machines_each_runs_its_own_computes(tmp_path, fleet):
+def test_each_of_several_machines_runs_its_own_computes(tmp_path, fleet):
     gpu = machine(tmp_path, "gpu", "n-cpu,placement-client", fleet)
     assert (gpu.made / "hosts").read_text().split() == ["gpu1", "gpu2"]
     assert gpu.calls("computes")[-1][0] == "2"
@@ -273,7 +273,7 @@ def test_a_controller_that_is_a_compute_too_waits_for_its_own(tmp_path, fleet):
     assert [call[call.index("--host") + 1] for call in waited] == ["l40s1"]
 
 
-def test_a_compute_of_which_the_fleet_knows_nothing_says_what_it_would_be_called(tmp_path, fleet):
+def test_the_message_for_a_compute_without_inventory_has_the_expected_name(tmp_path, fleet):
     stack = Stack(
         tmp_path / "stack",
         services="n-cpu,placement-client",
@@ -281,8 +281,8 @@ def test_a_compute_of_which_the_fleet_knows_nothing_says_what_it_would_be_called
         GPU_PASSTHROUGH_FLEET=fleet,
         HOSTNAME="other",
     )
-    told = stack.run("stack post-config", succeeds=False).splitlines()
-    assert told[-1] == (
-        f"{fleet}: no inventory is of host other1, as DevStack calls the first compute of this "
-        "machine; the fleet's hosts are gpu1, gpu2, l40s1"
+    messages = stack.run("stack post-config", succeeds=False).splitlines()
+    assert messages[-1] == (
+        f"{fleet}: there is no inventory of host other1, which is DevStack's name for the first "
+        "compute of this machine; the fleet's hosts are gpu1, gpu2, l40s1"
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shell of the plug-in is what shellcheck takes for sound."""
+"""The plug-in's shell scripts pass shellcheck."""
 
 import subprocess
 import sys
@@ -31,5 +31,5 @@ def test_shellcheck_finds_nothing(script):
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_bash_can_read_it(script):
+def test_bash_can_parse_the_script(script):
     assert subprocess.run(["bash", "-n", script]).returncode == 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The documentation builds without warnings, and its reference pages have all that the code has."""
+"""The documentation builds without warnings, and its reference pages are complete."""
 
 import json
 import os
@@ -23,13 +23,13 @@ SCHEMAS = sorted((ROOT / "nova_gpu_passthrough").rglob("*-v1.json"))
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """A folder with the pages, and what Sphinx said."""
+    """The folder with the pages, and Sphinx's standard error."""
     folder = tmp_path_factory.mktemp("html")
     done = subprocess.run(
         [sys.executable, "-m", "sphinx", "-q", "-b", "html", str(SOURCE), str(folder)],
         capture_output=True,
         text=True,
-        # Of the libraries that the reference is made from, not of Sphinx.
+        # Ignore warnings of the libraries that the reference imports; those of Sphinx remain.
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
     )
     assert done.returncode == 0, done.stderr
@@ -38,7 +38,7 @@ def built(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def html(built):
-    """A folder with the pages."""
+    """The folder with the pages."""
     return built[0]
 
 
@@ -84,7 +84,7 @@ def test_every_key_of_a_schema_is_in_the_reference(html, schema):
     assert sorted(key for key in keys if f'<span class="pre">{key}</span>' not in page) == []
 
 
-def test_the_picture_is_in_the_page_and_well_formed(html):
+def test_the_image_is_in_the_page_and_well_formed(html):
     page = (html / "architecture.html").read_text(encoding="utf-8")
     (name,) = re.findall(r"_images/(\w+\.svg)", page)[:1]
     root = ElementTree.parse(html / "_images" / name).getroot()

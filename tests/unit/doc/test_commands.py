@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands of the README and of the getting-started page do what they are shown for.
+"""The commands of the README and of the getting-started page work.
 
-Those that take a cloud are run in tests/cloud/test_documented_commands.py.
+tests/cloud/test_documented_commands.py runs those that need a cloud.
 """
 
 import os
@@ -18,9 +18,9 @@ from tests.trees import __main__ as trees
 
 README = ROOT / "README.rst"
 GETTING_STARTED = ROOT / "doc" / "source" / "getting-started.rst"
-#: Sections whose commands take a cloud; what of them does not is run here.
+#: Sections whose commands need a cloud.
 CLOUD = ("A cloud",)
-#: nova-gpu itself, with a synthetic server in the place of the machine that runs the tests.
+#: Runs nova-gpu, which audits a synthetic server in place of the machine that runs the tests.
 _ON_A_GPU_HOST = """\
 #!/bin/bash
 if [ "$1 $2" = "host audit" ]; then set -- "$@" --root "{tree}" --host gpu01; fi
@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def environment():
-    """A user's, but for pip, which takes what is installed here and asks no registry."""
+    """A user's environment, in which pip uses installed packages instead of a registry."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NOVA_GPU_")}
     return {
         **kept,
@@ -55,11 +55,11 @@ def environment():
 
 @pytest.fixture(scope="module")
 def gpu_host(folder, environment, tmp_path_factory):
-    """The same on a GPU host, in a virtual environment with pip."""
+    """The environment on a GPU host, with pip in a virtual environment."""
     tree, programs = (tmp_path_factory.mktemp(name) for name in ("tree", "programs"))
     assert trees.main(["hgx-h100", str(tree)]) == 0
-    made = documented.Block(0, "", "", "python3 -m venv venv\n")
-    assert not documented.unexpected(documented.run([made], folder, environment), {})
+    create = documented.Block(0, "", "", "python3 -m venv venv\n")
+    assert not documented.unexpected(documented.run([create], folder, environment), {})
     scripts = folder / "venv" / "bin"
     program = programs / "nova-gpu"
     program.write_text(_ON_A_GPU_HOST.format(tree=tree, bin=scripts))
@@ -67,14 +67,14 @@ def gpu_host(folder, environment, tmp_path_factory):
     return {**environment, "PATH": f"{programs}:{scripts}:{environment['PATH']}"}
 
 
-def _of(path, *titles):
-    found = documented.to_run(path, titles)
-    assert found
-    return found
+def _blocks(path, *titles):
+    blocks = documented.to_run(path, titles)
+    assert blocks
+    return blocks
 
 
-def _said(outcomes, command):
-    (output,) = {one.output for one in outcomes if one.command == command}
+def _output(outcomes, command):
+    (output,) = {outcome.output for outcome in outcomes if outcome.command == command}
     return output
 
 
@@ -82,37 +82,38 @@ def test_the_targets_of_make_exist(folder, environment):
     outcomes = documented.run(
         [
             documented.Block(block.line, "", "", block.text.replace("make", "make --dry-run"))
-            for block in _of(README, "Try it")
+            for block in _blocks(README, "Try it")
         ],
         folder,
         environment,
     )
     assert not documented.unexpected(outcomes, {})
-    assert "tests.demo" in _said(outcomes, "make --dry-run demo")
+    assert "tests.demo" in _output(outcomes, "make --dry-run demo")
 
 
 def test_the_readme_from_the_audit_to_the_flavors(folder, gpu_host):
-    found = _of(README, "Audit and configure a GPU host", "From a fleet file to GPU flavors")
-    found = [block for block in found if "--os-cloud" not in block.text]
-    outcomes = documented.run(found, folder, gpu_host)
+    blocks = _blocks(README, "Audit and configure a GPU host", "From a fleet file to GPU flavors")
+    blocks = [block for block in blocks if "--os-cloud" not in block.text]
+    outcomes = documented.run(blocks, folder, gpu_host)
     assert not documented.unexpected(outcomes, {})
-    assert "H100-SXM" in _said(outcomes, "nova-gpu host audit")
+    assert "H100-SXM" in _output(outcomes, "nova-gpu host audit")
     assert (folder / "gpu01.yaml").is_file()
     assert (folder / "out" / "control").is_dir()
     assert "gpu.h100-sxm.8" in outcomes[-1].output
 
 
 def test_the_readme_installs_into_the_environment_of_the_scheduler(folder, gpu_host):
-    outcomes = documented.run(_of(README, "Put it into your nova-scheduler"), folder, gpu_host)
+    blocks = _blocks(README, "Put it into your nova-scheduler")
+    outcomes = documented.run(blocks, folder, gpu_host)
     assert not documented.unexpected(outcomes, {})
 
 
 def test_options_in_the_readme_exist():
     placement = cfg.ConfigOpts()
     placement_conf.register_opts(placement)
-    found = [block for block in documented.blocks(README) if block.language == "ini"]
-    assert len(found) == 2
-    for block, conf in zip(found, (nova.conf.CONF, placement), strict=True):
+    blocks = [block for block in documented.blocks(README) if block.language == "ini"]
+    assert len(blocks) == 2
+    for block, conf in zip(blocks, (nova.conf.CONF, placement), strict=True):
         for group, options in _parsed(block.text).items():
             assert options
             for name in options:
@@ -120,33 +121,30 @@ def test_options_in_the_readme_exist():
 
 
 def _parsed(text):
-    found = {}
+    options = {}
 
     class Parser(iniparser.BaseParser):
         def new_section(self, section):
             self.section = section
 
         def assignment(self, key, value):
-            found.setdefault(self.section, {})[key] = value
+            options.setdefault(self.section, {})[key] = value
 
     Parser().parse(text.splitlines())
-    return found
+    return options
 
 
 def test_getting_started_without_a_cloud(folder, environment):
-    found = [block for block in documented.to_run(GETTING_STARTED) if block not in _of_the_cloud()]
-    outcomes = documented.run(found, folder, environment)
+    with_cloud = _blocks(GETTING_STARTED, *CLOUD)
+    blocks = [block for block in documented.to_run(GETTING_STARTED) if block not in with_cloud]
+    outcomes = documented.run(blocks, folder, environment)
     assert not documented.unexpected(outcomes, {})
     last = outcomes[-1]
     assert "nova-gpu lint --offline" in last.command
     assert "failure" not in last.output
 
 
-def _of_the_cloud():
-    return _of(GETTING_STARTED, *CLOUD)
-
-
-def test_what_is_not_run_is_little_and_has_a_reason():
-    pages = [*documented.blocks(README), *documented.blocks(GETTING_STARTED)]
-    left_out = [block for block in pages if block.is_commands and block.reason]
-    assert [block.commands() for block in left_out] == [["git clone URL nova-gpu-passthrough"]]
+def test_only_one_block_is_not_run():
+    blocks = [*documented.blocks(README), *documented.blocks(GETTING_STARTED)]
+    not_run = [block for block in blocks if block.is_commands and block.reason]
+    assert [block.commands() for block in not_run] == [["git clone URL nova-gpu-passthrough"]]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the exporter tells of a cloud that has something of everything."""
+"""The metrics that the exporter reports for a cloud with all kinds of objects."""
 
 import re
 
@@ -8,16 +8,16 @@ from prometheus_client import CollectorRegistry, generate_latest
 from nova_gpu_passthrough.cloud.report.exporter import Exporter
 from tests.unit.cloud.report import fleets
 
-#: A metric of ours in a query or a text.
+#: A metric of the exporter in a query or a text.
 NAME = re.compile(r"\bnova_gpu(?:_[a-z]+)+\b")
-#: A selector of PromQL: name and labels that it asks for.
+#: A selector of PromQL: a name and labels.
 SELECTOR = re.compile(r"\b(nova_gpu(?:_[a-z]+)+)(?:\{([^}]*)\})?")
-#: Labels that Prometheus gives to every series.
+#: Labels that Prometheus adds to every series.
 GIVEN = {"instance", "job"}
 
 
 def labels_by_name():
-    """Names of labels by metric."""
+    """Return the names of labels by metric."""
     exporter, registry = Exporter(fleets.four), CollectorRegistry()
     registry.register(exporter)
     exporter.refresh()
@@ -31,16 +31,16 @@ def labels_by_name():
 
 
 def unknown(expression, exported):
-    """What a query asks for that is not exported."""
-    wrong = []
+    """Return the metrics and labels of a query that are not exported."""
+    missing = []
     for name, selector in SELECTOR.findall(expression):
         if name not in exported:
-            wrong.append(name)
+            missing.append(name)
             continue
         for label in re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", selector):
             if label not in exported[name] | GIVEN:
-                wrong.append(f"{name}{{{label}}}")
-    every = set().union(*exported.values()) | GIVEN
+                missing.append(f"{name}{{{label}}}")
+    all_labels = set().union(*exported.values()) | GIVEN
     for names in re.findall(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)", expression):
-        wrong += [name for name in re.findall(r"\w+", names) if name not in every]
-    return wrong
+        missing += [name for name in re.findall(r"\w+", names) if name not in all_labels]
+    return missing

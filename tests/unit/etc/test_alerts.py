@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""etc/prometheus/gpu-alerts.yaml watches what the exporter tells."""
+"""The rules in etc/prometheus/gpu-alerts.yaml use metrics of the exporter."""
 
 import re
 from pathlib import Path
@@ -20,14 +20,14 @@ def rules():
     return [rule for group in document["groups"] for rule in group["rules"]]
 
 
-def test_they_ask_for_nothing_that_is_not_exported(rules):
+def test_rules_use_only_exported_metrics(rules):
     known = exported.labels_by_name()
     for rule in rules:
         assert exported.NAME.search(rule["expr"])
         assert exported.unknown(rule["expr"], known) == []
 
 
-def test_every_trouble_has_an_alert(rules):
+def test_every_problem_has_an_alert(rules):
     text = " ".join(rule["expr"] for rule in rules)
     for name in (
         "nova_gpu_read_success",
@@ -47,7 +47,7 @@ def test_every_trouble_has_an_alert(rules):
     }
 
 
-def test_each_says_what_is_wrong_and_how_bad(rules):
+def test_each_rule_has_a_severity_and_a_description(rules):
     names = [rule["alert"] for rule in rules]
     assert len(names) == len(set(names)) >= 10
     for rule in rules:

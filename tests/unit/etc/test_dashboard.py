@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""etc/grafana/gpu-fleet.json shows what the exporter tells."""
+"""The dashboard etc/grafana/gpu-fleet.json shows the metrics of the exporter."""
 
 import itertools
 import json
@@ -33,14 +33,14 @@ def queries(dashboard):
     return found
 
 
-def test_it_asks_for_nothing_that_is_not_exported(queries):
+def test_queries_use_only_exported_metrics(queries):
     known = exported.labels_by_name()
-    wrong = {where: exported.unknown(expression, known) for where, expression in queries.items()}
-    assert {where: names for where, names in wrong.items() if names} == {}
+    unknown = {where: exported.unknown(expression, known) for where, expression in queries.items()}
+    assert {where: names for where, names in unknown.items() if names} == {}
     assert len(queries) > 40
 
 
-def test_it_shows_everything_that_is_exported(queries):
+def test_every_exported_metric_is_shown(queries):
     shown = {name for expression in queries.values() for name in exported.NAME.findall(expression)}
     assert set(exported.labels_by_name()) == shown
 
@@ -68,39 +68,39 @@ def test_it_works_with_any_prometheus(dashboard):
         "datasource",
         "prometheus",
     )
-    # One that is exported for sharing has them, and asks for them at each import.
+    # A dashboard that is exported for sharing has them, and requests them at each import.
     assert "__inputs" not in dashboard
     assert "id" not in dashboard
 
 
-def test_variables_that_are_used_are_there(dashboard, queries):
-    made = {variable["name"] for variable in dashboard["templating"]["list"]}
+def test_variables_that_are_used_are_defined(dashboard, queries):
+    defined = {variable["name"] for variable in dashboard["templating"]["list"]}
     used = {
         name
         for expression in queries.values()
         for name in re.findall(r"\$(\w+)", expression)
         if not name.startswith("__")
     }
-    assert used <= made
-    assert made - used == {"datasource"}
+    assert used <= defined
+    assert defined - used == {"datasource"}
 
 
-def test_it_is_of_the_last_classic_schema(dashboard):
+def test_it_has_the_last_classic_schema(dashboard):
     """Grafana's apps/dashboard/pkg/migration/schemaversion; v2 is another format."""
     assert dashboard["schemaVersion"] == 42
     assert isinstance(dashboard["refresh"], str)
 
 
 def test_panels_do_not_overlap(dashboard):
-    places = {}
+    panels = {}
     for panel in dashboard["panels"]:
         at = panel["gridPos"]
         assert at["x"] + at["w"] <= 24
         for cell in itertools.product(
             range(at["x"], at["x"] + at["w"]), range(at["y"], at["y"] + at["h"])
         ):
-            assert cell not in places, (panel["title"], places[cell])
-            places[cell] = panel["title"]
+            assert cell not in panels, (panel["title"], panels[cell])
+            panels[cell] = panel["title"]
     ids = [panel["id"] for panel in dashboard["panels"]]
     assert len(ids) == len(set(ids))
 

@@ -21,23 +21,23 @@ from nova_gpu_passthrough.files import cpu_list
         (" 1 , 2-3", (1, 2, 3)),
     ],
 )
-def test_a_list_is_read(text, cpus):
+def test_a_list_is_parsed(text, cpus):
     assert cpu_list.parse(text) == cpus
 
 
 @pytest.mark.parametrize("text", ["a", "1-", "-1", "2-1", "0-99999999999", "1 2", "1;2", "0x1"])
-def test_what_is_no_list_is_refused(text):
+def test_an_invalid_list_raises(text):
     with pytest.raises(ValueError):
         cpu_list.parse(text)
 
 
-def test_neighbours_are_joined():
+def test_consecutive_cpus_become_a_range():
     assert cpu_list.to_text({5, 0, 1, 2, 7, 8}) == "0-2,5,7-8"
     assert cpu_list.to_text(()) == ""
 
 
 @given(st.sets(st.integers(0, 1000)))
-def test_what_is_written_is_read_back(cpus):
+def test_a_formatted_list_is_parsed_back(cpus):
     assert set(cpu_list.parse(cpu_list.to_text(cpus))) == cpus
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors in a document name the file, the line and the key."""
+"""YAML documents, and errors that name the file, the line and the key."""
 
 import jsonschema
 import pytest
@@ -33,7 +33,7 @@ RULES = {
 
 @pytest.fixture
 def load(tmp_path):
-    """Load a text, and give the document or the message."""
+    """Return a function that loads a text and returns the document or the message."""
     path = tmp_path / "fleet.yaml"
 
     def load_text(text):
@@ -49,7 +49,7 @@ def load(tmp_path):
     return load_text
 
 
-def test_a_document_that_keeps_the_rules(load):
+def test_a_valid_document(load):
     text = "# comment\nname: Größe\ncount: 2\nhosts:\n  - address: '12'\n"
     assert load(text) == {"name": "Größe", "count": 2, "hosts": [{"address": "12"}]}
 
@@ -74,7 +74,7 @@ def test_a_document_that_keeps_the_rules(load):
         ("name: 1\n", "fleet.yaml:1: key name:", "not of type 'string'"),
     ],
 )  # fmt: skip
-def test_a_broken_rule_is_told_with_line_and_key(load, text, start, words):
+def test_a_schema_error_names_line_and_key(load, text, start, words):
     message = load(text)
     assert message.startswith(start)
     assert words in message
@@ -98,14 +98,14 @@ def test_a_broken_rule_is_told_with_line_and_key(load, text, start, words):
         ("name: a\ncount: \x07\n", "fleet.yaml:2:"),
     ],
 )
-def test_what_is_no_yaml_is_told_with_its_line(load, text, start):
+def test_a_yaml_error_names_its_line(load, text, start):
     message = load(text)
     assert message.startswith(start)
     assert message.endswith("; expected a fleet file in YAML")
     assert "\n" not in message
 
 
-def test_a_key_that_is_there_twice_is_named(load):
+def test_a_duplicate_key_is_named(load):
     assert "key name is there twice" in load("name: a\nname: b\n")
 
 
@@ -116,7 +116,7 @@ def test_a_merged_key_may_be_overridden(load):
     assert load(merged)["limits"] == {"x": 3, "y": 2}
 
 
-def test_an_anchor_that_is_there_twice(load):
+def test_a_duplicate_anchor(load):
     message = load("name: a\nlimits:\n  x: &n 1\n  y: &n 2\n")
     assert message.startswith("fleet.yaml:4: found duplicate anchor")
 
@@ -129,7 +129,7 @@ def test_an_empty_file(load, text):
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "just words\n", "12\n", "[]\n"])
-def test_something_else_at_the_top(load, text):
+def test_another_type_at_the_top(load, text):
     message = load(text)
     assert message.startswith("fleet.yaml:1: ")
     assert "is not of type 'object'" in message
@@ -137,13 +137,13 @@ def test_something_else_at_the_top(load, text):
 
 @pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"\x89PNG\r\n\x1a\n", bytes(range(128, 256))])
 def test_a_binary_file(load, data):
-    assert load(data) == "fleet.yaml is no text in UTF-8; is it the right file?"
+    assert load(data) == "fleet.yaml is not UTF-8 text; is it the right file?"
 
 
 @pytest.mark.parametrize(
     "text", ["1: a\nname: b\n", "null: a\nname: b\n", "2026-01-01: x\nname: b\n"]
 )
-def test_keys_that_are_no_text(load, text):
+def test_keys_that_are_not_text(load, text):
     message = load(text)
     assert message.startswith("fleet.yaml:1:")
     assert "unexpected" in message
@@ -162,7 +162,7 @@ def test_a_document_that_contains_itself(load):
     assert load("&a\nname: *a\n").startswith("fleet.yaml:")
 
 
-def test_an_unreadable_file_is_told(tmp_path):
+def test_an_unreadable_file(tmp_path):
     with pytest.raises(UserError, match="No such file.*name a readable file"):
         documents.read_text(tmp_path / "missing")
     with pytest.raises(UserError, match="Is a directory"):
@@ -171,7 +171,7 @@ def test_an_unreadable_file_is_told(tmp_path):
         documents.read_text(tmp_path / "a\0b")
 
 
-def test_lines_of_another_system(load):
+def test_line_ends_of_windows_and_a_byte_order_mark(load):
     assert load("name: a\r\ncount: x\r\n").startswith("fleet.yaml:2:")
     assert load("\ufeffname: a\n") == {"name": "a"}
 
@@ -184,7 +184,7 @@ PLAIN = st.recursive(
 
 
 @given(st.dictionaries(st.text(), PLAIN, max_size=5))
-def test_what_is_written_is_read_back(tmp_path_factory, document):
+def test_a_dumped_document_is_read_back(tmp_path_factory, document):
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_text(documents.dump(document), encoding="utf-8")
     assert documents.load(path, "anything", {"type": "object"}) == document
@@ -197,7 +197,7 @@ def test_keys_stay_in_their_order():
 @given(
     st.binary(max_size=300) | st.text(max_size=300).map(lambda text: text.encode(errors="ignore"))
 )
-def test_any_file_is_read_or_refused_in_a_sentence(tmp_path_factory, data):
+def test_any_file_is_read_or_refused_with_one_line(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_bytes(data)
     try:
@@ -212,22 +212,22 @@ def test_shipped_schemas_are_found():
     jsonschema.Draft202012Validator.check_schema(rules)
 
 
-def test_what_is_expected_is_told_of_a_long_text(load):
+def test_the_message_about_a_long_text_says_what_is_expected(load):
     message = load("x" * 1000)
     assert "is not of type 'object'" in message
     assert len(message) < 200
 
 
-def test_a_place_is_told_by_line_and_key(tmp_path):
+def test_a_location_has_line_and_key(tmp_path):
     path = tmp_path / "fleet.yaml"
     path.write_text("name: x\nhosts:\n  - address: 1\n  - address: 2\n", encoding="utf-8")
-    assert documents.place(path, ("hosts", 1, "address")) == f"{path}:4: key hosts[1].address"
-    # As near as can be.
-    assert documents.place(path, ("hosts", 1, "name")) == f"{path}:4: key hosts[1].name"
+    assert documents.location(path, ("hosts", 1, "address")) == f"{path}:4: key hosts[1].address"
+    # The line of the nearest existing key.
+    assert documents.location(path, ("hosts", 1, "name")) == f"{path}:4: key hosts[1].name"
 
 
-def test_a_place_in_a_file_that_is_gone_has_no_line(tmp_path):
+def test_a_location_in_an_unreadable_file_has_no_line(tmp_path):
     path = tmp_path / "gone.yaml"
-    assert documents.place(path, ("a", 0)) == f"{path}: key a[0]"
+    assert documents.location(path, ("a", 0)) == f"{path}: key a[0]"
     path.write_text("a: [", encoding="utf-8")
-    assert documents.place(path, ("a", 0)) == f"{path}: key a[0]"
+    assert documents.location(path, ("a", 0)) == f"{path}: key a[0]"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the example fleets' inventories: ``python -m tests.unit.fleet.inventories``.
+"""Make the inventories of the example fleets: ``python -m tests.unit.fleet.inventories``.
 
-They come from synthetic servers. Only GPUs and what goes with them are kept, and no findings, so
-that the files stay short.
+They come from synthetic servers. Only GPUs and their companions are kept, and no findings, so that
+the files stay short.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from tests.trees import a100_pcie, hgx_h100, l40s, scratch, write
 
 FOLDER = Path(__file__).parents[3] / "etc" / "fleet" / "inventories"
 AUDITED_AT = "2026-01-01T00:00:00Z"
-#: Servers, and the link group of their GPUs.
+#: Servers with the link group of their GPUs.
 SERVERS = {
     "hgx01": (hgx_h100.machine(), "nvs0"),
     "hgx02": (hgx_h100.machine(), "nvs0"),
@@ -27,7 +27,7 @@ SERVERS = {
 
 
 def make(host):
-    """The text of a host's inventory file."""
+    """Return the text of a host's inventory file."""
     machine, link = SERVERS[host]
     with scratch.directory() as folder:
         facts = sysfs.read(Root(write(machine, f"{folder}/tree")), host)

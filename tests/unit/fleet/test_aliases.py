@@ -17,13 +17,13 @@ def make(*hosts, **settings):
     return aliases.make(offers, "legacy")
 
 
-def names(known):
-    return {alias.name: (alias.resource_class, str(alias.device_type)) for alias in known.values()}
+def names(made):
+    return {alias.name: (alias.resource_class, str(alias.device_type)) for alias in made.values()}
 
 
 def test_one_alias_per_model_and_companion():
-    known, notes = make(builders.hgx(), builders.l40s("a"), builders.l40s("b"))
-    assert names(known) == {
+    made, notes = make(builders.hgx(), builders.l40s("a"), builders.l40s("b"))
+    assert names(made) == {
         "h100-sxm": ("CUSTOM_GPU_H100_SXM", "type-PF"),
         "l40s": ("CUSTOM_GPU_L40S", "type-PF"),
         "l40s-audio": ("CUSTOM_GPU_L40S_AUDIO", "type-PCI"),
@@ -32,8 +32,8 @@ def test_one_alias_per_model_and_companion():
 
 
 def test_an_alias_has_exactly_what_nova_allows():
-    known, _ = make(builders.l40s(audio=False))
-    (alias,) = known.values()
+    made, _ = make(builders.l40s(audio=False))
+    (alias,) = made.values()
     assert json.loads(alias.to_json()) == {
         "name": "l40s",
         "device_type": "type-PF",
@@ -43,17 +43,17 @@ def test_an_alias_has_exactly_what_nova_allows():
 
 
 def test_nics_have_aliases_by_their_ids():
-    known, _ = make(builders.hgx(), nics=("0000:40:00.0",))
-    assert names(known)["nic-15b3-1021"] == ("CUSTOM_NIC_15B3_1021", "type-PCI")
+    made, _ = make(builders.hgx(), nics=("0000:40:00.0",))
+    assert names(made)["nic-15b3-1021"] == ("CUSTOM_NIC_15B3_1021", "type-PCI")
 
 
-def test_a_model_of_two_device_types_has_two_aliases_and_that_is_told():
+def test_a_model_of_two_device_types_has_two_aliases_and_a_note():
     other = builders.l40s("other", count=2, audio=False)
     for gpu in other.gpus:
         other = builders.changed(other, gpu.address, sriov_total_vfs=None)
-    known, notes = make(builders.l40s(audio=False), other)
-    # Four PFs against two: the PFs keep the plain name.
-    assert names(known) == {
+    made, notes = make(builders.l40s(audio=False), other)
+    # There are more PFs, so they keep the name without a suffix.
+    assert names(made) == {
         "l40s": ("CUSTOM_GPU_L40S", "type-PF"),
         "l40s-type-pci": ("CUSTOM_GPU_L40S_TYPE_PCI", "type-PCI"),
     }
@@ -61,13 +61,13 @@ def test_a_model_of_two_device_types_has_two_aliases_and_that_is_told():
     assert "l40s (type-PF), l40s-type-pci (type-PCI)" in note.text
 
 
-def test_the_type_of_most_keeps_the_plain_name():
+def test_the_most_frequent_type_keeps_the_name_without_a_suffix():
     found = builders.l40s(count=4, audio=False)
     for gpu in found.gpus[:3]:
         found = builders.changed(found, gpu.address, sriov_total_vfs=None)
-    known, _ = make(found)
-    assert names(known)["l40s"][1] == "type-PCI"
-    assert names(known)["l40s-type-pf"][1] == "type-PF"
+    made, _ = make(found)
+    assert names(made)["l40s"][1] == "type-PCI"
+    assert names(made)["l40s-type-pf"][1] == "type-PF"
 
 
 def test_models_that_would_get_one_name_are_an_error():
@@ -90,14 +90,14 @@ def test_a_model_without_letters_is_an_error():
         make(found)
 
 
-def test_a_rule_without_a_device_type_is_for_the_usual_one():
+def test_a_rule_without_a_device_type_is_for_the_most_frequent_one():
     other = builders.l40s("other", count=2, audio=False)
     for gpu in other.gpus:
         other = builders.changed(other, gpu.address, sriov_total_vfs=None)
     offers, _ = choose((builders.l40s(audio=False), other), Settings())
     rules = (AliasRule("L40S", name="a"), AliasRule("L40S", device_type="type-PCI", name="b"))
-    known, _ = aliases.make(offers, "legacy", rules)
-    assert names(known) == {
+    made, _ = aliases.make(offers, "legacy", rules)
+    assert names(made) == {
         "a": ("CUSTOM_GPU_L40S", "type-PF"),
         "b": ("CUSTOM_GPU_L40S_TYPE_PCI", "type-PCI"),
     }
@@ -112,16 +112,16 @@ def test_a_rule_without_a_device_type_is_for_the_usual_one():
         ("gpu-h100", "CUSTOM_GPU_H100"),
     ],
 )
-def test_a_rule_s_resource_class_is_what_nova_makes_of_it(given, expected):
+def test_the_resource_class_of_a_rule_is_normalized_as_in_nova(given, expected):
     offers, _ = choose((builders.hgx(),), Settings())
-    known, _ = aliases.make(offers, "legacy", (AliasRule("H100-SXM", resource_class=given),))
-    (alias,) = known.values()
+    made, _ = aliases.make(offers, "legacy", (AliasRule("H100-SXM", resource_class=given),))
+    (alias,) = made.values()
     assert alias.resource_class == expected
     assert pci_placement_translator.get_resource_class(given, "10de", "2330") == expected
 
 
-def test_a_rule_for_what_is_not_there_changes_nothing():
+def test_a_rule_without_a_matching_device_changes_nothing():
     offers, _ = choose((builders.hgx(),), Settings())
     rule = AliasRule("H100-SXM", kind="audio", name="x")
     assert aliases.make(offers, "legacy", (rule,)) == aliases.make(offers, "legacy")
-    assert aliases.key_of_rule(rule, offers) is None
+    assert aliases.rule_key(rule, offers) is None

@@ -6,11 +6,11 @@ from nova_gpu_passthrough.fleet.settings import Settings
 from tests.unit.generate import builders
 
 
-def entries(found, **settings):
-    wanted = Settings(**settings)
-    offers, _ = choose([found], wanted)
-    known, _ = aliases.make(offers, "legacy")
-    return {entry["address"]: entry for entry in device_spec.make(offers[0], known, wanted)}
+def entries(inventory, **changes):
+    settings = Settings(**changes)
+    offers, _ = choose([inventory], settings)
+    made, _ = aliases.make(offers, "legacy")
+    return {entry["address"]: entry for entry in device_spec.make(offers[0], made, settings)}
 
 
 def test_a_gpu_has_class_traits_and_tags():
@@ -28,14 +28,14 @@ def test_a_gpu_has_class_traits_and_tags():
     }
 
 
-def test_a_companion_shares_the_card_and_is_no_gpu():
+def test_a_companion_has_the_card_but_no_model():
     companion = entries(builders.l40s())["0000:41:00.1"]
     assert companion["resource_class"] == "CUSTOM_GPU_L40S_AUDIO"
     assert companion["gpu_card"] == "0000:41:00"
     assert "gpu_model" not in companion
 
 
-def test_a_nic_is_left_to_libvirt():
+def test_a_nic_is_managed_by_libvirt():
     nic = entries(builders.hgx(), nics=("0000:42:00.0",))["0000:42:00.0"]
     assert nic == {
         "address": "0000:42:00.0",
@@ -47,10 +47,10 @@ def test_a_nic_is_left_to_libvirt():
     }
 
 
-def test_one_time_use_is_for_gpus_and_for_releases_that_know_it():
+def test_one_time_use_is_set_for_gpus_with_releases_that_know_it():
     found = builders.l40s(count=2)
-    wanted = entries(found, one_time_use=True, release=parse("32"))
-    assert {a for a, entry in wanted.items() if entry.get("one_time_use") == "true"} == {
+    new = entries(found, one_time_use=True, release=parse("32"))
+    assert {a for a, entry in new.items() if entry.get("one_time_use") == "true"} == {
         "0000:41:00.0",
         "0000:42:00.0",
     }
@@ -59,7 +59,7 @@ def test_one_time_use_is_for_gpus_and_for_releases_that_know_it():
 
 
 def test_vfs_of_one_pf_have_the_same_traits():
-    """Nova refuses to start otherwise, and with one_time_use on a VF."""
+    """Otherwise nova-compute does not start, nor with one_time_use on a VF."""
     found = entries(builders.with_vfs(), one_time_use=True)
     assert {entry["traits"] for entry in found.values()} == {
         "CUSTOM_GPU_MODEL_MI300X_VF,CUSTOM_GPU_NUMA_0"

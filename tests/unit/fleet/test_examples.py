@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The example fleets in etc/fleet work."""
+"""The example fleets in etc/fleet are valid."""
 
 import pytest
 
-from nova_gpu_passthrough.fleet import desired_state, resolve, store
+from nova_gpu_passthrough.fleet import derive_state, resolve, store
 from nova_gpu_passthrough.fleet.model import Mode
 from tests.unit.fleet import inventories
 
@@ -19,16 +19,16 @@ def test_there_are_examples():
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_resolves_and_nothing_is_refused_or_wrong(path):
+def test_an_example_has_no_refused_flavors_and_no_notes(path):
     resolved = resolve.resolve(store.load(path))
-    made, plan = desired_state.make(resolved)
+    desired, plan = derive_state.make(resolved)
     assert plan.refused == ()
     assert plan.notes == ()
-    assert made.fleet == resolved.file.name
-    assert {host for aggregate in made.aggregates for host in aggregate.hosts} == set(
+    assert desired.fleet == resolved.file.name
+    assert {host for aggregate in desired.aggregates for host in aggregate.hosts} == set(
         resolved.inventories
     )
-    # Every host that passes its GPUs through can be filled without a GPU left.
+    # Every host of mode passthrough can be filled so that no GPU is left.
     filled = {host for one in plan.best for host in one.hosts if not one.left.gpus}
     assert filled == {
         host for host, group in resolved.groups.items() if group.mode is Mode.PASSTHROUGH
@@ -36,6 +36,6 @@ def test_an_example_resolves_and_nothing_is_refused_or_wrong(path):
 
 
 @pytest.mark.parametrize("host", sorted(inventories.SERVERS))
-def test_an_example_inventory_is_what_the_audit_finds(host):
+def test_an_example_inventory_is_that_of_the_audit(host):
     path = inventories.FOLDER / f"{host}.yaml"
     assert path.read_text(encoding="utf-8") == inventories.make(host)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quotas in the words of Nova's quota drivers."""
+"""The limits of Nova's quota drivers that a fleet file's quotas become."""
 
 import importlib.metadata
 
@@ -11,16 +11,16 @@ from nova.limit import placement
 from nova.objects.flavor import Flavor
 from nova.scheduler import utils
 
-from nova_gpu_passthrough.fleet import desired_state, limits, releases
+from nova_gpu_passthrough.fleet import derive_state, limits, releases
 from nova_gpu_passthrough.fleet.consistency import AMOUNTS
-from nova_gpu_passthrough.fleet.desired import ProjectName
+from nova_gpu_passthrough.fleet.desired_state import ProjectName
 from nova_gpu_passthrough.fleet.model import (
     FixedFlavor,
-    FleetSettings,
     Project,
     QuotaDriver,
     Quotas,
 )
+from nova_gpu_passthrough.fleet.settings import Settings
 from tests.unit.generate import builders
 from tests.unit.generate.fleets import resolved
 
@@ -37,7 +37,7 @@ def make(**keys):
 
 
 def notes(*hosts, **keys):
-    return [str(note) for note in desired_state.make(resolved(*hosts, **keys))[1].notes]
+    return [str(note) for note in derive_state.make(resolved(*hosts, **keys))[1].notes]
 
 
 def test_without_quotas_there_are_no_limits():
@@ -45,7 +45,7 @@ def test_without_quotas_there_are_no_limits():
     assert make(quotas=Quotas(NOVA)) == {}
 
 
-def test_an_alias_that_the_default_does_not_name_is_0():
+def test_an_alias_that_the_default_does_not_name_has_quota_0():
     assert make(quotas=Quotas(default={"servers": 3})) == {
         ("servers", None): 3,
         ("class:CUSTOM_GPU_H100_SXM", None): 0,
@@ -54,7 +54,7 @@ def test_an_alias_that_the_default_does_not_name_is_0():
     }
 
 
-def test_pinned_and_shared_vcpus_are_counted_apart():
+def test_pinned_and_shared_vcpus_are_counted_separately():
     found = make(quotas=Quotas(default={"vcpus": 8, "ram_mib": 1024}))
     assert found["class:PCPU", None] == found["class:VCPU", None] == 8
     assert found["class:MEMORY_MB", None] == 1024
@@ -69,7 +69,7 @@ def test_disk_is_counted_in_gib():
     assert found["class:DISK_GB", "p"] == 500
 
 
-def test_projects_have_limits_of_their_own_and_companions_follow_their_gpus():
+def test_projects_have_their_own_limits_and_companions_follow_their_gpus():
     found = limits.make(
         resolved(
             builders.l40s(),
@@ -90,8 +90,8 @@ def test_projects_have_limits_of_their_own_and_companions_follow_their_gpus():
     ]
 
 
-def test_what_a_project_has_a_limit_of_has_one_for_all():
-    """Keystone takes no limit of a project else."""
+def test_a_limit_of_a_project_has_a_default_limit():
+    """Keystone refuses a project's limit without a registered limit."""
     found = make(
         fixed_flavors=(FixedFlavor("v", 1, 1, extra_specs={"resources:VGPU": "1"}),),
         projects=(Project("p", quotas={"VGPU": 2}),),
@@ -123,17 +123,17 @@ def test_nova_s_own_quotas():
     assert all(hasattr(options, resource) for resource, _ in found)
 
 
-@pytest.mark.parametrize("release, told", [("31", True), ("33", True), ("34", False)])
-def test_releases_that_do_not_count_aliases_are_told(release, told):
+@pytest.mark.parametrize("release, reported", [("31", True), ("33", True), ("34", False)])
+def test_releases_that_do_not_count_aliases_are_reported(release, reported):
     found = notes(
         builders.hgx(),
-        settings=FleetSettings(release),
+        settings=Settings(releases.parse(release)),
         quotas=Quotas(default={"h100-sxm": 8}),
     )
-    assert any("bug 2140631" in note for note in found) is told
+    assert any("bug 2140631" in note for note in found) is reported
 
 
-def test_a_quota_that_no_server_of_a_project_s_flavors_fits_in_is_told():
+def test_a_quota_that_is_too_small_for_a_project_s_flavor_is_reported():
     keys = {
         "projects": (
             Project("p", flavors=("gpu.*",), quotas={"vcpus": 1}),
@@ -143,25 +143,25 @@ def test_a_quota_that_no_server_of_a_project_s_flavors_fits_in_is_told():
     }
     assert notes(builders.hgx(), **keys) == [
         (
-            "project p may use flavor gpu.h100-sxm.1, which takes 2 of vcpus, and its quota "
+            "project p may use flavor gpu.h100-sxm.1, which needs 2 of vcpus, but its quota "
             "of vcpus is 1"
         ),
         (
-            "project p may use flavor gpu.h100-sxm.1, which takes 1 of h100-sxm, and its quota of "
+            "project p may use flavor gpu.h100-sxm.1, which needs 1 of h100-sxm, but its quota of "
             "h100-sxm is 0"
         ),
         (
-            "project q may use flavor gpu.h100-sxm.8, which takes 8 of h100-sxm, and its quota of "
+            "project q may use flavor gpu.h100-sxm.8, which needs 8 of h100-sxm, but its quota of "
             "h100-sxm is 4"
         ),
     ]
 
 
-def test_what_nova_counts_of_a_generated_flavor_has_a_limit(options):
+def test_every_resource_of_a_generated_flavor_that_nova_counts_has_a_limit(options):
     found = resolved(builders.l40s(), quotas=Quotas(default=dict.fromkeys(AMOUNTS, 9)))
     options(group="filter_scheduler", pci_in_placement=True)
     options(group="pci", alias=[alias.to_json() for alias in found.aliases.values()])
-    made, _ = desired_state.make(found)
+    made, _ = derive_state.make(found)
     limited = {limit.resource for limit in made.limits}
     for flavor in made.flavors:
         counted = deltas(flavor)
@@ -169,7 +169,7 @@ def test_what_nova_counts_of_a_generated_flavor_has_a_limit(options):
         assert counted.get("class:DISK_GB", 0) == flavor.disk_gib
         assert counted["class:PCPU"] == flavor.vcpus
         assert counted["class:MEMORY_MB"] == flavor.ram_mib
-        # As this release of Nova has it.
+        # Depends on the installed release of Nova.
         version = importlib.metadata.version("nova").partition(".")[0]
         gpus = flavor.gpus if releases.parse(version).counts_aliases else None
         assert counted.get("class:CUSTOM_GPU_L40S") == gpus
@@ -177,8 +177,8 @@ def test_what_nova_counts_of_a_generated_flavor_has_a_limit(options):
 
 
 def deltas(flavor):
-    """What nova-api compares with the limits for one server."""
-    asked = Flavor(
+    """Return what nova-api compares with the limits for one server."""
+    requested = Flavor(
         vcpus=flavor.vcpus,
         memory_mb=flavor.ram_mib,
         root_gb=flavor.disk_gib,
@@ -187,5 +187,5 @@ def deltas(flavor):
         extra_specs=flavor.extra_specs,
     )
     if hasattr(utils, "request_spec_for_limits"):
-        return placement._get_deltas(utils.request_spec_for_limits(asked, False), 1)
-    return placement._get_deltas_by_flavor(asked, False, 1)
+        return placement._get_deltas(utils.request_spec_for_limits(requested, False), 1)
+    return placement._get_deltas_by_flavor(requested, False, 1)

@@ -2,7 +2,7 @@
 import pytest
 
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.fleet.releases import NEWEST, parse
+from nova_gpu_passthrough.fleet.releases import NEWEST, SUPPORTED, first_with, parse
 
 
 @pytest.mark.parametrize("text", ["34", "2026.2"])
@@ -23,3 +23,12 @@ def test_one_time_use_came_with_32():
         True,
         True,
     ]
+
+
+def test_the_first_release_with_a_feature():
+    assert first_with("one_time_use") is parse("32")
+    assert str(first_with("counts_aliases")) == "Nova 34 (2026.2)"
+
+
+def test_supported_releases_are_named_by_number_and_by_series():
+    assert SUPPORTED == "31 to 34, or 2025.1 to 2026.2"

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A fleet file with its inventories."""
+"""Resolve a fleet file with its inventories."""
 
 import pytest
 
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.fleet import resolve as fleet
+from nova_gpu_passthrough.fleet import resolve as fleet_resolve
 from nova_gpu_passthrough.fleet import store as fleet_store
+from nova_gpu_passthrough.fleet.settings import Settings
 from nova_gpu_passthrough.inventory import store
 from tests.unit.generate import builders
 
@@ -14,7 +15,7 @@ HEAD = "schema: nova-gpu-passthrough/fleet\nversion: 1\nname: f\n"
 
 @pytest.fixture
 def resolve(tmp_path):
-    """Resolve a fleet file beside inventories; the message, if it cannot be."""
+    """Resolve a fleet file that is next to inventories; return the error message if it fails."""
     for name, found in {
         "hgx/a.yaml": builders.hgx("a"),
         "hgx/b.yaml": builders.hgx("b"),
@@ -28,7 +29,7 @@ def resolve(tmp_path):
         path = tmp_path / "fleet.yaml"
         path.write_text(HEAD + text, encoding="utf-8")
         try:
-            return fleet.resolve(fleet_store.load(path))
+            return fleet_resolve.resolve(fleet_store.load(path))
         except UserError as error:
             return str(error).replace(f"{tmp_path}/", "")
 
@@ -60,7 +61,7 @@ def test_groups_have_the_hosts_that_their_patterns_match(resolve):
     assert any("NVSwitches stay with the host" in str(note) for note in found.notes)
 
 
-def test_a_host_whose_file_two_patterns_match_is_one(resolve):
+def test_a_file_that_two_patterns_match_is_read_once(resolve):
     found = resolve(
         "groups: [{name: g, inventories: ['inventories/**/a.yaml', 'inventories/hgx/*.yaml']}]\n"
     )
@@ -69,8 +70,8 @@ def test_a_host_whose_file_two_patterns_match_is_one(resolve):
 
 def test_a_host_in_two_groups_is_an_error(resolve):
     assert resolve(GROUPS + "  - {name: x, inventories: [inventories/hgx/b.yaml]}\n") == (
-        "fleet.yaml:9: key groups[2].inventories[0]: inventories/hgx/b.yaml is of host b, of which "
-        "another inventory is in group hgx; name each host once"
+        "fleet.yaml:9: key groups[2].inventories[0]: inventories/hgx/b.yaml is of host b, and "
+        "group hgx has another inventory of this host; name each host once"
     )
 
 
@@ -81,7 +82,7 @@ def test_a_pattern_without_a_match_is_an_error(resolve):
     )
 
 
-def test_an_inventory_that_is_none_is_told(resolve):
+def test_an_invalid_inventory_is_reported(resolve):
     message = resolve("groups: [{name: g, inventories: [fleet.yaml]}]\n")
     assert "expected an inventory of version 1" in message
 
@@ -94,7 +95,7 @@ def test_hosts_of_other_modes_offer_no_devices(resolve, mode):
     assert [alias.name for alias in found.aliases.values()] == ["h100-sxm"]
 
 
-def test_settings_are_those_of_the_generator(resolve):
+def test_settings_are_read(resolve):
     found = resolve(
         GROUPS
         + """\
@@ -117,8 +118,8 @@ settings:
     assert {alias.numa_policy for alias in found.aliases.values()} == {"preferred"}
 
 
-def test_without_settings_they_are_the_generator_s_own(resolve):
-    assert resolve(GROUPS).settings == fleet.Settings()
+def test_settings_have_defaults(resolve):
+    assert resolve(GROUPS).settings == Settings()
 
 
 @pytest.mark.parametrize(
@@ -128,11 +129,11 @@ def test_without_settings_they_are_the_generator_s_own(resolve):
         ("nics: [c/0000:40:00.0]", "fleet.yaml:9: key settings.nics: c/0000:40:00.0: there is no"),
     ],
 )
-def test_an_address_that_no_host_has_is_told(resolve, setting, message):
+def test_an_address_that_no_host_has_is_reported(resolve, setting, message):
     assert resolve(GROUPS + f"settings: {{{setting}}}\n").startswith(message)
 
 
-def test_devices_cannot_be_chosen_of_hosts_that_pass_none_through(resolve):
+def test_devices_of_hosts_of_other_modes_cannot_be_named(resolve):
     text = "groups: [{name: g, inventories: [inventories/l40s.yaml], mode: mig}]\n"
     assert resolve(text).offers == ()
     assert resolve(text + "settings: {exclude: ['0000:41:00.0']}\n") == (
@@ -140,7 +141,7 @@ def test_devices_cannot_be_chosen_of_hosts_that_pass_none_through(resolve):
     )
 
 
-def test_alias_rules_name_aliases(resolve):
+def test_alias_rules_change_aliases(resolve):
     found = resolve(
         GROUPS
         + """\
@@ -149,12 +150,12 @@ aliases:
   - {model: L40S, kind: audio, name: sound, resource_class: l40s-sound}
 """
     )
-    known = {alias.name: alias for alias in found.aliases.values()}
-    assert list(known) == ["h100", "l40s", "sound"]
-    assert known["h100"].resource_class == "PGPU"
-    assert known["h100"].numa_policy == "socket"
-    assert known["sound"].resource_class == "CUSTOM_L40S_SOUND"
-    assert known["sound"].numa_policy == "legacy"
+    made = {alias.name: alias for alias in found.aliases.values()}
+    assert list(made) == ["h100", "l40s", "sound"]
+    assert made["h100"].resource_class == "PGPU"
+    assert made["h100"].numa_policy == "socket"
+    assert made["sound"].resource_class == "CUSTOM_L40S_SOUND"
+    assert made["sound"].numa_policy == "legacy"
 
 
 @pytest.mark.parametrize(
@@ -214,7 +215,7 @@ aliases:
                 "fixed_flavors: [{name: x, vcpus: 1, ram_mib: 1, "
                 "extra_specs: {'pci_passthrough:alias': l40s}}]\n"
             ),
-            "'l40s' is no list of aliases, expected NAME:COUNT,NAME:COUNT",
+            "pci_passthrough:alias: 'l40s' is not <alias>:<count>",
         ),
         (
             "quotas: {default: {h200: 1}}\n",
@@ -229,11 +230,11 @@ aliases:
         ),
     ],
 )
-def test_names_that_stand_for_nothing_are_told_with_line_and_key(resolve, more, message):
+def test_names_that_do_not_exist_are_reported_with_line_and_key(resolve, more, message):
     assert message in resolve(GROUPS + more)
 
 
-def test_quotas_may_name_resource_classes_of_flavors_that_are_written_out(resolve):
+def test_quotas_may_name_resource_classes_of_fixed_flavors(resolve):
     found = resolve(
         GROUPS
         + """\

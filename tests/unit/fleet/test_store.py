@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fleet files are read whole, and what is wrong with one is told with file, line and key."""
+"""Every key of a fleet file is read, and errors are reported with file, line and key."""
 
 import dataclasses
 
@@ -11,6 +11,8 @@ from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.files import documents
 from nova_gpu_passthrough.fleet import model, store
 from nova_gpu_passthrough.fleet.model import Mode, QuotaDriver
+from nova_gpu_passthrough.fleet.releases import RELEASES
+from nova_gpu_passthrough.fleet.settings import OVERRIDABLE, Settings
 
 HEAD = """\
 schema: nova-gpu-passthrough/fleet
@@ -24,7 +26,7 @@ groups:
 
 @pytest.fixture
 def load(tmp_path):
-    """Load a text, and give the fleet or the message."""
+    """Load a text; return the fleet file, or the error message."""
     path = tmp_path / "fleet.yaml"
 
     def load_text(text):
@@ -51,7 +53,7 @@ def test_the_shortest_file(load):
     assert file.quotas.driver is QuotaDriver.UNIFIED_LIMITS
 
 
-def test_texts_of_openstack_may_be_numbers_and_truth_values(load):
+def test_strings_of_openstack_may_be_numbers_and_booleans(load):
     file = load(
         HEAD
         + """\
@@ -64,7 +66,7 @@ flavors:
 """
     )
     assert file.groups[0].metadata == {"only": "true", "number": "3", "ratio": "1.5", "text": "no"}
-    assert file.settings.release == "2026.2"
+    assert file.settings.release.series == "2026.2"
     assert file.flavors[0].page_size == "1048576"
     assert file.flavors[0].extra_specs == {"hw:mem_encryption": "false"}
 
@@ -119,17 +121,19 @@ quotas:
 """
     file = load(text)
     document = yaml.safe_load(text)
-    # Nothing got lost: every key of the file differs from its default.
+    # Every key of the file differs from its default.
     for name in ("settings", "aliases", "flavors", "fixed_flavors", "projects", "quotas"):
-        parts, kinds = document[name], getattr(file, name)
-        if isinstance(parts, dict):
-            parts, kinds = [parts], [kinds]
-        for part, kind in zip(parts, kinds, strict=True):
-            fields = kind.__dataclass_fields__
-            assert part.keys() == fields.keys()
-            for key, value in part.items():
-                found = getattr(kind, key)
-                if isinstance(value, list):
+        values, objects = document[name], getattr(file, name)
+        if isinstance(values, dict):
+            values, objects = [values], [objects]
+        for mapping, data in zip(values, objects, strict=True):
+            keys = data.__dataclass_fields__.keys()
+            assert mapping.keys() == keys - {"target", "distribution"}
+            for key, value in mapping.items():
+                found = getattr(data, key)
+                if key == "release":
+                    found = found.nova
+                elif isinstance(value, list):
                     value = tuple(value)
                 elif isinstance(value, dict):
                     found, value = dict(found), {k: found[k] for k in value}
@@ -138,24 +142,39 @@ quotas:
                 assert found == value, key
 
 
-def test_schema_and_model_have_the_same_keys():
-    schema = documents.schema("nova_gpu_passthrough.fleet", "schema-v1.json")
+@pytest.fixture(scope="module")
+def schema():
+    return documents.schema("nova_gpu_passthrough.fleet", "schema-v1.json")
+
+
+def test_schema_and_settings_have_the_same_keys(schema):
+    names = {field.name for field in dataclasses.fields(Settings)}
+    properties = schema["$defs"]["Settings"]["properties"].keys()
+    assert names - properties <= set(OVERRIDABLE)
+    assert properties <= names
+
+
+def test_schema_has_the_supported_releases(schema):
+    expected = {name for one in RELEASES for name in (str(one.nova), one.series)}
+    assert set(map(str, schema["$defs"]["Settings"]["properties"]["release"]["enum"])) == expected
+
+
+def test_schema_and_model_have_the_same_keys(schema):
     jsonschema.Draft202012Validator.check_schema(schema)
-    parts = {"FleetFile": schema, **schema["$defs"]}
+    definitions = {"FleetFile": schema, **schema["$defs"]}
     for kind in (
         model.FleetFile,
         model.HostGroup,
-        model.FleetSettings,
         model.AliasRule,
         model.FlavorRule,
         model.FixedFlavor,
         model.Project,
         model.Quotas,
     ):
-        part = parts[kind.__name__]
-        assert part["additionalProperties"] is False
+        definition = definitions[kind.__name__]
+        assert definition["additionalProperties"] is False
         fields = {field.name for field in dataclasses.fields(kind)} - {"path"}
-        assert part["properties"].keys() - {"schema", "version"} == fields
+        assert definition["properties"].keys() - {"schema", "version"} == fields
 
 
 @pytest.mark.parametrize(
@@ -179,7 +198,7 @@ def test_schema_and_model_have_the_same_keys():
         (HEAD + "\tx: 1\n", "fleet.yaml:7: "),
     ],
 )
-def test_a_malformed_file_is_told_with_line_and_key(load, text, message):
+def test_a_malformed_file_is_reported_with_line_and_key(load, text, message):
     found = load(text)
     assert message in found
     assert "\n" not in found

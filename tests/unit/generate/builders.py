@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inventories of a few hosts, and of any host."""
+"""Builders of inventories: of a few typical hosts, and of any host."""
 
 import dataclasses
 
@@ -37,13 +37,13 @@ def device(address, role=Role.GPU, ids="10de:2330", numa_node=0, **changes):
 
 
 def gpu(address, model="H100-SXM", **changes):
-    """What is known of a GPU."""
+    """A GPU as the audit describes it."""
     card = address.rpartition(".")[0]
     return Gpu(address, model, "catalogue", card, **changes)
 
 
 def nodes(count=2, cores=8, memory_mib=256 * 1024, threads=2):
-    """NUMA nodes with CPUs numbered as Intel does: second threads after all first ones."""
+    """NUMA nodes with CPUs numbered as by Intel: second threads after all first threads."""
     total = count * cores
     found = []
     for node in range(count):
@@ -88,7 +88,7 @@ def inventory(host="gpu1", devices=(), gpus=(), **changes):
 
 
 def hgx(host="hgx1", links=True, **changes):
-    """Eight SXM GPUs on two NUMA nodes, four NVSwitches, a NIC on each switch."""
+    """A host with eight SXM GPUs on two NUMA nodes, four NVSwitches, and a NIC on each switch."""
     functions, gpus = [], []
     for number in range(8):
         node, switch = number // 4, f"0000:{0x10 + number // 2:02x}:00.0"
@@ -132,7 +132,7 @@ def hgx(host="hgx1", links=True, **changes):
 
 
 def l40s(host="l40s1", count=4, audio=True, **changes):
-    """PCIe GPUs, half on each NUMA node, with their audio functions, behind AMD's processors."""
+    """A host with AMD processors and PCIe GPUs, half of them on each NUMA node."""
     functions, gpus = [], []
     for number in range(count):
         node, slot = number * 2 // count, f"0000:{0x41 + number:02x}:00"
@@ -154,7 +154,7 @@ def l40s(host="l40s1", count=4, audio=True, **changes):
 
 
 def with_vfs(host="vf1"):
-    """One GPU whose two VFs are for servers."""
+    """A host with a GPU whose two VFs are for servers."""
     parent = "0000:51:00.0"
     functions = [
         device(parent, ids="1002:74a1", sriov_total_vfs=8, sriov_vfs=2, driver="gim"),
@@ -170,7 +170,7 @@ def with_vfs(host="vf1"):
 
 
 def changed(found, address, **changes):
-    """An inventory with another device at an address."""
+    """Return an inventory in which the device at an address is changed."""
     return dataclasses.replace(
         found,
         devices=tuple(
@@ -190,7 +190,7 @@ _NAMES = st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789._-", min_size=1, ma
 
 @st.composite
 def _slot(draw, number, node_ids):
-    """The functions of one slot, and its GPU if it has one."""
+    """The functions of a slot, and its GPU if it has one."""
     slot = f"{draw(st.sampled_from(['0000', '0001']))}:{number:02x}:00"
     node = draw(st.sampled_from([None, *node_ids]))
     role = draw(st.sampled_from([Role.GPU] * 4 + [Role.NIC, Role.NVSWITCH, Role.DISPLAY]))
@@ -223,7 +223,7 @@ def _slot(draw, number, node_ids):
 
 @st.composite
 def inventories(draw, hosts=2):
-    """One or more hosts of any make, of which the first has a GPU for servers at least."""
+    """One or more hosts of any kind; at least the first one has a GPU for servers."""
     made = []
     for number in range(draw(st.integers(1, hosts))):
         node_count = draw(st.integers(1, 4))
@@ -273,7 +273,7 @@ def inventories(draw, hosts=2):
 
 
 def applied(found, addresses):
-    """An inventory as it is after the generated files bound these functions."""
+    """Return the inventory after the generated files have bound these functions."""
     return dataclasses.replace(
         found,
         devices=tuple(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads INI files as oslo.config does, before it knows the options."""
+"""Parse INI files as oslo.config does."""
 
 from oslo_config import iniparser
 
@@ -17,7 +17,7 @@ class _Parser(iniparser.BaseParser):
 
 
 def assignments(text):
-    """Section, key and value of every assignment, in order."""
+    """Return section, key and value of every assignment, in order."""
     parser = _Parser()
     parser.parse(text.splitlines(keepends=True))
     return parser.found

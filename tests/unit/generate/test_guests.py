@@ -11,15 +11,15 @@ from nova_gpu_passthrough.inventory.pci import Bar
 from tests.unit.generate import builders
 
 
-def table(*hosts, **settings):
-    wanted = Settings(**settings)
-    offers, _ = choose(hosts, wanted)
-    known, _ = aliases.make(offers, wanted.numa_policy)
-    return yaml.safe_load(guests.table(offers, known, wanted))
+def table(*hosts, **changes):
+    settings = Settings(**changes)
+    offers, _ = choose(hosts, settings)
+    made, _ = aliases.make(offers, settings.numa_policy)
+    return yaml.safe_load(guests.table(offers, made, settings))
 
 
-def flavors(*hosts, **settings):
-    (entry,) = table(*hosts, **settings)["gpus"]
+def flavors(*hosts, **changes):
+    (entry,) = table(*hosts, **changes)["gpus"]
     return {flavor["gpus"]: flavor for flavor in entry["flavors"]}
 
 
@@ -57,7 +57,7 @@ def test_all_gpus_of_a_host_find_cpus_and_memory():
     assert flavors(builders.hgx())[4]["vcpus"] == 12
 
 
-def test_companions_go_along_where_every_gpu_has_one():
+def test_companions_are_requested_if_every_gpu_has_one():
     assert flavors(builders.l40s())[2]["extra_specs"]["pci_passthrough:alias"] == (
         "l40s:2,l40s-audio:2"
     )
@@ -71,12 +71,12 @@ def test_huge_pages_and_policy_follow_the_settings():
     assert specs["hw:pci_numa_affinity_policy"] == "socket"
 
 
-def test_a_gpu_without_numa_node_would_be_refused_with_required():
+def test_the_policy_is_legacy_with_a_gpu_without_numa_node():
     found = builders.changed(builders.l40s(), "0000:41:00.0", numa_node=None)
     assert flavors(found)[1]["extra_specs"]["hw:pci_numa_affinity_policy"] == "legacy"
 
 
-def test_memory_that_leaves_no_room_for_bars_is_told():
+def test_a_limit_on_memory_by_bars_is_reported():
     found = builders.l40s(
         count=1,
         audio=False,
@@ -109,11 +109,11 @@ def test_small_bars_need_no_wide_addresses():
         ("H100-SXM", None, False),
     ],
 )
-def test_consumer_cards_do_not_see_the_hypervisor(model, name, hidden):
+def test_consumer_cards_need_a_hidden_hypervisor(model, name, hidden):
     assert guests.hides_hypervisor(model, name) is hidden
 
 
-def test_hiding_is_said_to_image_and_flavor():
+def test_image_and_flavor_hide_the_hypervisor():
     found = builders.inventory(
         devices=[builders.device("0000:41:00.0", ids="10de:2684")],
         gpus=[builders.gpu("0000:41:00.0", "RTX-4090")],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of the kernel, modprobe, initramfs and udev."""
+"""Files for kernel, modprobe, initramfs and udev."""
 
 import dataclasses
 import shutil
@@ -21,10 +21,10 @@ ROCKY = Machine(os_id="rocky", os_like=("rhel", "centos", "fedora"), os_version=
 EXCLUDE = ("0000:42:00.0",)
 
 
-def make(found, **settings):
-    wanted = Settings(**settings)
-    (offer,), _ = choose([found], wanted)
-    files, notes = host_files.make(offer, wanted)
+def make(inventory, **changes):
+    settings = Settings(**changes)
+    (offer,), _ = choose([inventory], settings)
+    files, notes = host_files.make(offer, settings)
     return {file.path: file for file in files}, [note.text for note in notes]
 
 
@@ -49,7 +49,7 @@ def test_modprobe_names_ids_and_order():
     assert notes == []
 
 
-def test_the_kernel_command_line_has_ids_only_where_vfio_pci_is_built_in():
+def test_the_kernel_command_line_has_ids_only_if_vfio_pci_is_built_in():
     found = builders.l40s(count=2, cpu=Cpu("intel", None, 46))
     files, _ = make(found)
     assert lines(files[GRUB].text) == [
@@ -82,17 +82,17 @@ def test_the_kernel_command_line_by_processor(vendor, words):
         (Iommu(IommuKind.SMMU, "IORT", 9), "iommu.passthrough=1"),
     ],
 )
-def test_the_kernel_command_line_follows_the_iommu_rather_than_the_processor(iommu, words):
+def test_the_kernel_command_line_depends_on_the_iommu_before_the_processor(iommu, words):
     files, _ = make(builders.l40s(cpu=Cpu("amd"), iommu=iommu))
     assert lines(files[GRUB].text) == [f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {words}"']
 
 
-def test_huge_pages_are_made_at_boot():
+def test_huge_pages_are_allocated_at_boot():
     files, _ = make(builders.l40s(), hugepages=True)
     assert "default_hugepagesz=1G hugepagesz=1G hugepages=" in files[GRUB].text
 
 
-def test_debian_has_a_hook_and_with_addresses_a_script():
+def test_debian_has_a_hook_and_a_script_for_addresses():
     files, _ = make(builders.l40s(count=2))
     assert initramfs.HOOK_PATH in files
     assert initramfs.SCRIPT_PATH not in files
@@ -141,7 +141,7 @@ def test_ubuntu_changed_to_dracut(version, dracut):
     assert GRUB in files
 
 
-def test_an_unknown_distribution_gets_what_all_have_and_that_is_told():
+def test_an_unknown_distribution_gets_common_files_and_is_reported():
     files, notes = make(builders.l40s(machine=Machine(os_id="plan9")))
     assert set(files) == {MODPROBE, "etc/modules-load.d/gpu-passthrough.conf", UDEV, STEPS}
     assert any("plan9" in note and "--distribution" in note for note in notes)
@@ -159,13 +159,13 @@ def test_udev_rules_match_address_and_ids():
     assert len(rules) == 4
 
 
-def test_vfs_have_no_power_of_their_own():
+def test_vfs_have_no_rule_for_d3cold():
     files, _ = make(builders.with_vfs())
     assert all("driver_override" in rule for rule in lines(files[UDEV].text))
 
 
 class Sysfs:
-    """A directory that stands for /sys and /dev in a script."""
+    """A directory that replaces /sys and /dev in a script."""
 
     def __init__(self, root):
         self.root = root
@@ -209,7 +209,7 @@ def shell(request):
 
 
 @pytest.mark.parametrize("path", [initramfs.SCRIPT_PATH, initramfs.DRACUT_SCRIPT_PATH])
-def test_the_script_binds_by_address_and_leaves_others_alone(tmp_path, shell, path):
+def test_the_script_binds_by_address_and_does_not_change_others(tmp_path, shell, path):
     machine = Machine(os_id="debian") if path == initramfs.SCRIPT_PATH else ROCKY
     files, _ = make(builders.l40s(count=4, machine=machine), exclude=EXCLUDE)
     sysfs = Sysfs(tmp_path)
@@ -217,7 +217,7 @@ def test_the_script_binds_by_address_and_leaves_others_alone(tmp_path, shell, pa
     sysfs.add("0000:41:00.1", "10de:22ba")
     sysfs.add("0000:42:00.0", "10de:26b9", "nouveau")
     sysfs.add("0000:43:00.0", "10de:26b9", "vfio-pci")
-    # Since the audit a disk got this address.
+    # A disk has got this address since the audit.
     sysfs.add("0000:44:00.0", "144d:a80a", "nouveau")
     sysfs.run(shell, files[path].text)
     assert sysfs.override("0000:41:00.0") == "vfio-pci"
@@ -233,7 +233,7 @@ def test_the_script_binds_by_address_and_leaves_others_alone(tmp_path, shell, pa
 
 
 @pytest.mark.parametrize("path", [initramfs.SCRIPT_PATH, initramfs.HOOK_PATH])
-def test_initramfs_tools_ask_scripts_for_prerequisites(tmp_path, shell, path):
+def test_scripts_report_their_prerequisites_to_initramfs_tools(tmp_path, shell, path):
     files, _ = make(builders.l40s(count=2), exclude=EXCLUDE)
     sysfs = Sysfs(tmp_path)
     sysfs.add("0000:41:00.0", "10de:26b9")

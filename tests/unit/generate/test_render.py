@@ -7,7 +7,7 @@ import pytest
 
 from nova_gpu_passthrough.fleet.offers import CONTROL
 from nova_gpu_passthrough.fleet.releases import parse
-from nova_gpu_passthrough.fleet.settings import ENABLED_FILTERS, Settings, Target
+from nova_gpu_passthrough.fleet.settings import ENABLED_FILTERS, DeploymentTarget, Settings
 from nova_gpu_passthrough.generate import render
 from nova_gpu_passthrough.generate.control_options import candidates, filters
 from tests.unit.generate import builders
@@ -17,9 +17,9 @@ ALIASES = "etc/nova/nova.conf.d/90-gpu-passthrough-aliases.conf"
 
 
 def generate(*hosts, **settings):
-    made = render.generate(hosts or HOSTS, Settings(**settings))
-    texts = {(file.host, file.path): file.text for file in made.files}
-    return texts, [str(note) for note in made.notes]
+    generated = render.generate(hosts or HOSTS, Settings(**settings))
+    texts = {(file.host, file.path): file.text for file in generated.files}
+    return texts, [str(note) for note in generated.notes]
 
 
 def body(text):
@@ -48,7 +48,7 @@ def test_aliases_are_the_same_everywhere():
     assert body(texts[CONTROL, ALIASES]) == body(texts["l40s1", ALIASES])
 
 
-def test_a_host_offers_its_own_devices_only():
+def test_a_host_has_only_its_own_devices():
     texts, _ = generate()
     specs = values(
         texts["l40s1", "etc/nova/nova.conf.d/91-gpu-passthrough-compute.conf"], "device_spec"
@@ -58,7 +58,7 @@ def test_a_host_offers_its_own_devices_only():
 
 
 def test_kolla_has_a_file_for_each_service_and_compute_node():
-    texts, notes = generate(target=Target.KOLLA)
+    texts, notes = generate(target=DeploymentTarget.KOLLA)
     config = "etc/kolla/config"
     paths = [path for host, path in texts if host == CONTROL and path.startswith(config)]
     assert paths == [
@@ -77,7 +77,7 @@ def test_kolla_has_a_file_for_each_service_and_compute_node():
 
 
 def test_devstack_has_sections_of_local_conf():
-    texts, _ = generate(target=Target.DEVSTACK)
+    texts, _ = generate(target=DeploymentTarget.DEVSTACK)
     controller, compute = texts[CONTROL, "local.conf"], texts["hgx1", "local.conf"]
     groups = r"^\[\[.*\]\]$"
     assert re.findall(groups, controller, re.MULTILINE) == [
@@ -88,8 +88,8 @@ def test_devstack_has_sections_of_local_conf():
 
 
 def test_json_survives_devstacks_shell():
-    """What merge_config_file in DevStack's inc/meta-config does with a value."""
-    texts, _ = generate(target=Target.DEVSTACK)
+    """The shell does what merge_config_file in DevStack's inc/meta-config does with a value."""
+    texts, _ = generate(target=DeploymentTarget.DEVSTACK)
     plain, _ = generate()
     quoted = values(texts["l40s1", "local.conf"], "device_spec")
     lines = "".join(f'echo "{value}"\n' for value in quoted)
@@ -105,15 +105,15 @@ def test_json_survives_devstacks_shell():
     )
 
 
-@pytest.mark.parametrize("release, told", [("31", "13.0.1"), ("32", "after 14.0.0"), ("33", None)])
-def test_what_a_release_does_not_know_is_told(release, told):
+@pytest.mark.parametrize("release, since", [("31", "13.0.1"), ("32", "after 14.0.0"), ("33", None)])
+def test_options_that_a_release_does_not_know_are_reported(release, since):
     _, notes = generate(release=parse(release))
     found = [note for note in notes if "optimize_for_wide_provider_trees" in note]
-    assert len(found) == (told is not None)
-    assert all(told in note for note in found)
+    assert len(found) == (since is not None)
+    assert all(since in note for note in found)
 
 
-def test_one_time_use_is_told_either_way():
+def test_one_time_use_is_always_reported():
     _, notes = generate(release=parse("31"), one_time_use=True)
     assert any("one_time_use is left out: Nova 31" in note for note in notes)
     _, notes = generate(one_time_use=True)
@@ -121,15 +121,15 @@ def test_one_time_use_is_told_either_way():
 
 
 def test_the_head_names_the_settings():
-    made = render.generate(
+    generated = render.generate(
         HOSTS, Settings(exclude=("0000:41:00.0",), release=parse("32"), hugepages=True)
     )
-    assert made.files[0].text.startswith(
+    assert generated.files[0].text.startswith(
         "# Made by: nova-gpu config generate --release 32 --exclude 0000:41:00.0 --hugepages\n"
     )
 
 
-def test_the_filter_goes_before_those_that_look_at_devices():
+def test_the_filter_precedes_those_that_check_pci_devices():
     assert filters(ENABLED_FILTERS)[-3:] == [
         "GpuPassthroughFilter",
         "PciPassthroughFilter",
@@ -148,9 +148,9 @@ def test_candidates_grow_with_the_number_of_gpu_hosts(hosts, count):
     assert candidates(range(hosts)) == count
 
 
-def test_what_cannot_be_proposed_is_told():
+def test_options_that_cannot_be_proposed_are_reported():
     texts, notes = generate(builders.l40s(numa_nodes=()))
     compute = texts["l40s1", "etc/nova/nova.conf.d/91-gpu-passthrough-compute.conf"]
     assert "cpu_dedicated_set" not in compute
     assert "reserved_host_memory_mb" not in compute
-    assert sum("not known" in note for note in notes) == 2
+    assert sum("unknown" in note for note in notes) == 2

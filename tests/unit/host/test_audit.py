@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every planted defect is found, by its id and on its subject, and nothing else."""
+"""The audit reports every defect of a host by its id and subject, and nothing else."""
 
 import dataclasses
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nova_gpu_passthrough.host import audit
+from nova_gpu_passthrough.host.audit import verdicts
+from nova_gpu_passthrough.inventory import store
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Remedy, Severity, Verdict
+from nova_gpu_passthrough.inventory.pci import Gpu
 from tests.trees import defects, write
 from tests.trees.device import Device
 from tests.trees.many import many
@@ -54,7 +59,7 @@ def _off(machine, words):
 
 
 #: Name; machine; ids of warnings and failures of the host, and of one GPU; verdicts of that GPU and
-#: of the others.
+#: of the other GPUs.
 DEFECTS = [
     (
         "iommu off by command line",
@@ -241,7 +246,7 @@ def test_gpus_of_one_group_are_unfit():
     assert set(inventory.verdicts.values()) == {UNFIT}
 
 
-def test_a_vanished_device_is_told_and_left_out(folder):
+def test_a_vanished_device_is_reported_and_left_out(folder):
     root = write(HGX, folder / "tree")
     defects.vanished(root, GPU)
     inventory = audited(root)
@@ -268,7 +273,7 @@ def test_64_gpus_are_judged():
 
 
 @pytest.mark.parametrize("name", MACHINES)
-def test_findings_are_sentences_for_people(name):
+def test_findings_have_complete_texts(name):
     inventory = audit_machine(MACHINES[name])
     subjects = {HOST, *(gpu.address for gpu in inventory.gpus)}
     for one in inventory.findings:
@@ -283,14 +288,14 @@ def test_findings_are_sentences_for_people(name):
             assert one.remedy is Remedy.NONE
 
 
-def test_an_id_has_one_severity():
-    """Ids are documented: what an operator filters by must not change its meaning."""
+def test_a_finding_id_has_one_severity():
+    """Ids are documented, and operators filter by them: their meaning must not change."""
     severities = {}
     for _, machine, *_ in [*DEFECTS, *CARD_DEFECTS]:
         for one in audit_machine(machine).findings:
             if one.id != "verdict":
                 severities.setdefault(one.id, set()).add(one.severity)
-    assert {identity: found for identity, found in severities.items() if len(found) > 1} == {}
+    assert {identity: several for identity, several in severities.items() if len(several) > 1} == {}
 
 
 def test_a_verdict_is_a_finding_with_its_reasons():
@@ -303,7 +308,7 @@ def test_a_verdict_is_a_finding_with_its_reasons():
     assert other.found == "ready after configuration: iommu.off"
 
 
-def test_further_findings_count():
+def test_other_findings_affect_the_verdict():
     facts = audit_machine(HGX)
     hot = Finding("thermal.alarm", Severity.FAILURE, GPU, "95 C", "URL", remedy=Remedy.HARDWARE)
     inventory = audit.judge(facts, iter([hot]))
@@ -316,3 +321,81 @@ def test_facts_are_not_changed_and_old_findings_are_replaced():
     once = audit.judge(facts)
     assert facts.findings == ()
     assert audit.judge(once) == once
+
+
+GPUS = [Gpu(f"0000:0{n}:00.0", "H100-SXM", "catalogue", f"0000:0{n}:00") for n in range(3)]
+A, B, C = (gpu.address for gpu in GPUS)
+ORDER = [Verdict.READY, Verdict.CONFIGURE, Verdict.UNFIT]
+
+FINDINGS = st.lists(
+    st.builds(
+        Finding,
+        id=st.just("x.y"),
+        severity=st.sampled_from(Severity),
+        subject=st.sampled_from([HOST, A, B, C, "0000:ff:00.0"]),
+        found=st.just("f"),
+        source=st.just("s"),
+        remedy=st.sampled_from(Remedy),
+    ),
+    max_size=6,
+)
+
+
+def _finding(subject, remedy, severity=Severity.FAILURE):
+    return Finding("x.y", severity, subject, "f", "s", remedy=remedy)
+
+
+@pytest.mark.parametrize("severity", [Severity.OK, Severity.WARNING])
+@pytest.mark.parametrize("remedy", Remedy)
+def test_only_failures_count(severity, remedy):
+    assert set(verdicts(GPUS, [_finding(HOST, remedy, severity)]).values()) == {Verdict.READY}
+
+
+@pytest.mark.parametrize(
+    ("remedy", "verdict"),
+    [
+        (Remedy.CONFIGURATION, Verdict.CONFIGURE),
+        (Remedy.FIRMWARE, Verdict.CONFIGURE),
+        (Remedy.HARDWARE, Verdict.UNFIT),
+        (Remedy.NONE, Verdict.UNFIT),
+    ],
+)
+def test_the_remedy_decides_the_verdict(remedy, verdict):
+    assert verdicts(GPUS, [_finding(B, remedy)]) == {A: Verdict.READY, B: verdict, C: Verdict.READY}
+    assert set(verdicts(GPUS, [_finding(HOST, remedy)]).values()) == {verdict}
+
+
+def test_the_worst_failure_of_host_and_gpu_decides():
+    result = verdicts(GPUS, [_finding(HOST, Remedy.CONFIGURATION), _finding(B, Remedy.HARDWARE)])
+    assert result == {A: Verdict.CONFIGURE, B: Verdict.UNFIT, C: Verdict.CONFIGURE}
+
+
+def test_no_gpus_no_verdicts():
+    assert verdicts([], [_finding(HOST, Remedy.HARDWARE)]) == {}
+
+
+@given(FINDINGS, FINDINGS)
+def test_more_findings_never_improve_a_verdict(some, more):
+    before, after = verdicts(GPUS, some), verdicts(GPUS, some + more)
+    for address in (A, B, C):
+        assert ORDER.index(after[address]) >= ORDER.index(before[address])
+
+
+@given(st.permutations([_finding(s, r) for s in (HOST, A) for r in Remedy]))
+def test_the_order_of_findings_does_not_matter(findings):
+    assert verdicts(GPUS, findings) == verdicts(GPUS, sorted(findings, key=repr))
+
+
+def test_an_audit_reads_its_sources(tree, tmp_path):
+    """The operator's link groups apply to a tree; an inventory keeps them, but not its verdicts."""
+    group = f"nvl0={CARD},0000:21:00.0"
+    root = tree(L40S)
+    inventory = audit.audit(audit.AuditSources(root=root, host="compute-1", link_groups=[group]))
+    assert inventory.host == "compute-1"
+    assert finding(inventory, "fabric.group").found.startswith("nvl0: 2 GPUs")
+    assert set(inventory.verdicts.values()) == {READY}
+    path = tmp_path / "inventory.yaml"
+    path.write_text(store.dump(dataclasses.replace(inventory, verdicts=None), "test"))
+    again = audit.audit(audit.AuditSources(inventory=path))
+    assert (again.gpus, again.verdicts) == (inventory.gpus, inventory.verdicts)
+    assert ids(again, Severity.OK) == ids(inventory, Severity.OK)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a PCI function is, which belong together, and which share a switch."""
+"""Roles of PCI functions, companions, models and shared switches."""
 
 import pytest
 
@@ -10,21 +10,21 @@ PORT = "0000:00:01.0"
 
 
 def function(address, role=Role.GPU, ids="10de:2330", name=None, bridges=(PORT,)):
-    """A PCI function below some bridges."""
+    """Return a PCI function below some bridges."""
     vendor, product = ids.split(":")
     return PciDevice(address, "030200", vendor, product, role, name=name, bridges=tuple(bridges))
 
 
-@pytest.mark.parametrize("kind", ["0300", "0302", "0380", "1200"])
+@pytest.mark.parametrize("subclass", ["0300", "0302", "0380", "1200"])
 @pytest.mark.parametrize("ids", ["10de:2330", "10de:ffff", "1002:74a1", "1002:ffff", "8086:0bd5"])
-def test_gpus(kind, ids):
-    assert role_of(f"{kind}00", *ids.split(":"), {}) is Role.GPU
+def test_gpus(subclass, ids):
+    assert role_of(f"{subclass}00", *ids.split(":"), {}) is Role.GPU
 
 
 @pytest.mark.parametrize("ids", ["1a03:2000", "102b:0522", "1234:1111", "1af4:1050", "8086:ffff"])
 def test_other_displays_are_no_gpus(ids):
-    for kind in ("0300", "0302", "0380"):
-        assert role_of(f"{kind}00", *ids.split(":"), {}) is Role.DISPLAY
+    for subclass in ("0300", "0302", "0380"):
+        assert role_of(f"{subclass}00", *ids.split(":"), {}) is Role.DISPLAY
 
 
 def test_other_accelerators_are_no_gpus():
@@ -32,7 +32,7 @@ def test_other_accelerators_are_no_gpus():
     assert role_of("120000", "1da3", "1060", {}) is Role.GPU
 
 
-def test_the_operators_word_makes_a_gpu_of_anything():
+def test_the_operator_can_name_any_function_as_gpu():
     assert role_of("088000", "10ee", "5005", {"10ee:5005": "Alveo"}) is Role.GPU
     assert role_of("088000", "10ee", "5006", {"10ee:5005": "Alveo"}) is Role.OTHER
 
@@ -60,7 +60,7 @@ def test_roles_by_class(code, vendor, role):
     assert role_of(code, vendor, "1234", {}) is role
 
 
-def test_companions_are_of_the_same_slot():
+def test_companions_are_in_the_same_slot():
     devices = [
         function("0000:01:00.0"),
         function("0000:01:00.1", Role.AUDIO),
@@ -102,7 +102,7 @@ def test_companions_without_a_gpu_belong_to_none():
         ("10de:2684", None, "10de-2684", "ids"),
     ],
 )
-def test_who_names_a_model(ids, name, model, source):
+def test_the_source_of_a_model(ids, name, model, source):
     (gpu,) = gpus_of([function("0000:01:00.0", ids=ids, name=name)], {})
     assert (gpu.model, gpu.model_source) == (model, source)
 
@@ -128,7 +128,7 @@ def test_functions_of_one_card_share_no_switch():
     assert shared_port(gpu, [gpu, function("0000:03:00.1")]) is None
 
 
-def test_another_gpu_counts_before_a_nic():
+def test_a_switch_shared_with_a_gpu_is_preferred_over_one_shared_with_a_nic():
     far, near = "0000:00:01.0", "0000:01:00.0"
     gpu = function("0000:03:00.0", bridges=(far, near))
     nic = function("0000:04:00.0", Role.NIC, bridges=(far, near))

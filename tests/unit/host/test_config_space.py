@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Configuration space, built byte by byte. Any bytes are read without an error."""
+"""Parsing configuration space; any bytes are parsed without an error."""
 
 import struct
 
@@ -16,7 +16,7 @@ FULL = 4096
 
 
 def bridge(secondary, subordinate, multifunction=False, size=64):
-    """A bridge's header."""
+    """Return the header of a bridge."""
     data = bytearray(size)
     data[0x0E] = 0x81 if multifunction else 0x01
     data[0x19], data[0x1A] = secondary, subordinate
@@ -24,7 +24,7 @@ def bridge(secondary, subordinate, multifunction=False, size=64):
 
 
 def with_acs(control, before=0):
-    """Extended capabilities, ACS after some others."""
+    """Return extended capabilities with ACS after some others."""
     data = bytearray(FULL)
     offset = 0x100
     for _ in range(before):
@@ -35,7 +35,7 @@ def with_acs(control, before=0):
 
 
 def with_slot(value, scale, slot=True, before=0):
-    """Capabilities with PCI Express after some others."""
+    """Return capabilities with PCI Express after some others."""
     data = bytearray(256)
     data[0x06] = 0x10
     offset = data[0x34] = 0x40
@@ -54,7 +54,7 @@ def test_buses_of_a_bridge(multifunction):
 
 
 @pytest.mark.parametrize("config", [b"", bytes(63), bytes(64), b"\xff" * 64, bridge(1, 2)[:63]])
-def test_what_is_no_bridge_has_no_buses(config):
+def test_other_functions_have_no_buses(config):
     assert config_space.bridge_buses(config) is None
 
 
@@ -73,17 +73,17 @@ def test_acs_controls(control, names, before):
 
 
 @pytest.mark.parametrize("size", [0, 64, 256, 0x107])
-def test_without_privileges_acs_is_not_told(size):
+def test_without_privileges_acs_is_unknown(size):
     assert config_space.acs_controls(with_acs(0x1D)[:size]) is None
 
 
-def test_a_capability_that_leads_to_itself_ends():
+def test_a_capability_that_points_to_itself_ends_the_list():
     data = bytearray(with_acs(0x1D, before=1))
     struct.pack_into("<I", data, 0x100, 0x0001 | 1 << 16 | 0x100 << 20)
     assert config_space.acs_controls(bytes(data)) is None
 
 
-def test_a_device_that_does_not_answer_has_no_capabilities():
+def test_a_device_that_does_not_respond_has_no_capabilities():
     dead = b"\xff" * FULL
     assert config_space.acs_controls(dead) is None
     assert config_space.slot_power_watts(dead) is None
@@ -109,15 +109,15 @@ def test_a_device_that_does_not_answer_has_no_capabilities():
 )
 @pytest.mark.parametrize("before", [0, 3])
 def test_slot_power(value, scale, watts, before):
-    found = config_space.slot_power_watts(with_slot(value, scale, before=before))
-    assert found == pytest.approx(watts)
+    result = config_space.slot_power_watts(with_slot(value, scale, before=before))
+    assert result == pytest.approx(watts)
 
 
 def test_a_port_without_a_slot_has_no_slot_power():
     assert config_space.slot_power_watts(with_slot(75, 0, slot=False)) is None
 
 
-def test_without_privileges_slot_power_is_not_told():
+def test_without_privileges_slot_power_is_unknown():
     assert config_space.slot_power_watts(with_slot(75, 0)[:64]) is None
 
 
@@ -149,9 +149,9 @@ def test_any_damage_to_a_capability_list_is_read(value, scale, data):
 @pytest.mark.parametrize("machine", [HGX, L40S], ids=lambda machine: machine.name)
 def test_synthetic_machines_are_read_as_built(machine):
     rows = assign(machine)
-    for place in machine.places():
-        device = place.device
-        config = written(place, rows[device.address], full=True)
+    for location in machine.locations():
+        device = location.device
+        config = written(location, rows[device.address], full=True)
         acs = config_space.acs_controls(config)
         assert (acs is not None and "SrcValid" in acs) == device.acs
         assert config_space.slot_power_watts(config) == (device.slot_watts or None)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Damaged trees: always an inventory that can be written, drawn and read; never a traceback.
+"""Damaged trees give an inventory that can be written, drawn and read.
 
-What is not damaged keeps its facts.
+Facts in undamaged files do not change.
 """
 
 import dataclasses
@@ -18,8 +18,8 @@ from rich.console import Console
 from nova_gpu_passthrough.cli.drawing import draw
 from nova_gpu_passthrough.host import root as root_module
 from nova_gpu_passthrough.inventory import store
-from tests.trees import defects, l40s, parts, write
-from tests.trees.device import Device, Kind
+from tests.trees import building_blocks, defects, l40s, write
+from tests.trees.device import Device, PortType
 from tests.trees.hgx_h100 import gpu
 from tests.trees.model import HostBridge, Machine, Processor
 from tests.unit.audited import audit_machine, audited
@@ -28,29 +28,29 @@ GPU, OTHER, CARD = "0000:03:00.0", "0000:04:00.0", "0000:06:00.0"
 
 
 def _machine():
-    """A switch with two GPUs and a NIC, and a card with an audio function."""
+    """Return a machine with a switch, two GPUs and a NIC, and a card with an audio function."""
     below = [
         ("0000:02:00.0", gpu(GPU, 0x2330, "vfio-pci")),
         ("0000:02:01.0", gpu(OTHER, 0x2330, "nvidia")),
-        ("0000:02:02.0", parts.connectx7("0000:05:00.0", "mlx5_0", "ens1")),
+        ("0000:02:02.0", building_blocks.connectx7("0000:05:00.0", "mlx5_0", "ens1")),
     ]
-    switch = parts.switch("0000:01:00.0", parts.PEX890XX, below)
+    switch = building_blocks.switch("0000:01:00.0", building_blocks.PEX890XX, below)
     card = l40s.card(6, "1", None, True, "snd_hda_intel")
     ports = (
-        Device("0000:00:00.0", 0x8086, 0x09A2, 0x060000, kind=Kind.CONVENTIONAL),
-        parts.port("0000:00:01.0", (0x8086, 0x352A), [switch]),
-        parts.port("0000:00:02.0", (0x8086, 0x352A), card, slot_watts=75),
+        Device("0000:00:00.0", 0x8086, 0x09A2, 0x060000, kind=PortType.CONVENTIONAL),
+        building_blocks.port("0000:00:01.0", (0x8086, 0x352A), [switch]),
+        building_blocks.port("0000:00:02.0", (0x8086, 0x352A), card, slot_watts=75),
     )
     return Machine(
         name="small",
         processor=Processor("intel", "Xeon", 52, 57, 2, 1, 1),
-        nodes=parts.nodes(2, 1, 1024, 1),
+        nodes=building_blocks.nodes(2, 1, 1024, 1),
         host_bridges=(HostBridge(0, 0, 0, ports),),
         iommu="dmar",
         iommu_table="DMAR",
-        modules=("nvidia", "snd_hda_intel", *parts.VFIO_MODULES),
+        modules=("nvidia", "snd_hda_intel", *building_blocks.VFIO_MODULES),
         installed_modules=("nvidia", "nouveau", "snd_hda_intel", "vfio_pci"),
-        names=parts.NAMES,
+        names=building_blocks.NAMES,
     )
 
 
@@ -78,18 +78,18 @@ NASTY = (
 
 def _relative(machine, tmp):
     tree = write(machine, tmp / "list")
-    found = [
+    paths = [
         os.path.relpath(os.path.join(folder, name), tree)
         for folder, folders, files in os.walk(tree)
         for name in (*folders, *files)
     ]
     shutil.rmtree(tree)
-    return sorted(found)
+    return sorted(paths)
 
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory):
-    """All that is in the tree."""
+    """All paths in the tree."""
     return _relative(MACHINE, tmp_path_factory.mktemp("paths"))
 
 
@@ -101,7 +101,7 @@ def _remove(path):
 
 
 def _damage(path, kind, content):
-    """Put something else in the place of what is there."""
+    """Replace a file or directory with something else."""
     if not os.path.lexists(path.parent) or not path.parent.is_dir():
         return
     if kind == "cut" and path.is_file():
@@ -135,7 +135,7 @@ KINDS = ("cut", "content", "gone", "directory", "loop", "dangling", "out", "up",
 
 
 def _usable(inventory, folder):
-    """What people and programs do with an inventory."""
+    """Check that an inventory can be written, read and drawn."""
     assert set(inventory.verdicts or ()) == {one.address for one in inventory.gpus}
     path = folder / "inventory.yaml"
     path.write_text(store.dump(inventory, "test"), encoding="utf-8")
@@ -148,7 +148,7 @@ def _usable(inventory, folder):
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_damage_leaves_an_inventory(folder, paths, data):
+def test_any_damaged_tree_gives_an_inventory(folder, paths, data):
     here = folder / str(len(os.listdir(folder)))
     tree = write(MACHINE, here, full_config=True)
     damages = data.draw(
@@ -170,7 +170,7 @@ def test_any_damage_leaves_an_inventory(folder, paths, data):
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_damage_to_one_gpu_leaves_the_others_as_they_were(folder, paths, data):
+def test_damage_to_one_gpu_does_not_change_others(folder, paths, data):
     here = folder / str(len(os.listdir(folder)))
     tree = write(MACHINE, here)
     before = audit_machine(MACHINE)
@@ -193,7 +193,7 @@ def test_damage_to_one_gpu_leaves_the_others_as_they_were(folder, paths, data):
 @pytest.mark.parametrize(
     "name", ["class", "numa_node", "resource", "iommu_group", "driver", "config", "reset_method"]
 )
-def test_each_damage_to_each_important_file(folder, kind, name):
+def test_every_kind_of_damage_to_every_important_file(folder, kind, name):
     tree = write(MACHINE, folder / "tree")
     before = audit_machine(MACHINE).by_address
     _damage(defects.device_directory(tree, GPU) / name, kind, b"\xff\x00 garbage")
@@ -201,7 +201,7 @@ def test_each_damage_to_each_important_file(folder, kind, name):
     _usable(inventory, folder)
     assert inventory.by_address[OTHER] == before[OTHER]
     if GPU in inventory.by_address:
-        # Nothing that was not told is made up.
+        # No fact is invented.
         device, old = inventory.by_address[GPU], before[GPU]
         for field in dataclasses.fields(device):
             value = getattr(device, field.name)
@@ -211,14 +211,14 @@ def test_each_damage_to_each_important_file(folder, kind, name):
 
 @pytest.mark.parametrize("name", ["/sys/bus/pci/devices", "/sys/devices", "/proc", "/lib", "/etc"])
 @pytest.mark.parametrize("kind", ["gone", "content", "loop", "directory"])
-def test_whole_folders_can_be_missing(folder, name, kind):
+def test_whole_folders_may_be_missing(folder, name, kind):
     tree = write(MACHINE, folder / "tree")
     _damage(tree / name[1:], kind, b"")
     _usable(audited(tree), folder)
 
 
 class _Vanishing:
-    """The module os of a machine on which a device goes away after some calls."""
+    """The module os of a machine on which a device disappears after some calls."""
 
     def __init__(self, address, calls, number):
         self._address, self._left, self._number = address, calls, number
@@ -244,7 +244,7 @@ class _Vanishing:
 
 
 @pytest.mark.parametrize("number", [errno.ENODEV, errno.ENOENT, errno.EIO, errno.EACCES])
-def test_a_device_that_vanishes_midway(tree, folder, monkeypatch, number):
+def test_a_device_that_disappears_during_the_audit(tree, folder, monkeypatch, number):
     root = tree(MACHINE)
     before = audited(root).by_address
     complete = 0
@@ -259,7 +259,7 @@ def test_a_device_that_vanishes_midway(tree, folder, monkeypatch, number):
         if number in (errno.EIO, errno.EACCES) and inventory.by_address.get(GPU) != before[GPU]:
             assert [finding for finding in inventory.findings if finding.id == "read.unusable"]
     _usable(inventory, folder)
-    # The last runs outlived all reads, the first none.
+    # In the last runs all reads succeed, in the first none.
     assert 0 < complete < 60
 
 
@@ -273,6 +273,6 @@ def test_a_machine_on_which_every_read_fails(tree, folder, monkeypatch, number):
     assert "read.unusable" in {finding.id for finding in inventory.findings}
 
 
-def test_the_paths_are_worth_damaging(paths):
+def test_the_tree_has_enough_paths_to_damage(paths):
     assert len(paths) > 300
     assert {Path(path).name for path in paths} > {"class", "resource", "meminfo", "modules.alias"}

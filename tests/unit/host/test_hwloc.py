@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hwloc's XML export."""
+"""Reading hwloc's XML export."""
 
 import os
 import re
@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.host import hwloc, hwloc_xml
-from nova_gpu_passthrough.host.links import assignment
+from nova_gpu_passthrough.host.links import link_groups
 from nova_gpu_passthrough.inventory.pci import DeviceType, Role
 
 AT = "2026-01-01T00:00:00Z"
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE topology SYSTEM "hwloc2.dtd">\n'
-#: Two packages of which the second has two NUMA nodes, a GPU with its audio function and a NIC
-#: behind a switch, a GPU on a bridge of the second package, NVLink over a switch.
+#: Two packages (the second one with two NUMA nodes), a GPU with its audio function and a NIC behind
+#: a switch, a GPU on a bridge of the second package, NVLink through a switch.
 TWO = (
     HEAD
     + """\
@@ -93,7 +93,7 @@ TWO = (
 </topology>
 """
 )
-#: hwloc 1: NUMA nodes hold their processors, "Socket", latencies relative to a base.
+#: hwloc 1: NUMA nodes contain their processors, "Socket", latencies relative to a base.
 ONE = """\
 <?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE topology SYSTEM "hwloc.dtd">
@@ -121,7 +121,7 @@ ONE = """\
 def read(text, **more):
     data = text if isinstance(text, bytes) else text.encode()
     topology = hwloc_xml.parse(data, "rack/saved.xml")
-    return hwloc.parse(topology, AT, more.get("host"), more.get("named"))
+    return hwloc.parse(topology, AT, more.get("host"), more.get("model_names"))
 
 
 def test_the_machine():
@@ -132,7 +132,7 @@ def test_the_machine():
     assert inventory.kernel.release == "6.1.0"
 
 
-def test_the_host_may_be_named_and_is_named_after_the_file_otherwise():
+def test_the_host_is_named_by_option_or_export_or_file():
     assert read(TWO, host="mine").host == "mine"
     assert read(TWO.replace("HostName", "Other")).host == "saved"
 
@@ -168,13 +168,13 @@ def test_pci_functions():
     assert roles == [Role.BRIDGE, Role.GPU, Role.AUDIO, Role.NIC, Role.GPU, Role.NVSWITCH]
 
 
-def test_the_numa_node_is_that_of_the_closest_object_with_one_only():
+def test_the_numa_node_is_that_of_the_closest_object_with_a_single_node():
     by_address = read(TWO).by_address
     assert by_address["0001:21:00.0"].numa_node == 1
     assert by_address["0002:30:00.0"].numa_node is None
 
 
-def test_what_hwloc_does_not_tell_is_none():
+def test_facts_missing_in_hwloc_are_none():
     inventory = read(TWO)
     for device in inventory.devices:
         assert device.iommu_group is None
@@ -187,19 +187,19 @@ def test_what_hwloc_does_not_tell_is_none():
 
 
 def test_gpus_with_companions_switch_and_models():
-    first, second = read(TWO, named={"10de:2204": "mine"}).gpus
+    first, second = read(TWO, model_names={"10de:2204": "mine"}).gpus
     assert (first.model, first.model_source) == ("mine", "operator")
     assert first.companions == ("0000:12:00.1",)
     assert first.switch == "0000:10:01.0"
     assert second.switch is None
 
 
-def test_gpus_joined_over_a_switch_are_peers():
+def test_gpus_joined_through_a_switch_are_peers():
     first, second = read(TWO).gpus
     assert (first.peers, second.peers) == ((second.address,), (first.address,))
 
 
-def test_links_from_gpu_to_gpu_are_not_followed_on():
+def test_peers_are_not_found_through_other_gpus():
     chain = TWO.replace("OSDev:9 PCIDev:21 OSDev:18", "OSDev:9 OSDev:18 PCIDev:11")
     first, second = read(chain).gpus
     assert (first.peers, second.peers) == ((second.address,), (first.address,))
@@ -227,7 +227,7 @@ def test_version_1_is_read():
     ],
 )
 def test_bitmaps(text, bits):
-    element = hwloc_xml.Element("PU", {"cpuset": text}, 1, "saved.xml")
+    element = hwloc_xml.HwlocObject("PU", {"cpuset": text}, 1, "saved.xml")
     assert element.bits("cpuset", {0, 1, 40}) == bits
 
 
@@ -246,26 +246,26 @@ def test_bitmaps(text, bits):
         ("2 0 1 ", "2 0 x ", "indexes of the matrix of line .* are no numbers"),
         ('nbobjs="3" kind="5"', 'nbobjs="99999" kind="5"', "nbobjs of a matrix is 99999"),
         ('kind="5"', 'kind="five"', "kind or nbobjs of a matrix is no whole number"),
-        ('type="Machine"', 'type="Misc"', "no Machine in it"),
+        ('type="Machine"', 'type="Misc"', "contains no Machine"),
         ("<topology ", '<html version="1"/><topology ', "the document is a 'html'"),
         ("UTF-8", "no-such", "unknown encoding"),
     ],
 )
-def test_what_is_no_topology_is_refused_with_its_line(old, new, message):
+def test_an_invalid_topology_is_rejected_with_its_line(old, new, message):
     with pytest.raises(UserError, match=rf"^rack/saved.xml:\d+: .*{message}"):
         read(TWO.replace(old, new, 1))
 
 
-def test_declared_entities_are_refused():
+def test_entity_declarations_are_rejected():
     bomb = '<!DOCTYPE topology [<!ENTITY a "b"><!ENTITY c "&a;&a;">]><topology>&c;</topology>'
-    with pytest.raises(UserError, match="saved.xml:1: an entity is declared"):
+    with pytest.raises(UserError, match="saved.xml:1: declares an entity"):
         read(bomb)
     file = '<!DOCTYPE topology [<!ENTITY a SYSTEM "/etc/hostname">]><topology>&a;</topology>'
-    with pytest.raises(UserError, match="an entity is declared"):
+    with pytest.raises(UserError, match="declares an entity"):
         read(file)
 
 
-def test_endless_nesting_is_refused():
+def test_deep_nesting_is_rejected():
     with pytest.raises(UserError, match="more than 256 levels"):
         read('<topology><object type="Machine">' + '<object type="Group">' * 1000)
 
@@ -283,10 +283,10 @@ def test_a_file_is_read(tmp_path):
 
 
 @given(st.binary(max_size=60), st.integers(0, len(TWO)), st.integers(0, 40))
-def test_any_damage_is_refused_or_read(junk, place, length):
+def test_any_damage_is_rejected_or_read(junk, start, length):
     data = TWO.encode()
     try:
-        read(data[:place] + junk + data[place + length :])
+        read(data[:start] + junk + data[start + length :])
     except UserError as error:
         assert re.match(r"rack/saved.xml:\d+: ", str(error))
 
@@ -295,7 +295,7 @@ def test_any_damage_is_refused_or_read(junk, place, length):
     st.sampled_from(sorted(set(re.findall(r'"([^"]+)"', TWO)))),
     st.text(st.characters(codec="utf-8", exclude_characters='<>&"', min_codepoint=32), max_size=12),
 )
-def test_any_value_of_an_attribute_is_refused_or_read(old, new):
+def test_any_value_of_an_attribute_is_rejected_or_read(old, new):
     try:
         read(TWO.replace(f'"{old}"', f'"{new}"', 1))
     except UserError as error:
@@ -318,9 +318,9 @@ def test_a_recorded_dgx_2():
     assert sum(device.role is Role.NVSWITCH for device in inventory.devices) == 11
     assert {inventory.device(gpu).numa_node for gpu in inventory.gpus} == {0, 1}
     assert [node.distances for node in inventory.numa_nodes] == [(10, 21), (21, 10)]
-    # NVML tells links of GPUs, not those between the switches of the two boards.
+    # NVML reports links of GPUs, not those between the switches of the two boards.
     assert {len(gpu.peers) for gpu in inventory.gpus} == {7}
-    links = assignment.assign(inventory.devices, inventory.gpus)
+    links = link_groups.find(inventory.devices, inventory.gpus)
     assert set(links.paths.values()) == {("nvs0",)}
     assert len(links.paths) == 16
     assert "fabric.switch_missing" in {finding.id for finding in links.findings}

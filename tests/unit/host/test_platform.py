@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processor, firmware, kernel and IOMMU, whatever of their files is there."""
+"""Reading processor, firmware, kernel and IOMMU from complete and missing files."""
 
 import pytest
 
 from nova_gpu_passthrough.host import platform
-from nova_gpu_passthrough.host.modules import Modules
+from nova_gpu_passthrough.host.kernel_modules import KernelModules
 from nova_gpu_passthrough.host.root import Root
 from nova_gpu_passthrough.inventory.host import Cpu, IommuKind
 
@@ -24,7 +24,7 @@ def _write(host, path, data):
 
 def _kernel(host):
     root = Root(host)
-    return platform.read_kernel(root, None, Modules(root, None))
+    return platform.read_kernel(root, None, KernelModules(root, None))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_processors(host, text, cpu):
     assert platform.read_cpu(Root(host)) == cpu
 
 
-def test_only_the_first_processor_is_read(host):
+def test_only_the_first_processor_is_used(host):
     stanza = "vendor_id\t: GenuineIntel\naddress sizes\t: 46 bits physical, 48 bits virtual\n"
     _write(host, "proc/cpuinfo", (stanza + "flags\t: " + "x " * 500 + "\n\n") * 600)
     assert platform.read_cpu(Root(host)).physical_address_bits == 46
@@ -80,7 +80,7 @@ def test_the_distribution(host, path):
     assert machine.os_version == "9.5"
 
 
-def test_a_distribution_in_broken_quotes(host):
+def test_a_distribution_with_broken_quotes(host):
     _write(host, "etc/os-release", 'ID="debian\nVERSION_ID=\n')
     machine = platform.read_machine(Root(host))
     assert machine.os_id == '"debian'
@@ -116,7 +116,7 @@ def test_without_efi_there_is_no_secure_boot(host):
     assert _kernel(host).secure_boot is False
 
 
-def test_a_recording_without_firmware_tells_nothing_of_secure_boot(host):
+def test_secure_boot_is_unknown_without_firmware_files(host):
     assert _kernel(host).secure_boot is None
 
 
@@ -131,7 +131,7 @@ def test_a_recording_without_firmware_tells_nothing_of_secure_boot(host):
         (None, IommuKind.OTHER),
     ],
 )
-def test_who_translates(host, unit, kind):
+def test_iommu_kinds(host, unit, kind):
     (host / "sys/kernel/iommu_groups/0").mkdir(parents=True)
     if unit:
         (host / "sys/class/iommu" / unit).mkdir(parents=True)
@@ -139,7 +139,7 @@ def test_who_translates(host, unit, kind):
     assert (iommu.kind, iommu.groups) == (kind, 1)
 
 
-def test_an_iommu_without_groups_does_not_run(host):
+def test_an_iommu_without_groups_is_inactive(host):
     (host / "sys/class/iommu/dmar0").mkdir(parents=True)
     _write(host, "sys/firmware/acpi/tables/DMAR", b"DMAR")
     iommu = platform.read_iommu(Root(host))
@@ -167,7 +167,7 @@ def test_interrupt_remapping(host, line, remapped):
     assert platform.read_iommu(Root(host)).interrupt_remapping is remapped
 
 
-def test_some_chips_remapped_is_remapped(host):
+def test_interrupts_are_remapped_if_some_chips_are(host):
     _write(host, "proc/interrupts", " 0: 0 DMAR-MSI 0-edge dmar0\n 2: 0 IR-IO-APIC 2-edge x\n")
     assert platform.read_iommu(Root(host)).interrupt_remapping is True
 
@@ -187,14 +187,14 @@ def test_unsafe_interrupts(host, text, unsafe):
         ([], None),
     ],
 )
-def test_the_narrowest_iommu_counts(host, registers, bits):
+def test_the_narrowest_iommu_is_reported(host, registers, bits):
     for number, register in enumerate(registers):
         _write(host, f"sys/class/iommu/dmar{number}/intel-iommu/cap", f"{register}\n")
     assert platform.read_iommu(Root(host)).address_bits == bits
 
 
 @pytest.mark.parametrize("folder", ["sys/kernel/iommu_groups", "sys/firmware/acpi/tables"])
-def test_what_is_recorded_tells_of_iommus(host, folder):
-    assert not platform.read_iommu(Root(host)).told
+def test_a_recording_may_have_iommu_files(host, folder):
+    assert not platform.read_iommu(Root(host)).known
     (host / folder).mkdir(parents=True)
-    assert platform.read_iommu(Root(host)).told
+    assert platform.read_iommu(Root(host)).known

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Machines that hwloc recorded: read by a path that the environment names, never copied."""
+"""Reading machines that hwloc recorded, from a directory that the environment names."""
 
 import os
 import tarfile
@@ -35,7 +35,7 @@ def _recording(name):
 
 @pytest.fixture
 def unpacked(folder):
-    """Unpack a recorded /sys, and give its root."""
+    """Unpack a recorded /sys and return its root."""
 
     def unpack(name):
         with tarfile.open(_recording(name)) as archive:
@@ -57,7 +57,7 @@ def test_a_recorded_sys_is_read_whole(unpacked, name):
     assert all(node.memory_mib > 8192 and node.cores for node in facts.numa_nodes)
     assert sum(device.role is Role.NIC for device in facts.devices) == nics
     assert facts.cpu.vendor == "intel"
-    # Each function hangs where its folder is.
+    # The bridges of a function are those in the path of its folder.
     for device in facts.devices:
         path = (root / "sys/bus/pci/devices" / device.address).resolve()
         assert path.parts[-len(device.bridges) - 1 : -1] == device.bridges
@@ -78,7 +78,7 @@ def test_a_recorded_topology_is_audited(tmp_path, name, gpus):
     facts = hwloc.read(_recording(name), "2026-11-24T06:00:00Z")
     assert len(facts.gpus) == gpus
     inventory = audit.judge(facts, facts.findings)
-    # No drivers, no groups, no reset methods: too little for a verdict.
+    # Without drivers, groups and reset methods there is no verdict.
     assert inventory.verdicts is None
     assert not [finding for finding in inventory.findings if finding.id.startswith("iommu.")]
     path = tmp_path / "inventory.yaml"

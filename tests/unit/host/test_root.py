@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever is in the place of a file: an answer, and a note where there is something to fix."""
+"""Reading files that are missing, unreadable or of another kind, and the notes about them."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ def _notes(root):
     return {finding.source: finding.found for finding in root.findings()}
 
 
-def test_a_file_is_read_without_the_blanks_around_it(tree):
+def test_a_file_is_read_without_surrounding_blanks(tree):
     (tree / "sys/value").write_text("  12 \n\0")
     root = Root(tree)
     assert root.text("/sys/value") == "12"
@@ -30,17 +30,17 @@ def test_a_file_is_read_without_the_blanks_around_it(tree):
     assert not root.findings()
 
 
-def test_an_empty_file_is_not_a_missing_one(tree):
+def test_an_empty_file_is_not_a_missing_file(tree):
     (tree / "sys/value").touch()
     root = Root(tree)
     assert root.text("/sys/value") == ""
     assert root.data("/sys/value") == b""
     assert root.number("/sys/value") is None
-    assert _notes(root) == {"/sys/value": "/sys/value holds '', expected a whole number"}
+    assert _notes(root) == {"/sys/value": "/sys/value contains '', expected a whole number"}
 
 
 @pytest.mark.parametrize("path", ["/sys/none", "/none/none", "/sys/file/none"])
-def test_what_is_missing_is_not_worth_a_note(tree, path):
+def test_a_missing_file_leaves_no_note(tree, path):
     (tree / "sys/file").touch()
     root = Root(tree)
     assert root.text(path) is None
@@ -54,20 +54,20 @@ def test_what_is_missing_is_not_worth_a_note(tree, path):
 
 
 @pytest.mark.parametrize("name", ["sys", "missing"])
-def test_a_root_without_sys_is_refused(tmp_path, name):
+def test_a_root_without_sys_is_rejected(tmp_path, name):
     (tmp_path / "sys").touch()
-    with pytest.raises(UserError, match="no directory sys in it"):
+    with pytest.raises(UserError, match="contains no directory sys"):
         Root(tmp_path if name == "sys" else tmp_path / name)
 
 
-def test_a_directory_in_the_place_of_a_file(tree):
+def test_a_directory_instead_of_a_file(tree):
     (tree / "sys/value").mkdir()
     root = Root(tree)
     assert root.text("/sys/value") is None
     assert _notes(root) == {"/sys/value": "/sys/value cannot be read (Is a directory)"}
 
 
-def test_a_file_in_the_place_of_a_directory(tree):
+def test_a_file_instead_of_a_directory(tree):
     (tree / "sys/folder").touch()
     root = Root(tree)
     assert root.names("/sys/folder") == []
@@ -107,7 +107,7 @@ def test_a_huge_file_is_read_in_part(tree):
     assert len(Root(tree).data("/sys/value", 64)) == 64
 
 
-def test_bytes_that_are_no_text_are_replaced(tree):
+def test_bytes_that_are_not_text_are_replaced(tree):
     (tree / "sys/value").write_bytes(b"a\xff\xfe\x1b[31mb\x00c\x9b")
     text = Root(tree).text("/sys/value")
     assert text.isprintable()
@@ -121,7 +121,7 @@ def test_lines_and_tabs_are_kept(tree):
 
 
 @pytest.mark.parametrize("text", ["0x10", "1.5", "-", "9" * 5000, str(2**64)])
-def test_what_is_no_number_leaves_a_note(tree, text):
+def test_an_invalid_number_leaves_a_note(tree, text):
     (tree / "sys/value").write_text(text)
     root = Root(tree)
     assert root.number("/sys/value") is None
@@ -129,12 +129,12 @@ def test_what_is_no_number_leaves_a_note(tree, text):
     assert len(_notes(root)["/sys/value"]) < 150
 
 
-def test_a_negative_number_is_one(tree):
+def test_a_negative_number_is_read(tree):
     (tree / "sys/value").write_text("-1\n")
     assert Root(tree).number("/sys/value") == -1
 
 
-def test_a_null_in_a_path(tree):
+def test_a_null_byte_in_a_path(tree):
     root = Root(tree)
     assert root.text("/sys/a\0b") is None
     assert root.names("/sys/a\0b") == []
@@ -159,17 +159,17 @@ def test_a_link_out_of_the_root_is_not_followed(tree, relative):
     assert root.resolve("/sys/folder") is None
     assert not root.exists("/sys/value")
     assert set(_notes(root)) == {"/sys/value", "/sys/folder", "/sys/folder/value"}
-    assert all(f"leads out of {tree}" in note for note in _notes(root).values())
+    assert all(f"is a link to a file outside {tree}" in note for note in _notes(root).values())
 
 
-def test_a_neighbour_with_a_longer_name_is_outside(tree):
+def test_a_sibling_directory_with_a_longer_name_is_outside(tree):
     neighbour = tree.parent / "tree2"
     neighbour.mkdir()
     (tree / "sys/link").symlink_to("../../tree2")
     assert Root(tree).resolve("/sys/link") is None
 
 
-def test_a_root_that_is_a_link(tree):
+def test_a_root_directory_may_be_a_link(tree):
     (tree / "sys/value").write_text("1")
     (tree / "sys/link").symlink_to("value")
     link = tree.parent / "link"
@@ -189,19 +189,19 @@ def test_links_inside_are_followed(tree):
     assert root.resolve("/sys/bus/value") == "/sys/devices/value"
 
 
-def test_a_link_tells_its_name_even_if_it_dangles(tree):
+def test_the_name_of_a_dangling_link_is_read(tree):
     (tree / "sys/driver").symlink_to("../bus/pci/drivers/vfio-pci")
     assert Root(tree).link_name("/sys/driver") == "vfio-pci"
 
 
-def test_a_link_whose_name_is_no_text(tree):
+def test_a_link_whose_name_is_not_text(tree):
     os.symlink(b"../drivers/\xff\x1b[1m", os.fsencode(tree / "sys/driver"))
     name = Root(tree).link_name("/sys/driver")
     assert name.isprintable()
     assert name.encode()
 
 
-def test_what_is_no_link_has_no_name(tree):
+def test_a_file_that_is_no_link_has_no_name(tree):
     (tree / "sys/driver").touch()
     root = Root(tree)
     assert root.link_name("/sys/driver") is None
@@ -224,7 +224,7 @@ def test_a_file_that_opens_and_cannot_be_read(tree, monkeypatch, number, noted):
     assert bool(_notes(root)) == noted
 
 
-def test_files_are_closed(tree):
+def test_files_are_closed_after_reading(tree):
     (tree / "sys/value").write_text("1")
     (tree / "sys/folder").mkdir()
     root = Root(tree)
@@ -234,7 +234,7 @@ def test_files_are_closed(tree):
     assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
-def test_a_problem_is_told_once(tree):
+def test_a_problem_is_reported_once(tree):
     (tree / "sys/value").write_text("x")
     root = Root(tree)
     assert root.number("/sys/value") is None

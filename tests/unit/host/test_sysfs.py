@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A synthetic server that was written and read back is the server that was meant."""
+"""A synthetic server is read as it was written."""
 
 import dataclasses
 
@@ -36,23 +36,23 @@ def _bars(rows):
 
 
 def _compare(machine, facts, full_config):
-    """Every function of the machine, and nothing else, as the machine says."""
-    places = {place.device.address: place for place in machine.places()}
+    """Check that the facts contain exactly the functions of the machine."""
+    locations = {location.device.address: location for location in machine.locations()}
     groups, rows = iommu_groups(machine), assign(machine)
-    assert [device.address for device in facts.devices] == sorted(places)
+    assert [device.address for device in facts.devices] == sorted(locations)
     for device in facts.devices:
-        place = places[device.address]
-        model = place.device
-        parents = [parent.address for parent in place.parents]
+        location = locations[device.address]
+        model = location.device
+        parents = [parent.address for parent in location.parents]
         if model.physfn:
             # A virtual function has the directory of its physical function's bus.
-            parents = [parent.address for parent in places[model.physfn].parents]
+            parents = [parent.address for parent in locations[model.physfn].parents]
         assert device.class_code == f"{model.class_code:06x}"
         assert (device.vendor_id, device.product_id) == (_hex(model.vendor), _hex(model.device))
         assert (device.subsystem_vendor_id, device.subsystem_product_id) == tuple(
             map(_hex, model.subsystem)
         )
-        assert device.numa_node == (None if place.numa_node == -1 else place.numa_node)
+        assert device.numa_node == (None if location.numa_node == -1 else location.numa_node)
         assert device.iommu_group == groups.get(device.address)
         assert device.driver == model.driver
         assert device.driver_override == model.driver_override
@@ -61,7 +61,7 @@ def _compare(machine, facts, full_config):
         assert device.physical_function == model.physfn
         assert device.sriov_total_vfs == (model.sriov.total if model.sriov else None)
         assert device.sriov_vfs == (model.sriov.enabled if model.sriov else 0)
-        _compare_link(device, model, place)
+        _compare_link(device, model, location)
         if device.role is Role.BRIDGE:
             assert (device.acs is not None) == (full_config and model.acs)
         if device.role is Role.GPU or device.role in COMPANIONS:
@@ -71,11 +71,11 @@ def _compare(machine, facts, full_config):
             assert [
                 (bar.index, bar.size, bar.prefetchable, bar.assigned) for bar in device.bars
             ] == _bars(rows[device.address])
-            watts = place.parents[0].slot_watts if place.parents else 0
+            watts = location.parents[0].slot_watts if location.parents else 0
             assert device.slot_power_watts == (full_config and watts or None)
 
 
-def _compare_link(device, model, place):
+def _compare_link(device, model, location):
     if device.role is Role.BRIDGE:
         assert device.link is None
         return
@@ -85,14 +85,14 @@ def _compare_link(device, model, place):
     assert (device.link.speed_gts, device.link.width) == (model.link.speed, model.link.width)
     assert device.link.max_speed_gts == model.link.max_speed
     assert device.link.max_width == model.link.max_width
-    slot = place.parents[0].link if place.parents else None
+    slot = location.parents[0].link if location.parents else None
     assert device.link.slot_max_speed_gts == (slot.max_speed if slot else None)
     assert device.link.slot_max_width == (slot.max_width if slot else None)
 
 
 @pytest.mark.parametrize("full_config", [False, True])
 @pytest.mark.parametrize("name", ALL)
-def test_every_function_is_read_as_it_is(tree, name, full_config):
+def test_every_function_is_read_as_written(tree, name, full_config):
     machine = ALL[name]
     root = Root(tree(machine, full_config))
     facts = sysfs.read(root)
@@ -102,7 +102,7 @@ def test_every_function_is_read_as_it_is(tree, name, full_config):
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(machine=machines())
-def test_a_machine_of_any_shape_is_read_as_it_is(folder, machine):
+def test_any_machine_is_read_as_written(folder, machine):
     root = Root(write(machine, folder / str(len(list(folder.iterdir()))), True))
     facts = sysfs.read(root)
     assert not root.findings()
@@ -110,7 +110,7 @@ def test_a_machine_of_any_shape_is_read_as_it_is(folder, machine):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_host_is_read_as_it_is(tree, name):
+def test_the_host_is_read_as_written(tree, name):
     machine = ALL[name]
     facts = read(tree(machine))
     assert facts.source == "sysfs"
@@ -138,7 +138,7 @@ def test_the_host_is_read_as_it_is(tree, name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_numa_nodes_are_read_as_they_are(tree, name):
+def test_numa_nodes_are_read_as_written(tree, name):
     machine = ALL[name]
     facts = read(tree(machine))
     assert [node.id for node in facts.numa_nodes] == [node.id for node in machine.nodes]
@@ -171,7 +171,7 @@ def test_gpus_are_found(tree, name):
 def test_gpus_of_a_board_with_nics(tree):
     facts = read(tree(HGX))
     assert {gpu.model for gpu in facts.gpus} == {"H100-SXM"}
-    # Beside each GPU is a NIC behind the same switch.
+    # Behind each GPU's switch is also a NIC.
     assert [gpu.switch for gpu in facts.gpus] == [
         f"0000:{bus}:00.0" for bus in ("16", "27", "38", "5a", "98", "a8", "b8", "d8")
     ]
@@ -195,10 +195,10 @@ def test_gpus_with_companions(tree):
         assert gpu.companions == (f"{gpu.card}.1",)
         (audio,) = facts.companions(gpu)
         assert audio.role is Role.AUDIO
-        assert facts.groups[audio.iommu_group] == (facts.device(gpu), audio)
+        assert facts.iommu_groups[audio.iommu_group] == (facts.device(gpu), audio)
 
 
-def test_cards_in_one_switch_share_it(folder):
+def test_cards_below_one_switch_share_it(folder):
     facts = read(write(smaller(many(16, 64)), folder / "tree"))
     assert {gpu.switch for gpu in facts.gpus} == {"0000:01:00.0", "0001:01:00.0"}
 
@@ -219,9 +219,9 @@ def test_virtual_functions_and_their_parent(tree):
     assert (parent.sriov_total_vfs, parent.sriov_vfs) == (16, 12)
 
 
-def test_models_by_the_operators_word(tree):
+def test_the_operator_names_models(tree):
     root = Root(tree(L40S))
-    facts = sysfs.read(root, named={"10de:26b9": "mine", "144d:a80a": "a-disk"})
+    facts = sysfs.read(root, model_names={"10de:26b9": "mine", "144d:a80a": "a-disk"})
     assert [gpu.model for gpu in facts.gpus] == ["mine"] * 4 + ["a-disk"]
 
 
@@ -255,7 +255,7 @@ def test_a_tree_with_sys_alone_is_a_host_without_facts(folder):
     assert not root.findings()
 
 
-def test_a_flat_recording_has_its_bridges_from_bus_numbers(folder):
+def test_a_flat_recording_gets_its_bridges_from_bus_numbers(folder):
     tree = write(HGX, folder / "tree")
     nested = read(tree)
     devices = tree / "sys/bus/pci/devices"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inventories of any content, built from the model's own type hints."""
+"""Hypothesis strategies for inventories, built from the model's type hints."""
 
 import dataclasses
 import typing
@@ -27,7 +27,7 @@ def _hex(digits):
     return st.integers(0, 16**digits - 1).map(lambda number: f"{number:0{digits}x}")
 
 
-#: Fields whose type says less than the schema.
+#: Fields for which the schema is stricter than the type.
 _BY_NAME = {
     "address": ADDRESSES,
     "bridges": st.lists(ADDRESSES, max_size=3).map(tuple),
@@ -58,7 +58,7 @@ def _of(hint):
 
 
 def built(cls, **fixed):
-    """Any object of a dataclass of the model."""
+    """Return a strategy for objects of a dataclass of the model."""
     hints = typing.get_type_hints(cls)
     fields = {field.name: _of(hints[field.name]) for field in dataclasses.fields(cls)}
     by_name = {name: strategy for name, strategy in _BY_NAME.items() if name in fields}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Views of an inventory, and what a PCI function says of itself."""
+"""Views of an inventory, and properties of a PCI function."""
 
 import dataclasses
 
@@ -35,18 +35,18 @@ def test_devices_by_address():
 
 
 def test_groups_in_the_order_of_their_numbers():
-    assert list(INVENTORY.groups) == [3, 9]
-    assert INVENTORY.groups[9] == INVENTORY.devices[:2]
+    assert list(INVENTORY.iommu_groups) == [3, 9]
+    assert INVENTORY.iommu_groups[9] == INVENTORY.devices[:2]
 
 
-def test_a_changed_copy_has_views_of_its_own():
+def test_a_changed_copy_has_new_views():
     assert INVENTORY.by_address
     copy = dataclasses.replace(INVENTORY, devices=())
     assert copy.by_address == {}
-    assert copy.groups == {}
+    assert copy.iommu_groups == {}
 
 
-def test_the_parts_of_an_address():
+def test_slot_and_function_of_an_address():
     device = _device("10000:af:1f.7")
     assert device.slot == "10000:af:1f"
     assert device.function == 7
@@ -54,7 +54,7 @@ def test_the_parts_of_an_address():
 
 
 @pytest.mark.parametrize(
-    ("values", "kind"),
+    ("values", "device_type"),
     [
         ({}, DeviceType.PCI),
         ({"sriov_total_vfs": 0}, DeviceType.PCI),
@@ -64,8 +64,8 @@ def test_the_parts_of_an_address():
         ({"physical_function": "0000:01:00.0", "sriov_total_vfs": 16}, DeviceType.VF),
     ],
 )
-def test_device_types(values, kind):
-    assert _device("0000:01:00.0", **values).device_type is kind
+def test_device_types(values, device_type):
+    assert _device("0000:01:00.0", **values).device_type is device_type
 
 
 def test_device_types_are_novas():
@@ -77,5 +77,5 @@ def test_device_types_are_novas():
     }
 
 
-def test_companions_are_what_a_card_has_beside_its_gpu():
+def test_companions_are_audio_usb_and_ucsi():
     assert {str(role) for role in COMPANIONS} == {"audio", "usb", "ucsi"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is written into an inventory file is what is read from it."""
+"""An inventory file is read as it was written."""
 
 import json
 
@@ -8,7 +8,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.files import writing
+from nova_gpu_passthrough.files import generated_files
 from nova_gpu_passthrough.inventory import store
 from nova_gpu_passthrough.inventory.model import Inventory
 from tests.unit.audited import HGX, L40S, MACHINES, audit_machine
@@ -46,7 +46,7 @@ def test_a_bare_inventory_is_short(tmp_path):
     }
 
 
-def test_what_is_not_told_is_left_out(tmp_path):
+def test_unknown_values_are_left_out(tmp_path):
     text = _file(tmp_path, audit_machine(HGX)).read_text()
     assert "null" not in text
     assert "!!" not in text
@@ -60,7 +60,10 @@ def test_plain_data_is_json(tmp_path):
 def test_a_file_is_sealed(tmp_path):
     path = _file(tmp_path)
     assert path.read_text().startswith("# Made by: nova-gpu\n")
-    assert writing.state(path, store.dump(BARE, "other")) is writing.State.SAME
+    assert (
+        generated_files.file_state(path, store.dump(BARE, "other"))
+        is generated_files.FileState.SAME
+    )
 
 
 def test_a_file_without_its_seal_is_read(tmp_path):
@@ -79,7 +82,7 @@ def test_a_file_without_its_seal_is_read(tmp_path):
         ("host: compute-1", "host: compute-1\nextra: 1", r"yaml:6: .*'extra' was unexpected"),
     ],
 )
-def test_another_file_is_refused(tmp_path, old, new, message):
+def test_another_file_is_rejected(tmp_path, old, new, message):
     path = _file(tmp_path)
     text = path.read_text()
     assert old in text
@@ -99,7 +102,7 @@ def test_another_file_is_refused(tmp_path, old, new, message):
         ("kind: intel", "kind: via", "kind"),
     ],
 )
-def test_a_wrong_value_is_refused_with_its_key(tmp_path, old, new, key):
+def test_a_wrong_value_is_rejected_with_its_key(tmp_path, old, new, key):
     path = _file(tmp_path, audit_machine(HGX))
     text = path.read_text()
     assert old in text
@@ -110,7 +113,7 @@ def test_a_wrong_value_is_refused_with_its_key(tmp_path, old, new, key):
 
 
 @pytest.mark.parametrize("what", ["device", "companion"])
-def test_a_gpu_without_its_function_is_refused(tmp_path, what):
+def test_a_gpu_without_its_function_is_rejected(tmp_path, what):
     inventory = audit_machine(L40S)
     document = store.to_document(inventory)
     gone = document["gpus"][0]["address" if what == "device" else "companions"]
@@ -122,6 +125,6 @@ def test_a_gpu_without_its_function_is_refused(tmp_path, what):
         store.load(path)
 
 
-def test_a_missing_file_is_told(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(UserError, match="No such file"):
         store.load(tmp_path / "none.yaml")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests of flavors; tests/unit/scheduler/test_guest_agreement_with_nova.py compares with Nova."""
+"""Guests of flavors; tests/unit/scheduler/test_guest_fit_against_nova.py compares with Nova."""
 
 import pytest
 
@@ -7,43 +7,47 @@ from nova_gpu_passthrough.nova_rules import guest_topology
 from nova_gpu_passthrough.nova_rules.guest_topology import (
     LARGE,
     CpuPolicy,
-    GuestError,
+    GuestTopologyError,
     ThreadPolicy,
 )
 from nova_gpu_passthrough.topology.model import GuestCell
 
 
 def test_a_plain_flavor_has_no_numa_topology():
-    made = guest_topology.read(4, 4096, {})
-    assert (made.cells, made.pins, made.pinned_cpus) == ((), False, 0)
+    guest = guest_topology.from_flavor(4, 4096, {})
+    assert (guest.cells, guest.pins, guest.pinned_cpus) == ((), False, 0)
 
 
 def test_pinned_cpus_are_spread_evenly():
-    made = guest_topology.read(8, 4096, {"hw:cpu_policy": "dedicated", "hw:numa_nodes": "2"})
-    assert made.cells == (GuestCell(0, 4, 2048), GuestCell(0, 4, 2048))
-    assert (made.cpu_policy, made.pinned_cpus) == (CpuPolicy.DEDICATED, 8)
+    guest = guest_topology.from_flavor(
+        8, 4096, {"hw:cpu_policy": "dedicated", "hw:numa_nodes": "2"}
+    )
+    assert guest.cells == (GuestCell(0, 4, 2048), GuestCell(0, 4, 2048))
+    assert (guest.cpu_policy, guest.pinned_cpus) == (CpuPolicy.DEDICATED, 8)
 
 
-def test_emulator_threads_take_a_cpu_more():
+def test_isolated_emulator_threads_need_one_more_cpu():
     specs = {"hw:cpu_policy": "dedicated", "hw:emulator_threads_policy": "isolate"}
-    assert guest_topology.read(8, 4096, specs).pinned_cpus == 9
+    assert guest_topology.from_flavor(8, 4096, specs).pinned_cpus == 9
 
 
 def test_a_mixed_guest_shares_some_cpus():
-    made = guest_topology.read(4, 4096, {"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "^0"})
-    assert made.cells == (GuestCell(1, 3, 4096),)
+    guest = guest_topology.from_flavor(
+        4, 4096, {"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "^0"}
+    )
+    assert guest.cells == (GuestCell(1, 3, 4096),)
 
 
 @pytest.mark.parametrize(
     ("text", "size"), [("2048", 2048), ("2MB", 2048), ("1GB", 1048576), ("large", LARGE)]
 )
 def test_page_sizes_are_in_kib(text, size):
-    assert guest_topology.read(4, 4096, {"hw:mem_page_size": text}).page_size == size
+    assert guest_topology.from_flavor(4, 4096, {"hw:mem_page_size": text}).page_size == size
 
 
-def test_a_trait_stands_for_a_thread_policy():
+def test_the_trait_for_hyperthreading_sets_the_thread_policy():
     specs = {"hw:cpu_policy": "dedicated", "trait:HW_CPU_HYPERTHREADING": "required"}
-    assert guest_topology.read(4, 4096, specs).thread_policy is ThreadPolicy.REQUIRE
+    assert guest_topology.from_flavor(4, 4096, specs).thread_policy is ThreadPolicy.REQUIRE
 
 
 @pytest.mark.parametrize(
@@ -54,7 +58,7 @@ def test_lists_of_cpus(text, cpus):
 
 
 @pytest.mark.parametrize("text", ["3-1", "a", "1-b", "^"])
-def test_what_is_no_list_of_cpus(text):
+def test_an_invalid_list_of_cpus_raises(text):
     with pytest.raises(ValueError):
         guest_topology.parse_cpus(text)
 
@@ -72,6 +76,6 @@ def test_what_is_no_list_of_cpus(text):
     ],
 )
 def test_a_refusal_names_the_extra_spec(specs, words):
-    with pytest.raises(GuestError) as refusal:
-        guest_topology.read(4, 4096, specs)
+    with pytest.raises(GuestTopologyError) as refusal:
+        guest_topology.from_flavor(4, 4096, specs)
     assert words in str(refusal.value)

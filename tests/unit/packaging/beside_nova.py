@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Environments that hold a Nova, as far as an installer looks at them: names and versions."""
+"""Fake environments with Nova: an installer reads only the names and versions of packages."""
 
 import os
 import shutil
@@ -10,37 +10,37 @@ from typing import NamedTuple
 
 from tests.checkout import ROOT
 
-#: Files with what such an environment holds, as ``pip freeze`` lists it.
+#: Files with the packages of such environments, as ``pip freeze`` lists them.
 FROZEN = sorted(Path(__file__).parent.glob("nova-*.txt"))
 _INSTALLED_BY_THE_MAKEFILE = ROOT / ".venv" / "uv" / "bin" / "uv"
 
 
 class Outcome(NamedTuple):
-    """What an installer would do."""
+    """The packages that an installer would add and remove, with their versions."""
 
     added: dict[str, str]
     removed: dict[str, str]
 
 
 def installer() -> str | None:
-    """Where uv is, which decides like pip and takes a second where pip takes thirty."""
+    """Return the path of uv, which resolves like pip but much faster, or None."""
     if _INSTALLED_BY_THE_MAKEFILE.exists():
         return str(_INSTALLED_BY_THE_MAKEFILE)
     return shutil.which("uv")
 
 
-def held(frozen: Path) -> dict[str, str]:
-    """The versions that a frozen environment holds, by name."""
+def versions(frozen: Path) -> dict[str, str]:
+    """Return the versions of the packages in a frozen environment, by name."""
     lines = frozen.read_text(encoding="utf-8").splitlines()
     return dict(line.split("==") for line in lines if not line.startswith("#"))
 
 
 def build(folder: Path, frozen: Path) -> Path:
-    """Make an environment that claims to hold these distributions; returns its interpreter."""
+    """Create an environment with the metadata of these packages; return its interpreter."""
     command = [str(installer()), "venv", "--quiet", "--no-config", "--python", sys.executable]
     subprocess.run([*command, str(folder)], check=True)
     (packages,) = folder.glob("lib/python*/site-packages")
-    for name, version in held(frozen).items():
+    for name, version in versions(frozen).items():
         metadata = packages / f"{name.replace('-', '_')}-{version}.dist-info" / "METADATA"
         metadata.parent.mkdir()
         metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
@@ -48,10 +48,10 @@ def build(folder: Path, frozen: Path) -> Path:
 
 
 def try_to_install(python: Path, requirements: Path) -> Outcome:
-    """Ask the installer what it would change.
+    """Return what the installer would change.
 
     :raises OSError: if the package registry cannot be reached
-    :raises ValueError: if the installer finds no way; the message is its own
+    :raises ValueError: if the installer finds no solution; with its message
     """
     command = [str(installer()), "pip", "install", "--dry-run", "--python", str(python)]
     done = subprocess.run(
@@ -63,8 +63,8 @@ def try_to_install(python: Path, requirements: Path) -> Outcome:
     )
     if done.returncode:
         unreachable = ("error sending request", "Failed to fetch", "timed out", "dns error")
-        kind = OSError if any(words in done.stderr for words in unreachable) else ValueError
-        raise kind(done.stderr)
+        is_unreachable = any(words in done.stderr for words in unreachable)
+        raise (OSError if is_unreachable else ValueError)(done.stderr)
     changes: dict[str, dict[str, str]] = {"+": {}, "-": {}}
     for line in done.stderr.splitlines():
         sign, _, package = line.strip().partition(" ")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Installed beside Nova, the package changes no version that Nova has."""
+"""An installation of the package beside Nova changes no version of Nova's packages."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from tests.unit.packaging import beside_nova
 from tests.unit.packaging.beside_nova import FROZEN
 
 REQUIREMENTS = ROOT / "requirements.txt"
-#: What an installation beside Nova 31 adds.
+#: Packages that an installation beside Nova 31 adds.
 ADDED = ("cattrs", "rich", "markdown_it", "mdurl", "pygments")
 IN_NOVA = """
 import sys
@@ -43,21 +43,22 @@ def _requirements():
     return [Requirement(text) for line in lines if (text := line.partition("#")[0].strip())]
 
 
-def test_all_supported_releases_are_looked_at():
+def test_all_supported_releases_are_checked():
     assert [path.stem for path in FROZEN] == ["nova-31", "nova-32", "nova-33", "nova-34"]
     for frozen in FROZEN:
-        assert beside_nova.held(frozen)["nova"].split(".")[0] == frozen.stem.removeprefix("nova-")
+        major = beside_nova.versions(frozen)["nova"].split(".")[0]
+        assert frozen.stem == f"nova-{major}"
 
 
 @EVERY_NOVA
-def test_what_nova_has_is_new_enough(frozen):
-    held = beside_nova.held(frozen)
-    shared = [r for r in _requirements() if canonicalize_name(r.name) in held]
+def test_the_versions_of_nova_satisfy_the_requirements(frozen):
+    versions = beside_nova.versions(frozen)
+    shared = [r for r in _requirements() if canonicalize_name(r.name) in versions]
     assert len(shared) > 10
     refused = [
-        f"{requirement} (Nova has {held[canonicalize_name(requirement.name)]})"
+        f"{requirement} (Nova has {versions[canonicalize_name(requirement.name)]})"
         for requirement in shared
-        if not requirement.specifier.contains(held[canonicalize_name(requirement.name)])
+        if not requirement.specifier.contains(versions[canonicalize_name(requirement.name)])
     ]
     assert not refused
 
@@ -72,11 +73,11 @@ def test_an_installer_adds_packages_and_replaces_none(tmp_path, frozen):
         pytest.skip(f"the package registry cannot be reached: {error}")
     assert "cattrs" in added
     assert not removed
-    assert not added.keys() & beside_nova.held(frozen).keys()
+    assert not added.keys() & beside_nova.versions(frozen).keys()
 
 
 @pytest.mark.skipif(not beside_nova.installer(), reason="uv is not here: make builds it")
-def test_an_installer_that_has_to_replace_something_is_noticed(tmp_path):
+def test_a_replaced_package_is_detected(tmp_path):
     frozen, requirements = tmp_path / "frozen.txt", tmp_path / "requirements.txt"
     frozen.write_text("attrs==25.1.0\n")
     requirements.write_text("attrs>=25.4.0\n")
@@ -89,7 +90,7 @@ def test_an_installer_that_has_to_replace_something_is_noticed(tmp_path):
     assert added.keys() == {"attrs"}
 
 
-def test_services_of_nova_need_none_of_the_added_packages(tmp_path):
+def test_nova_services_need_none_of_the_added_packages(tmp_path):
     path = tmp_path / "mix.yaml"
     path.write_text(MIX)
     done = subprocess.run(

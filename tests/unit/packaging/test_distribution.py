@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wheel and source distribution, built from the files of the checkout, leave nothing out."""
+"""Wheel and source distribution contain all files of the checkout."""
 
 import configparser
 import os
@@ -16,17 +16,17 @@ from tests.checkout import ROOT
 
 PACKAGE = "nova_gpu_passthrough"
 SHARED = f"{PACKAGE}-1.2.3.data/data/share/nova-gpu-passthrough/"
-#: pbr's own hooks, which pip calls in the same way.
+#: Calls pbr's build hooks as pip does.
 HOOK = "import sys; from pbr import build; getattr(build, sys.argv[1])(sys.argv[2])"
 
 
 @pytest.fixture(scope="module")
 def files():
-    """The files of the project, new ones included, relative to the checkout."""
-    found = checkout.files()
-    if not found:
+    """The files of the project, including untracked ones, relative to the checkout."""
+    names = checkout.files()
+    if not names:
         pytest.skip("not a checkout of git")
-    return found
+    return names
 
 
 @pytest.fixture(scope="module")
@@ -56,19 +56,19 @@ def wheel(built):
 
 
 def test_the_wheel_has_every_file_of_the_package(wheel, files):
-    wanted = {name for name in files if name.startswith(f"{PACKAGE}/")}
-    assert wanted
-    assert {name for name in wheel.namelist() if name.startswith(f"{PACKAGE}/")} == wanted
-    for name in wanted:
+    expected = {name for name in files if name.startswith(f"{PACKAGE}/")}
+    assert expected
+    assert {name for name in wheel.namelist() if name.startswith(f"{PACKAGE}/")} == expected
+    for name in expected:
         assert wheel.read(name) == (ROOT / name).read_bytes()
 
 
-def test_the_wheel_brings_samples_and_examples(wheel, files):
-    wanted = {name.removeprefix("etc/") for name in files if name.startswith("etc/")}
-    assert "nova_gpu_passthrough.conf.sample" in wanted
+def test_the_wheel_has_samples_and_examples(wheel, files):
+    expected = {name.removeprefix("etc/") for name in files if name.startswith("etc/")}
+    assert "nova_gpu_passthrough.conf.sample" in expected
     assert {
         name.removeprefix(SHARED) for name in wheel.namelist() if name.startswith(SHARED)
-    } == wanted
+    } == expected
 
 
 def test_the_wheel_installs_nothing_else(wheel):
@@ -77,7 +77,7 @@ def test_the_wheel_installs_nothing_else(wheel):
 
 
 def _entry_points():
-    """Groups, names and objects as setup.cfg has them."""
+    """Yield group, name and object of each entry point in setup.cfg."""
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     for group, lines in setup["entry_points"].items():
@@ -99,5 +99,5 @@ def test_the_source_distribution_has_every_file_of_the_checkout(built, files):
     (path,) = built.glob("*.tar.gz")
     with tarfile.open(path) as opened:
         found = {name.partition("/")[2] for name in opened.getnames()}
-    # What git needs is of no use outside it.
+    # Only git uses these files.
     assert not set(files) - found - {".gitignore", ".gitreview"}

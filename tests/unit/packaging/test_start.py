@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``nova-gpu`` starts without importing what only some commands need.
+"""``nova-gpu`` starts without importing modules that only some commands need.
 
-``python -m tests.benchmarks --only startup`` measures how long it takes.
+``python -m tests.benchmarks --only startup`` measures the time.
 """
 
 import subprocess
@@ -10,7 +10,7 @@ from importlib import metadata
 
 import pytest
 
-#: Each takes longer to import than all of the program's start, or brings something that does.
+#: Modules that, with their own imports, take longer to import than the program takes to start.
 HEAVY = {
     "cattrs",
     "jinja2",
@@ -64,24 +64,24 @@ def _imported(*words):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_of_a_command_imports_nothing_heavy(command):
-    told, imported = _imported(*command.split(), "--help")
-    assert told.startswith(f"usage: nova-gpu {command}")
+    output, imported = _imported(*command.split(), "--help")
+    assert output.startswith(f"usage: nova-gpu {command}")
     assert not HEAVY & imported
 
 
 @pytest.mark.parametrize("words", [("--help",), ("--version",), ()])
 def test_the_list_of_commands_imports_nothing_heavy(words):
-    told, imported = _imported(*words)
-    assert told
+    output, imported = _imported(*words)
+    assert output
     assert "nova_gpu_passthrough.cli.main" in imported
     assert not HEAVY & imported
 
 
-def test_the_list_of_commands_reads_no_metadata_of_all_that_is_installed():
+def test_the_list_of_commands_does_not_read_the_metadata_of_all_distributions():
     done = subprocess.run(
         [sys.executable, "-c", UNREAD, "--help"], capture_output=True, text=True, check=True
     )
     assert "host audit" in done.stdout
-    # Which distribution a command is of; the program's own is not told.
+    # cliff shows the distribution of a command, except for those of the program's distribution.
     assert "(cliff)" in done.stdout
     assert "(nova-gpu-passthrough)" not in done.stdout

@@ -1,109 +1,111 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many servers fit on a host, by placing them one by one in every way there is.
+"""Count the servers that fit on a host by trying every way to place them one by one.
 
-Written from the rules alone; it shares no code with the package. GPUs are told apart by place:
+Written from the rules alone, without code of the package. GPUs are identified by their location:
 ``(cell or None, model, link)``.
 """
 
 import itertools
 
 
-def most_servers(state, wanted):
-    """The most servers that fit beside each other."""
-    return _most(*_plain(state), wanted, {})
+def most_servers(state, request):
+    """Return the largest number of servers that fit together."""
+    return _most(*_plain(state), request, {})
 
 
-def ways(state, wanted):
-    """All (cells of the guest, GPUs by place) that one server may get."""
-    return list(_ways(*_plain(state), wanted))
+def ways(state, request):
+    """Return all (cells of the guest, GPUs by location) that one server may get."""
+    return list(_ways(*_plain(state), request))
 
 
 def _plain(state):
     gpus = {}
     for index, groups in [*enumerate(cell.gpus for cell in state.cells), (None, state.gpus)]:
         for group in groups:
-            place = (index, group.model, group.link)
-            gpus[place] = gpus.get(place, 0) + group.free
+            location = (index, group.model, group.link)
+            gpus[location] = gpus.get(location, 0) + group.free
     cells = tuple((cell.shared_cpus, cell.pinned_cpus, cell.ram_mib) for cell in state.cells)
     host = (state.vcpus, state.ram_mib, state.disk_gib)
     return host, cells, tuple(sorted(gpus.items(), key=str))
 
 
-def _most(host, cells, gpus, wanted, memory):
+def _most(host, cells, gpus, request, cache):
     key = host, cells, gpus
-    if key not in memory:
-        memory[key] = max(
+    if key not in cache:
+        cache[key] = max(
             (
-                1 + _most(*_after(host, cells, gpus, wanted, *way), wanted, memory)
-                for way in _ways(host, cells, gpus, wanted)
+                1 + _most(*_after(host, cells, gpus, request, *way), request, cache)
+                for way in _ways(host, cells, gpus, request)
             ),
             default=0,
         )
-    return memory[key]
+    return cache[key]
 
 
-def _share(amount, wanted):
-    return -(-amount // wanted.numa_cells)
+def _share(amount, request):
+    return -(-amount // request.numa_cells)
 
 
-def _ways(host, cells, gpus, wanted):
+def _ways(host, cells, gpus, request):
     if any(
-        need > free
-        for need, free in zip((wanted.vcpus, wanted.ram_mib, wanted.disk_gib), host, strict=True)
+        amount > free
+        for amount, free in zip(
+            (request.vcpus, request.ram_mib, request.disk_gib), host, strict=True
+        )
     ):
         return
-    if wanted.pinned_cpus and not wanted.numa_cells:
+    if request.pinned_cpus and not request.numa_cells:
         return
-    for guest in itertools.combinations(range(len(cells)), wanted.numa_cells):
+    for guest in itertools.combinations(range(len(cells)), request.numa_cells):
         if any(
-            _share(need, wanted) > free
+            _share(amount, request) > free
             for index in guest
-            for need, free in zip(
-                (wanted.vcpus, wanted.pinned_cpus, wanted.ram_mib), cells[index], strict=True
+            for amount, free in zip(
+                (request.vcpus, request.pinned_cpus, request.ram_mib), cells[index], strict=True
             )
         ):
             continue
-        for chosen in _sets(gpus, wanted.gpus):
-            if _may(chosen, guest, wanted):
+        for chosen in _sets(gpus, request.gpus):
+            if _allowed(chosen, guest, request):
                 yield guest, chosen
 
 
 def _sets(gpus, count):
-    """Every way of taking so many GPUs: a number for each place."""
+    """Yield every way to choose ``count`` GPUs: a number for each location."""
     numbers = [range(min(free, count) + 1) for _, free in gpus]
     for taken in itertools.product(*numbers):
         if sum(taken) == count:
-            yield {place: n for (place, _), n in zip(gpus, taken, strict=True) if n}
+            yield {location: n for (location, _), n in zip(gpus, taken, strict=True) if n}
 
 
-def _may(chosen, guest, wanted):
-    if any(wanted.model not in (None, model) for _, model, _ in chosen):
+def _allowed(chosen, guest, request):
+    if any(request.model not in (None, model) for _, model, _ in chosen):
         return False
     links = {link for _, _, link in chosen}
-    if wanted.linked and wanted.gpus > 1 and (len(links) > 1 or 0 in links):
+    if request.linked and request.gpus > 1 and (len(links) > 1 or 0 in links):
         return False
     nodes = {cell for cell, _, _ in chosen}
-    if wanted.reach == 0:
+    if request.gpu_locality == 0:
         return True
-    if not wanted.numa_cells:
-        return wanted.reach == 1 or (len(nodes) <= 1 and None not in nodes)
-    allowed = set(guest) | ({None} if wanted.reach == 1 else set())
+    if not request.numa_cells:
+        return request.gpu_locality == 1 or (len(nodes) <= 1 and None not in nodes)
+    allowed = set(guest) | ({None} if request.gpu_locality == 1 else set())
     return nodes <= allowed
 
 
-def _after(host, cells, gpus, wanted, guest, chosen):
-    needs = (wanted.vcpus, wanted.ram_mib, wanted.disk_gib)
+def _after(host, cells, gpus, request, guest, chosen):
+    amounts = (request.vcpus, request.ram_mib, request.disk_gib)
     return (
-        tuple(free - need for free, need in zip(host, needs, strict=True)),
+        tuple(free - amount for free, amount in zip(host, amounts, strict=True)),
         tuple(
             (
-                shared - _share(wanted.vcpus, wanted),
-                pinned - _share(wanted.pinned_cpus, wanted),
-                ram - _share(wanted.ram_mib, wanted),
+                shared - _share(request.vcpus, request),
+                pinned - _share(request.pinned_cpus, request),
+                ram - _share(request.ram_mib, request),
             )
             if index in guest
             else (shared, pinned, ram)
             for index, (shared, pinned, ram) in enumerate(cells)
         ),
-        tuple((place, free - chosen.get(place, 0)) for place, free in gpus),
+        tuple((location, free - chosen.get(location, 0)) for location, free in gpus),
     )

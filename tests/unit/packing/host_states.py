@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small host states and request classes, by hand and by hypothesis."""
+"""Build small host states and request classes, by hand and by hypothesis."""
 
 from hypothesis import strategies as st
 
 from nova_gpu_passthrough.packing.host_state import CellState, GpuGroup, HostState
-from nova_gpu_passthrough.packing.request_class import Reach, RequestClass
+from nova_gpu_passthrough.packing.request_class import GpuLocality, RequestClass
 
 
 def gpus(free, model="H100", link=0):
-    """One group, or none."""
+    """Return one group of GPUs, or none."""
     return (GpuGroup(model, link, free),) if free else ()
 
 
@@ -20,11 +20,11 @@ def host(*cells, vcpus=1000, ram=1000, disk=0, loose=()):
     return HostState(tuple(cells), vcpus, ram, disk, tuple(loose))
 
 
-def wanted(count=1, cells=0, reach=None, **needs):
-    """A class of servers; with NUMA cells, GPUs must be near."""
-    if reach is None:
-        reach = Reach.NEAR if cells else Reach.ANYWHERE
-    return RequestClass("a class", count, numa_cells=cells, reach=reach, **needs)
+def request_class(count=1, cells=0, gpu_locality=None, **amounts):
+    """Return a class of servers; with NUMA cells, GPUs must be on the guest's nodes by default."""
+    if gpu_locality is None:
+        gpu_locality = GpuLocality.LOCAL if cells else GpuLocality.ANY_NODE
+    return RequestClass("a class", count, numa_cells=cells, gpu_locality=gpu_locality, **amounts)
 
 
 groups = st.lists(
@@ -35,7 +35,7 @@ cell_states = st.builds(CellState, st.integers(0, 6), st.integers(0, 4), st.inte
 
 @st.composite
 def states(draw, most_cells=3):
-    """Hosts with few GPUs, on which all ways can be tried; some are without NUMA cells."""
+    """Draw hosts with few GPUs, some without NUMA cells, small enough to try every placement."""
     cells = draw(st.lists(cell_states, max_size=most_cells).map(tuple))
     loose = draw(groups) if not cells or draw(st.integers(0, 3)) == 0 else ()
     return HostState(
@@ -49,7 +49,7 @@ def states(draw, most_cells=3):
 
 @st.composite
 def classes(draw, least_gpus=0):
-    """Classes that fit on such hosts now and then."""
+    """Draw request classes, some of which fit on such hosts."""
     cells = draw(st.integers(0, 3))
     return RequestClass(
         "a class",
@@ -60,6 +60,6 @@ def classes(draw, least_gpus=0):
         draw(st.integers(0, 4)),
         draw(st.integers(0, 1)),
         cells,
-        draw(st.sampled_from(Reach)),
+        draw(st.sampled_from(GpuLocality)),
         draw(st.booleans()),
     )

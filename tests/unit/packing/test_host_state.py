@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""States of hosts in the form that like hosts share."""
+"""Canonical forms of host states."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nova_gpu_passthrough.packing import host_state
-from nova_gpu_passthrough.packing.host_state import GpuGroup, HostState, canonical, shared
+from nova_gpu_passthrough.packing.host_state import GpuGroup, HostState, canonical, interned
 from tests.unit.packing.host_states import cell, gpus, host, states
 
 
@@ -29,12 +29,12 @@ def test_the_last_gpu_of_a_link_group_is_linked_to_none():
     assert canonical(host(cell(1, link=1))) == canonical(host(cell(1)))
 
 
-def test_groups_without_free_gpus_are_nothing():
+def test_groups_without_free_gpus_are_dropped():
     empty = host(cell(0)._replace(gpus=(GpuGroup("H100", 0, 0), GpuGroup("L40S", 2, -1))))
     assert canonical(empty) == canonical(host(cell(0)))
 
 
-def test_what_is_overdrawn_counts_as_nothing():
+def test_negative_amounts_count_as_zero():
     state = canonical(host(cell(1, cpus=-3, ram=-1), vcpus=-5, ram=-7))
     assert state == canonical(host(cell(1, cpus=0, ram=0), vcpus=0, ram=0))
 
@@ -45,17 +45,17 @@ def test_all_free_gpus_are_counted():
 
 @settings(max_examples=200, deadline=None)
 @given(states(), st.randoms(use_true_random=False))
-def test_it_is_the_same_once_more_and_for_cells_in_any_order(state, rng):
+def test_the_form_is_stable_and_independent_of_the_order_of_cells(state, rng):
     form = canonical(state)
     assert canonical(form) == form
     cells = list(state.cells)
     rng.shuffle(cells)
     shuffled = canonical(HostState(tuple(cells), *state[1:]))
-    # Links that join equal cells crosswise may be numbered otherwise.
+    # Links that connect equal cells crosswise may get other numbers.
     assert shuffled._replace(cells=()) == form._replace(cells=()) or form.gpus
     assert sorted(c[:3] for c in shuffled.cells) == [c[:3] for c in form.cells]
     assert shuffled.free_gpus == form.free_gpus
-    if not any(group.link for group in form.groups()):
+    if not any(group.link for group in form.gpu_groups()):
         assert shuffled == form
 
 
@@ -63,14 +63,14 @@ def test_like_hosts_share_the_objects_of_their_cells():
     one, other = (canonical(host(cell(4), cell(4, ram=ram))) for ram in (1, 2))
     assert one != other
     (cell_of_one,) = set(one.cells) & set(other.cells)
-    assert any(cell_of_one is found for found in one.cells)
-    assert any(cell_of_one is found for found in other.cells)
+    assert any(cell_of_one is each for each in one.cells)
+    assert any(cell_of_one is each for each in other.cells)
 
 
-def test_no_more_than_so_many_shared_values_are_remembered(monkeypatch):
+def test_the_number_of_interned_values_is_limited(monkeypatch):
     monkeypatch.setattr(host_state, "_values", {})
-    monkeypatch.setattr(host_state, "_MOST_SHARED", 3)
+    monkeypatch.setattr(host_state, "_MAX_INTERNED", 3)
     for number in range(10):
-        assert shared((number,)) == (number,)
+        assert interned((number,)) == (number,)
         assert len(host_state._values) <= 3
-    assert shared((9,)) is shared((9,))
+    assert interned((9,)) is interned((9,))

@@ -1,36 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Classes of servers that ask their host for the same."""
+"""Classes of servers that request the same of their host."""
 
 import dataclasses
 
 import pytest
 
-from nova_gpu_passthrough.packing.request_class import Reach, RequestClass, reach
+from nova_gpu_passthrough.packing.request_class import GpuLocality, RequestClass, gpu_locality
 from nova_gpu_passthrough.topology.model import NumaPolicy
 
 
 @pytest.mark.parametrize(
     "policy, cells, on_few_nodes, expected",
     [
-        (NumaPolicy.REQUIRED, 1, False, Reach.NEAR),
-        (NumaPolicy.SOCKET, 2, False, Reach.NEAR),
-        (NumaPolicy.LEGACY, 1, False, Reach.NOT_FAR),
-        (NumaPolicy.PREFERRED, 1, False, Reach.ANYWHERE),
-        # Without a NUMA topology of the guest, Nova's policies mean nothing.
-        (NumaPolicy.REQUIRED, 0, False, Reach.ANYWHERE),
-        (NumaPolicy.PREFERRED, 0, True, Reach.NEAR),
-        (NumaPolicy.PREFERRED, 1, True, Reach.NEAR),
+        (NumaPolicy.REQUIRED, 1, False, GpuLocality.LOCAL),
+        (NumaPolicy.SOCKET, 2, False, GpuLocality.LOCAL),
+        (NumaPolicy.LEGACY, 1, False, GpuLocality.LOCAL_OR_UNKNOWN),
+        (NumaPolicy.PREFERRED, 1, False, GpuLocality.ANY_NODE),
+        # Without a NUMA topology of the guest, Nova's policies have no effect.
+        (NumaPolicy.REQUIRED, 0, False, GpuLocality.ANY_NODE),
+        (NumaPolicy.PREFERRED, 0, True, GpuLocality.LOCAL),
+        (NumaPolicy.PREFERRED, 1, True, GpuLocality.LOCAL),
     ],
 )
 def test_which_gpus_a_server_may_get(policy, cells, on_few_nodes, expected):
-    assert reach(policy, cells, on_few_nodes) is expected
+    assert gpu_locality(policy, cells, on_few_nodes) is expected
 
 
-def test_names_tell_no_classes_apart():
+def test_names_do_not_distinguish_classes():
     assert len({RequestClass("a", 1), RequestClass("b", 1), RequestClass("a", 2)}) == 2
 
 
-def test_cells_share_what_a_server_asks_for():
+def test_the_cells_share_the_requests_of_a_server():
     some = RequestClass("a", 2, vcpus=7, pinned_cpus=4, ram_mib=1001, numa_cells=2)
     assert (some.cell_vcpus, some.cell_pinned_cpus, some.cell_ram_mib) == (4, 2, 501)
     whole = RequestClass("a", vcpus=7, ram_mib=1001)
@@ -56,10 +56,10 @@ LARGE = RequestClass("large", 4, "H100", vcpus=8, pinned_cpus=16, ram_mib=64, nu
         ({"linked": True}, False),
     ],
 )
-def test_it_demands_at_least_what_one_that_is_nowhere_larger_does(changes, at_least):
+def test_a_class_demands_at_least_what_a_smaller_one_does(changes, at_least):
     assert LARGE.demands_at_least(dataclasses.replace(LARGE, **changes)) is at_least
 
 
-def test_what_takes_any_model_does_not_demand_places_of_one():
+def test_a_class_with_any_model_does_not_demand_one_model():
     any_model = dataclasses.replace(LARGE, model=None)
     assert not any_model.demands_at_least(LARGE)

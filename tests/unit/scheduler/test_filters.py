@@ -23,11 +23,11 @@ from tests.unit.builders import (
 )
 
 
-def passing(filter_, hosts, spec):
-    return [host.host for host in filter_.filter_all(hosts, spec)]
+def passing(gpu_filter, hosts, spec):
+    return [host.host for host in gpu_filter.filter_all(hosts, spec)]
 
 
-def placed(name, free, spec, cells=()):
+def with_candidates(name, free, spec, cells=()):
     """A host with Placement's candidates for the request."""
     state = host_state(name, free, cells)
     state.allocation_candidates = builders.candidates(state, spec)
@@ -49,17 +49,17 @@ def test_hosts_that_fit_pass_in_their_order():
     assert passing(GpuPassthroughFilter(), hosts, request_spec(pci_request())) == ["eight", "one"]
 
 
-def test_one_host_is_judged_as_among_many():
+def test_one_host_is_judged_as_several_are():
     spec = request_spec(pci_request())
-    judge = GpuPassthroughFilter()
-    assert judge.host_passes(host_state("a", [pool(1)]), spec)
-    assert not judge.host_passes(host_state("b", []), spec)
-    assert judge.host_passes(host_state("b", []), request_spec())
+    gpu_filter = GpuPassthroughFilter()
+    assert gpu_filter.host_passes(host_state("a", [pool(1)]), spec)
+    assert not gpu_filter.host_passes(host_state("b", []), spec)
+    assert gpu_filter.host_passes(host_state("b", []), request_spec())
 
 
-def test_the_best_devices_are_left_to_claim():
+def test_the_candidate_of_the_best_devices_is_left():
     spec = request_spec(pci_request(2), in_placement=True)
-    state = placed("host", hgx_pools("host", [1, 2, 4, 5, 7]), spec)
+    state = with_candidates("host", hgx_pools("host", [1, 2, 4, 5, 7]), spec)
     assert len(state.allocation_candidates) == 20
     assert passing(GpuPassthroughFilter(), [state], spec) == ["host"]
     (left,) = state.allocation_candidates
@@ -67,19 +67,19 @@ def test_the_best_devices_are_left_to_claim():
     assert json.loads(json.dumps(left)) == left
 
 
-def test_what_is_left_is_one_of_placements_candidates():
+def test_the_candidate_left_is_one_of_placements():
     spec = request_spec(pci_request(2), in_placement=True)
-    state = placed("host", hgx_pools("host"), spec)
+    state = with_candidates("host", hgx_pools("host"), spec)
     sent = copy.deepcopy(state.allocation_candidates)
     passing(GpuPassthroughFilter(), [state], spec)
     assert state.allocation_candidates[0] in sent
 
 
-def test_novas_own_filters_have_the_final_word_and_agree():
-    numa = builders.guest_numa((0, 4, 1024))
+def test_novas_own_filters_accept_the_choice():
+    numa = builders.guest_numa_topology((0, 4, 1024))
     spec = request_spec(pci_request(2, numa_policy="required"), in_placement=True, numa=numa)
     cells = [builders.cell(0, pcpus=8, pinned=8), builders.cell(1, pcpus=8)]
-    state = placed("host", hgx_pools("host"), spec, cells)
+    state = with_candidates("host", hgx_pools("host"), spec, cells)
     assert passing(GpuPassthroughFilter(), [state], spec) == ["host"]
     assert PciPassthroughFilter().host_passes(state, spec)
     assert NUMATopologyFilter().host_passes(state, spec)
@@ -87,14 +87,14 @@ def test_novas_own_filters_have_the_final_word_and_agree():
 
 
 def guest_with_cells():
-    """A guest with a cell, and a host whose node 0 looks free for it and is not."""
-    numa = builders.guest_numa((4, 0, 1024))
+    """A guest with a cell, and a host whose node 0 seems to have room for it but has not."""
+    numa = builders.guest_numa_topology((4, 0, 1024))
     spec = request_spec(pci_request(2, numa_policy="required"), in_placement=True, numa=numa)
     cells = [builders.cell(0, cpus_used=16), builders.cell(1)]
-    return spec, placed("host", hgx_pools("host"), spec, cells)
+    return spec, with_candidates("host", hgx_pools("host"), spec, cells)
 
 
-def test_guests_with_cells_get_a_choice_for_every_set_of_nodes():
+def test_a_guest_with_cells_gets_a_choice_for_every_set_of_nodes():
     spec, state = guest_with_cells()
     passing(GpuPassthroughFilter(), [state], spec)
     left = [gpus_of(candidate, state)[0] // 4 for candidate in state.allocation_candidates]
@@ -104,7 +104,7 @@ def test_guests_with_cells_get_a_choice_for_every_set_of_nodes():
     assert left == [1]
 
 
-def test_one_choice_is_enough_where_novas_rules_let_the_guest_sit_beside_it():
+def test_one_choice_is_left_if_the_guest_certainly_fits_on_its_nodes():
     spec, state = guest_with_cells()
     state.numa_topology.cells[0].cpu_usage = 0
     passing(GpuPassthroughFilter(), [state], spec)
@@ -116,63 +116,63 @@ def test_without_guest_cells_only_the_best_choice_is_left():
     free = [pool(1, node=0, host="host"), pool(2, node=1, host="host")]
     free += [pool(0x40 + n, NIC, node=n, host="host") for n in range(2)]
     spec = request_spec(pci_request(), pci_request(1, NIC, "nic"), in_placement=True)
-    state = placed("host", free, spec)
+    state = with_candidates("host", free, spec)
     passing(GpuPassthroughFilter(), [state], spec)
     assert gpus_of(state.allocation_candidates[0], state) in ([1, 0x40], [2, 0x41])
     assert len(state.allocation_candidates) == 1
 
 
-def test_the_number_of_choices_is_an_option(options):
+def test_max_candidates_limits_the_choices(options):
     options(max_candidates=1)
     spec, state = guest_with_cells()
     passing(GpuPassthroughFilter(), [state], spec)
     assert len(state.allocation_candidates) == 1
 
 
-def test_equal_choices_are_random_unless_the_operator_wants_them_repeatable(options):
+def test_equal_choices_are_random_unless_the_option_is_false(options):
     spec = request_spec(pci_request(), in_placement=True)
 
     def picks():
-        judge = GpuPassthroughFilter()
-        found = set()
+        gpu_filter = GpuPassthroughFilter()
+        chosen = set()
         for _ in range(40):
-            state = placed("host", [pool(n, host="host") for n in range(8)], spec)
-            passing(judge, [state], spec)
-            found.update(gpus_of(state.allocation_candidates[0], state))
-        return found
+            state = with_candidates("host", [pool(n, host="host") for n in range(8)], spec)
+            passing(gpu_filter, [state], spec)
+            chosen.update(gpus_of(state.allocation_candidates[0], state))
+        return chosen
 
     assert len(picks()) > 3
     options(randomize_equal_choices=False)
     assert picks() == {0}
 
 
-def test_a_multi_create_chooses_from_all_devices_that_are_left():
+def test_a_multi_create_chooses_from_all_remaining_devices():
     spec = request_spec(pci_request(2), in_placement=True)
-    state = placed("host", hgx_pools("host"), spec)
-    judge = GpuPassthroughFilter()
-    taken = []
+    state = with_candidates("host", hgx_pools("host"), spec)
+    gpu_filter = GpuPassthroughFilter()
+    chosen = []
     for _ in range(4):
-        assert passing(judge, [state], spec) == ["host"]
+        assert passing(gpu_filter, [state], spec) == ["host"]
         claimed = state.allocation_candidates[0]
-        taken.append(gpus_of(claimed, state))
+        chosen.append(gpus_of(claimed, state))
         for group in spec.requested_resources:
             group.provider_uuids = claimed["mappings"][group.requester_id]
         state.consume_from_request(spec)
-    assert sorted(taken) == [[0, 1], [2, 3], [4, 5], [6, 7]]
-    assert passing(judge, [state], spec) == []
+    assert sorted(chosen) == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert passing(gpu_filter, [state], spec) == []
 
 
-def test_a_filter_behind_that_drops_candidates_leaves_the_union_whole():
+def test_candidates_dropped_by_a_later_filter_are_available_again():
     spec, state = guest_with_cells()
-    judge = GpuPassthroughFilter()
+    gpu_filter = GpuPassthroughFilter()
     for _ in range(2):
-        passing(judge, [state], spec)
+        passing(gpu_filter, [state], spec)
         assert len(state.allocation_candidates) == 2
         assert NUMATopologyFilter().host_passes(state, spec)
         assert len(state.allocation_candidates) == 1
 
 
-def test_without_pci_in_placement_the_candidates_stay_untouched():
+def test_without_pci_in_placement_the_candidates_are_not_replaced():
     spec = request_spec(pci_request())
     state = host_state("host", [pool(1)])
     sent = [builders.candidate({}, {state.uuid: {"VCPU": 4}})]
@@ -181,9 +181,9 @@ def test_without_pci_in_placement_the_candidates_stay_untouched():
     assert state.allocation_candidates == sent
 
 
-def test_candidates_that_cannot_be_taken_apart_stay_untouched():
+def test_candidates_that_cannot_be_rewritten_are_not_replaced():
     spec = request_spec(pci_request(), in_placement=True)
-    state = placed("host", [pool(1, host="host"), pool(2, host="host")], spec)
+    state = with_candidates("host", [pool(1, host="host"), pool(2, host="host")], spec)
     for one in state.allocation_candidates:
         one["mappings"]["port"] = list(one["mappings"].values())[-1]
     sent = copy.deepcopy(state.allocation_candidates)
@@ -191,33 +191,33 @@ def test_candidates_that_cannot_be_taken_apart_stay_untouched():
     assert state.allocation_candidates == sent
 
 
-def test_a_rebuild_keeps_its_devices():
+def test_a_rebuild_passes():
     spec = request_spec(pci_request())
     spec.scheduler_hints = {"_nova_check_type": ["rebuild"]}
     assert passing(GpuPassthroughFilter(), [host_state("full", [])], spec) == ["full"]
 
 
-@pytest.mark.parametrize("asked", [[], [pci_request(spec=NIC)]])
-def test_servers_without_gpus_pass(asked, logged):
+@pytest.mark.parametrize("pci_requests", [[], [pci_request(spec=NIC)]])
+def test_servers_without_gpus_pass(pci_requests, logged):
     hosts = [host_state("gpus", hgx_pools()), host_state("nic", [pool(1, NIC)]), host_state("none")]
-    names = passing(GpuPassthroughFilter(), hosts, request_spec(*asked))
+    names = passing(GpuPassthroughFilter(), hosts, request_spec(*pci_requests))
     assert names == ["gpus", "nic", "none"]
     assert logged("INFO") == []
     assert logged("WARNING") == []
 
 
-def test_servers_without_gpus_obey_the_protection(options, logged):
+def test_the_protection_refuses_servers_without_gpus(options, logged):
     options(only_gpu_servers=True)
     hosts = [host_state("gpus", hgx_pools()), host_state("none")]
     for spec in (request_spec(), request_spec(pci_request(spec=NIC))):
         assert passing(GpuPassthroughFilter(), hosts, spec) == ["none"]
-    assert "kept for servers with GPUs" in logged("DEBUG")[-1]
+    assert "reserved for servers with GPUs" in logged("DEBUG")[-1]
 
 
-# -- what is told --------------------------------------------------------------------------------
+# -- what is logged ------------------------------------------------------------------------------
 
 
-def test_one_line_tells_how_many_hosts_fell_for_which_reason(logged):
+def test_one_line_counts_the_refused_hosts_by_reason(logged):
     hosts = [host_state("a", hgx_pools()), host_state("b", []), host_state("c", [pool(1)])]
     spec = request_spec(pci_request(2))
     passing(GpuPassthroughFilter(), hosts, spec)
@@ -228,38 +228,38 @@ def test_one_line_tells_how_many_hosts_fell_for_which_reason(logged):
     )
 
 
-def test_a_multi_create_writes_one_line(logged):
-    judge, spec = GpuPassthroughFilter(), request_spec(pci_request())
+def test_a_multi_create_logs_one_line(logged):
+    gpu_filter, spec = GpuPassthroughFilter(), request_spec(pci_request())
     for _ in range(3):
-        passing(judge, [host_state("a", hgx_pools())], spec)
+        passing(gpu_filter, [host_state("a", hgx_pools())], spec)
     assert len(logged("INFO")) == 1
-    passing(judge, [host_state("a", hgx_pools())], request_spec(pci_request()))
+    passing(gpu_filter, [host_state("a", hgx_pools())], request_spec(pci_request()))
     assert len(logged("INFO")) == 2
 
 
-def test_a_multi_create_whose_last_server_fits_nowhere_says_so(logged):
-    judge, spec = GpuPassthroughFilter(), request_spec(pci_request())
-    passing(judge, [host_state("a", [pool(1)])], spec)
-    passing(judge, [host_state("a", [])], spec)
+def test_a_multi_create_whose_last_server_does_not_fit_logs_a_second_line(logged):
+    gpu_filter, spec = GpuPassthroughFilter(), request_spec(pci_request())
+    passing(gpu_filter, [host_state("a", [pool(1)])], spec)
+    passing(gpu_filter, [host_state("a", [])], spec)
     assert [": 1 of 1" in line for line in logged("INFO")] == [True, False]
 
 
-def test_an_alias_that_no_host_offers_is_told(logged):
+def test_an_alias_that_no_host_offers_is_logged(logged):
     hosts = [host_state(name, [pool(1, T4)]) for name in "abc"]
     assert passing(GpuPassthroughFilter(), hosts, request_spec(pci_request())) == []
     assert "0 of 3 hosts fit; refused: 3 no free GPU of that kind" in logged("INFO")[0]
 
 
 @pytest.mark.parametrize("count", [0, 65])
-def test_a_count_that_no_host_can_have_is_told(count, logged):
+def test_an_invalid_count_is_logged(count, logged):
     hosts = [host_state("a", hgx_pools())]
     assert passing(GpuPassthroughFilter(), hosts, request_spec(pci_request(count))) == []
     assert "1 invalid request" in logged("INFO")[0]
-    assert f"{count} devices, expected 1 to 64" in logged("DEBUG")[-1]
+    assert f"{count} devices requested, expected 1 to 64" in logged("DEBUG")[-1]
 
 
 @pytest.mark.parametrize("ids, tags", [(H100, {}), (NIC, {"gpu_model": "research"})])
-def test_a_bad_extra_spec_is_told_and_nothing_is_placed(ids, tags, logged):
+def test_an_invalid_extra_spec_is_logged_and_all_hosts_are_refused(ids, tags, logged):
     spec = request_spec(pci_request(spec=ids), extra_specs={"gpu:link": "allways"})
     hosts = [host_state("a", [pool(1, ids, **tags)])]
     assert passing(GpuPassthroughFilter(), hosts, spec) == []
@@ -267,22 +267,22 @@ def test_a_bad_extra_spec_is_told_and_nothing_is_placed(ids, tags, logged):
     assert "gpu:link is 'allways', expected one of: required" in logged("DEBUG")[-1]
 
 
-def test_a_bad_extra_spec_is_no_matter_for_servers_without_gpus():
+def test_an_invalid_extra_spec_is_ignored_for_servers_without_gpus():
     spec = request_spec(pci_request(spec=NIC), extra_specs={"gpu:link": "allways"})
     assert passing(GpuPassthroughFilter(), [host_state("a", [pool(1, NIC)])], spec) == ["a"]
 
 
-def test_the_alias_may_be_named_by_the_operator(options):
+def test_the_option_aliases_names_gpu_aliases(options):
     options(aliases=["a-gpu"])
     hosts = [host_state("a", [pool(1, NIC)]), host_state("b", [])]
     assert passing(GpuPassthroughFilter(), hosts, request_spec(pci_request(spec=NIC))) == ["a"]
 
 
-def test_a_request_that_cannot_be_read_is_left_to_novas_own_filters(logged):
+def test_a_request_that_cannot_be_read_passes(logged):
     spec = request_spec(pci_request())
-    del spec._obj_instance_uuid  # as if Nova had not filled it in
+    del spec._obj_instance_uuid  # as if Nova had not set it
     states = [host_state("a", [pool(1)]), host_state("b", [])]
     assert list(GpuPassthroughFilter().filter_all(states, spec)) == states
     (line,) = logged("WARNING")
-    assert line.startswith("A request cannot be read (")
+    assert line.startswith("Cannot read a request (")
     assert 0.0 <= GpuPassthroughWeigher()._weigh_object(states[0], spec) <= 1.0

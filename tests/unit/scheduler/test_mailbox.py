@@ -1,76 +1,82 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What filter and weigher tell each other."""
+"""The mailbox between filter and weigher."""
 
 import pytest
 
 from nova_gpu_passthrough.scheduler import mailbox, requests
 from nova_gpu_passthrough.scheduler.assessment import assess
-from nova_gpu_passthrough.scheduler.mailbox import Seen, Teller
+from nova_gpu_passthrough.scheduler.mailbox import FilterObservations, RequestReporter
 from tests.unit.builders import T4, host_state, pci_request, pool, request_spec
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_over(monkeypatch):
-    """Nothing from other tests, and nothing for them."""
+def empty_mailbox(monkeypatch):
+    """Empty the mailbox before and after each test."""
     monkeypatch.setattr(mailbox, "_preference", None)
-    list(mailbox.requests())
-    list(mailbox.hosts())
+    list(mailbox.take_requests())
+    list(mailbox.take_hosts())
     yield
-    list(mailbox.requests())
-    list(mailbox.hosts())
+    list(mailbox.take_requests())
+    list(mailbox.take_hosts())
 
 
-def seen_on(*states, spec):
+def observe(*states, spec):
     request = requests.read(spec, (), ())
-    seen = Seen()
+    observations = FilterObservations()
     for state in states:
-        seen.judged(assess(state, request))
-    return seen
+        observations.add_assessment(assess(state, request))
+    return observations
 
 
 def gpus(name, count, ids=None):
     return host_state(name, [pool(n, **({"ids": ids} if ids else {})) for n in range(count)])
 
 
-def test_a_request_is_passed_on_once():
+def test_a_request_is_reported_once():
     spec = request_spec(pci_request(2), vcpus=8)
-    Teller().tell(spec, seen_on(gpus("a", 1), gpus("b", 4), spec=spec))
-    (wanted,) = mailbox.requests()
-    assert (wanted.gpus, wanted.model, wanted.vcpus) == (2, "H100-SXM", 8)
-    assert list(mailbox.requests()) == []
+    RequestReporter().report(spec, observe(gpus("a", 1), gpus("b", 4), spec=spec))
+    (request_class,) = mailbox.take_requests()
+    assert (request_class.gpus, request_class.model, request_class.vcpus) == (2, "H100-SXM", 8)
+    assert list(mailbox.take_requests()) == []
 
 
 def test_the_model_is_remembered_while_no_gpu_is_free():
-    spec, teller = request_spec(pci_request(2)), Teller()
+    spec, reporter = request_spec(pci_request(2)), RequestReporter()
     for states in ((gpus("a", 1),), (gpus("a", 0),), ()):
-        teller.tell(spec, seen_on(*states, spec=spec))
-    assert [wanted.model for wanted in mailbox.requests()] == ["H100-SXM", "H100-SXM"]
+        reporter.report(spec, observe(*states, spec=spec))
+    assert [request_class.model for request_class in mailbox.take_requests()] == [
+        "H100-SXM",
+        "H100-SXM",
+    ]
 
 
-def test_an_alias_that_several_models_serve_asks_for_any():
+def test_an_alias_that_several_models_match_requests_any_model():
     spec = request_spec(pci_request(spec={"vendor_id": "10de"}))
-    Teller().tell(spec, seen_on(gpus("a", 1), gpus("b", 1, T4), spec=spec))
-    assert [wanted.model for wanted in mailbox.requests()] == [None]
+    RequestReporter().report(spec, observe(gpus("a", 1), gpus("b", 1, T4), spec=spec))
+    assert [request_class.model for request_class in mailbox.take_requests()] == [None]
 
 
-def test_few_hosts_that_passed_are_passed_on_with_what_was_known_of_them():
-    seen, states = Seen(), [gpus(f"host{n}", 1) for n in range(mailbox.FOLLOWED)]
+def test_few_hosts_that_passed_are_reported_with_their_versions():
+    observations, states = (
+        FilterObservations(),
+        [gpus(f"host{n}", 1) for n in range(mailbox.MAX_TRACKED_HOSTS)],
+    )
     for state in states:
-        seen.passed(state)
-    Teller().tell(request_spec(), seen)
-    told = list(mailbox.hosts())
-    assert [state for state, _ in told] == states
-    assert all(stamp == mailbox.stamp(state) for state, stamp in told)
+        observations.add_passed(state)
+    RequestReporter().report(request_spec(), observations)
+    reported = list(mailbox.take_hosts())
+    assert [state for state, _ in reported] == states
+    assert all(version == mailbox.host_version(state) for state, version in reported)
     states[0].num_instances += 1
-    assert told[0][1] != mailbox.stamp(states[0])
+    assert reported[0][1] != mailbox.host_version(states[0])
 
 
-def test_many_hosts_are_the_weighers():
-    seen = Seen()
-    for number in range(mailbox.FOLLOWED + 5):
-        seen.passed(gpus(f"host{number}", 1))
-    Teller().tell(request_spec(), seen)
-    assert list(mailbox.hosts()) == []
+def test_many_hosts_that_passed_are_not_reported():
+    observations = FilterObservations()
+    for number in range(mailbox.MAX_TRACKED_HOSTS + 5):
+        observations.add_passed(gpus(f"host{number}", 1))
+    RequestReporter().report(request_spec(), observations)
+    assert list(mailbox.take_hosts()) == []
 
 
 def two_nodes():
@@ -80,19 +86,21 @@ def two_nodes():
 
 
 def test_equally_good_choices_are_sorted_by_preference():
-    spec, state, result = two_nodes()
-    mailbox.prefer_by(lambda spec, state, request, choices: list(reversed(choices)))
-    assert list(mailbox.preferred(spec, state, result)) == list(reversed(result.choices))
+    spec, state, assessment = two_nodes()
+    mailbox.set_preference(lambda spec, state, request, choices: list(reversed(choices)))
+    assert list(mailbox.sort_by_preference(spec, state, assessment)) == list(
+        reversed(assessment.choices)
+    )
 
 
-def test_a_choice_that_fits_less_well_stays_behind():
-    spec, state, result = two_nodes()
-    worse = result.choices[0]._replace(distance=1)
-    result = result._replace(choices=[*result.choices, worse])
-    mailbox.prefer_by(lambda spec, state, request, choices: list(reversed(choices)))
-    assert mailbox.preferred(spec, state, result)[-1] == worse
+def test_a_choice_with_a_worse_fit_stays_last():
+    spec, state, assessment = two_nodes()
+    worse = assessment.choices[0]._replace(distance=1)
+    assessment = assessment._replace(choices=[*assessment.choices, worse])
+    mailbox.set_preference(lambda spec, state, request, choices: list(reversed(choices)))
+    assert mailbox.sort_by_preference(spec, state, assessment)[-1] == worse
 
 
 def test_without_a_preference_the_order_stays():
-    spec, state, result = two_nodes()
-    assert mailbox.preferred(spec, state, result) is result.choices
+    spec, state, assessment = two_nodes()
+    assert mailbox.sort_by_preference(spec, state, assessment) is assessment.choices

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading Nova's pools, good and bad."""
+"""Reading Nova's PCI pools, well-formed and malformed."""
 
 import pytest
 from hypothesis import event, example, given, settings
@@ -10,10 +10,10 @@ from tests.unit import builders, strategies
 from tests.unit.builders import AUDIO, H100, NIC, pool
 
 
-def one(**changes):
-    made = pool(1)
-    made.update(changes)
-    (read,) = pools.read([made])
+def read_one(**changes):
+    raw = pool(1)
+    raw.update(changes)
+    (read,) = pools.read([raw])
     return read
 
 
@@ -24,15 +24,15 @@ def one(**changes):
 @example([{**pool(1), "count": 10**30}])
 @example([{**pool(1), "gpu_model": {}}])
 @example([{**pool(1), "gpu_link_group": "a//b"}])
-def test_junk_is_read_or_refused_with_a_sentence(junk):
+def test_malformed_pools_are_read_or_refused_with_a_message(data):
     try:
-        read = pools.read(junk)
+        read = pools.read(data)
     except MalformedPoolError as error:
         event("refused")
         text = str(error)
         assert "PCI pool" in text
-        if isinstance(junk, list) and all(isinstance(raw, dict) for raw in junk):
-            assert any(str(raw.get("address") or raw.get("vendor_id")) in text for raw in junk)
+        if isinstance(data, list) and all(isinstance(raw, dict) for raw in data):
+            assert any(str(raw.get("address") or raw.get("vendor_id")) in text for raw in data)
         return
     event("read")
     assert all(type(item) is Pool and item.free > 0 for item in read)
@@ -45,18 +45,18 @@ def test_junk_is_read_or_refused_with_a_sentence(junk):
 
 @settings(max_examples=200)
 @given(strategies.json_values)
-def test_the_model_of_junk_is_a_name_or_nothing(junk):
-    assert isinstance(pools.model_of(junk), str | None)
+def test_the_model_of_a_malformed_pool_is_a_name_or_none(data):
+    assert isinstance(pools.model_of(data), str | None)
 
 
 @pytest.mark.parametrize(
-    "changes, told",
+    "changes, problem",
     [
-        ({"count": -1}, "count is -1, expected a number from 0 on"),
+        ({"count": -1}, "count is -1, expected 0 or more"),
         ({"count": "8"}, "count is '8', expected"),
         ({"count": True}, "count is True, expected"),
         ({"count": None}, "count is None, expected"),
-        ({"numa_node": "0"}, "numa_node is '0', expected a number or nothing"),
+        ({"numa_node": "0"}, "numa_node is '0', expected a number or None"),
         ({"vendor_id": 4318}, "vendor_id"),
         ({"product_id": None}, "product_id"),
         ({"rp_uuid": 7}, "rp_uuid"),
@@ -68,11 +68,11 @@ def test_the_model_of_junk_is_a_name_or_nothing(junk):
         ({"gpu_link_group": ["a"]}, "tag gpu_link_group is ['a'], expected a name"),
     ],
 )
-def test_what_is_wrong_with_a_pool_is_told_with_its_address(changes, told):
+def test_the_error_names_the_address_and_the_problem(changes, problem):
     with pytest.raises(MalformedPoolError) as caught:
-        one(**changes)
+        read_one(**changes)
     assert "0000:01:00.0" in str(caught.value)
-    assert told in str(caught.value)
+    assert problem in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["vendor_id", "product_id", "count", "numa_node"])
@@ -83,46 +83,46 @@ def test_a_missing_key_is_named(key):
         pools.read([broken])
 
 
-def test_a_wrong_address_is_told():
+def test_a_malformed_address_is_refused():
     with pytest.raises(MalformedPoolError, match="address"):
-        one(address=17)
+        read_one(address=17)
 
 
-def test_a_pool_without_an_address_goes_by_its_ids():
+def test_a_pool_without_an_address_is_named_by_its_ids():
     old = pool(1, count=-1)
     del old["address"]
     with pytest.raises(MalformedPoolError, match="10de:2330"):
         pools.read([old])
 
 
-@pytest.mark.parametrize("junk", [None, {}, "pools", 5])
-def test_pools_are_a_list(junk):
+@pytest.mark.parametrize("data", [None, {}, "pools", 5])
+def test_pools_must_be_a_list(data):
     with pytest.raises(MalformedPoolError, match="expected a list"):
-        pools.read(junk)
+        pools.read(data)
 
 
-def test_one_bad_pool_spoils_the_host():
+def test_one_malformed_pool_raises():
     with pytest.raises(MalformedPoolError):
         pools.read([pool(1), pool(2, count=-1)])
 
 
-def test_pools_without_free_devices_are_left_out():
+def test_pools_without_free_devices_are_skipped():
     assert pools.read([pool(1, count=0)]) == []
 
 
-def test_the_tags_tell_the_topology():
-    read = one(gpu_model="X", gpu_link_group="a/b", gpu_switch="s", gpu_card="c", rp_uuid="rp")
+def test_the_topology_is_read_from_the_tags():
+    read = read_one(gpu_model="X", gpu_link_group="a/b", gpu_switch="s", gpu_card="c", rp_uuid="rp")
     (gpu,) = read.gpus()
     assert gpu == (builders.address(1), "X", 0, ("a", "b"), "s", "c", "rp", 0)
 
 
-def test_other_tags_are_no_business_of_ours():
-    assert one(physical_network="net", one_time_use="true", trusted="yes").free == 1
+def test_other_tags_are_ignored():
+    assert read_one(physical_network="net", one_time_use="true", trusted="yes").free == 1
 
 
-def test_without_tags_the_catalogue_tells_the_model():
-    assert one().model == "H100-SXM"
-    assert one(vendor_id="10DE").model == "H100-SXM"
+def test_without_tags_the_model_is_that_of_the_catalogue():
+    assert read_one().model == "H100-SXM"
+    assert read_one(vendor_id="10DE").model == "H100-SXM"
 
 
 def test_an_unknown_device_has_no_model():
@@ -133,33 +133,33 @@ def test_an_unknown_device_has_no_model():
 
 @pytest.mark.parametrize("node, expected", [(0, 0), (3, 3), (-1, None), (None, None)])
 def test_the_kernels_unknown_numa_node_is_none(node, expected):
-    assert one(numa_node=node).numa_node == expected
+    assert read_one(numa_node=node).numa_node == expected
 
 
-def test_vfs_of_one_pf_are_told_apart():
+def test_vfs_of_one_pf_are_distinct():
     (read,) = pools.read([pool(1, count=3, dev_type="type-VF")])
     assert len(set(read.gpus())) == 3
 
 
-def test_absurd_counts_are_cut():
-    read = one(count=10**12)
+def test_huge_counts_are_limited():
+    read = read_one(count=10**12)
     assert len(read.gpus()) == 64
     assert len(read.devices(5)) == 5
 
 
-def test_an_alias_is_served_by_its_ids_in_any_case():
-    read = one(vendor_id="10DE")
+def test_ids_match_in_any_case():
+    read = read_one(vendor_id="10DE")
     assert read.serves([H100])
     assert read.serves([AUDIO, H100])
     assert not read.serves([AUDIO])
 
 
-def test_a_pf_is_only_for_those_who_ask_for_it():
-    read = one(dev_type="type-PF")
+def test_a_pf_matches_only_if_its_type_is_requested():
+    read = read_one(dev_type="type-PF")
     assert not read.serves([H100])
     assert read.serves([{**H100, "dev_type": "type-pf"}])
 
 
 @pytest.mark.parametrize("raw", [pool(1, gpu_model="Own"), pool(1, NIC, gpu_model="Own")])
-def test_the_operators_model_wins(raw):
+def test_the_model_tag_overrides_the_catalogue(raw):
     assert pools.model_of(raw) == "Own"

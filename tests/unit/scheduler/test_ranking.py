@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy fragmentation in the weigher: whole hosts, kept up to date between requests."""
+"""The policy fragmentation in the weigher, from request to request."""
 
 import threading
 
@@ -7,7 +7,7 @@ import pytest
 from nova.scheduler import weights
 from nova.weights import WeighedObject
 
-from nova_gpu_passthrough.packing.request_class import Reach, RequestClass
+from nova_gpu_passthrough.packing.request_class import GpuLocality, RequestClass
 from nova_gpu_passthrough.policies import mix
 from nova_gpu_passthrough.policies.fragmentation import Fragmentation
 from nova_gpu_passthrough.scheduler import ranking
@@ -18,7 +18,7 @@ from tests.unit.builders import (
     NIC,
     T4,
     cell,
-    guest_numa,
+    guest_numa_topology,
     host_state,
     pages,
     pci_request,
@@ -46,7 +46,7 @@ def one_gpu(**needs):
 
 @pytest.fixture
 def weigher(options, tmp_path):
-    """A way to make the weigher with a mix, and other options."""
+    """Make the weigher with a mix and other options."""
 
     def make(counts=None, **others):
         path = tmp_path / "mix.yaml"
@@ -58,7 +58,7 @@ def weigher(options, tmp_path):
 
 
 def offered(hosts, spec, gpu_filter=None):
-    """The hosts with Placement's candidates, as they pass the filter."""
+    """Give hosts Placement's candidates and return those that pass the filter."""
     if spec.requested_resources:
         for state in hosts:
             state.allocation_candidates = builders.candidates(state, spec)
@@ -66,7 +66,7 @@ def offered(hosts, spec, gpu_filter=None):
 
 
 def ranked(weigher, hosts, spec):
-    """Names in the order of Nova's handler, with all of Nova's weighers beside ours."""
+    """Return host names in the order of Nova's handler, by Nova's weighers and this one."""
     handler = weights.HostWeightHandler()
     weighers = [*(cls() for cls in weights.all_weighers()), weigher]
     passed = offered(hosts, spec)
@@ -85,64 +85,66 @@ def policy_of(weigher):
 # -- decisions ---------------------------------------------------------------------------------
 
 
-def test_whole_hosts_are_kept_although_novas_weighers_want_them(weigher):
+def test_whole_hosts_stay_free_against_novas_weighers(weigher):
     hosts = [gpus("whole", 8, vcpus=512, ram=999999), gpus("five", 5, vcpus=20, ram=20480)]
-    some = weigher({ONE: 5, EIGHT: 1})
-    assert ranked(some, hosts, one_gpu()) == ["five", "whole"]
+    gpu_weigher = weigher({ONE: 5, EIGHT: 1})
+    assert ranked(gpu_weigher, hosts, one_gpu()) == ["five", "whole"]
     small = [gpus("whole", 8), gpus("five", 5, vcpus=512, ram=999999)]
-    assert ranked(some, small, one_gpu()) == ["five", "whole"]
+    assert ranked(gpu_weigher, small, one_gpu()) == ["five", "whole"]
 
 
-def test_prices_that_differ_little_decide_before_novas_weighers(weigher):
-    # 100 to 1: what a server of eight loses counts nearly nothing in this mix.
+def test_small_differences_in_price_outweigh_novas_weighers(weigher):
+    # The class of four is so rare in this mix that its loss counts very little.
     hosts = [gpus("large", 4, vcpus=400, ram=400000), gpus("small", 4, vcpus=15)]
-    some = weigher({ONE: 1, RequestClass("four", 4, "H100-SXM", vcpus=16): 0.0001})
-    assert ranked(some, hosts, one_gpu()) == ["small", "large"]
+    gpu_weigher = weigher({ONE: 1, RequestClass("four", 4, "H100-SXM", vcpus=16): 0.0001})
+    assert ranked(gpu_weigher, hosts, one_gpu()) == ["small", "large"]
     assert ranked(weigher(weight_multiplier=0.0), hosts, one_gpu()) == ["large", "small"]
 
 
-def test_servers_without_gpus_go_where_they_make_no_gpu_unusable(weigher):
+def test_servers_without_gpus_are_placed_where_they_make_no_gpu_unusable(weigher):
     hosts = [gpus("tight", 8), gpus("roomy", 4, vcpus=32), gpus("none", 0, vcpus=8)]
-    some = weigher({ONE: 1, EIGHT: 1})
-    assert ranked(some, hosts, request_spec(vcpus=8, ram=4096)) == ["none", "roomy", "tight"]
-    assert weighed(some, hosts, request_spec(vcpus=8, ram=4096))["none"] == 1.0
+    gpu_weigher = weigher({ONE: 1, EIGHT: 1})
+    assert ranked(gpu_weigher, hosts, request_spec(vcpus=8, ram=4096)) == ["none", "roomy", "tight"]
+    assert weighed(gpu_weigher, hosts, request_spec(vcpus=8, ram=4096))["none"] == 1.0
 
 
-def test_hosts_that_lose_nothing_keep_novas_order(weigher):
+def test_hosts_without_gpus_keep_novas_order(weigher):
     hosts = [gpus("a", 0, vcpus=8), gpus("b", 0, vcpus=64), gpus("c", 0, vcpus=16)]
     assert ranked(weigher({ONE: 1}), hosts, request_spec()) == ["b", "c", "a"]
 
 
-def test_hosts_whose_gpus_are_all_taken_are_filled_up_after_those_that_never_had_any(weigher):
-    some = weigher({ONE: 1})
+def test_hosts_without_free_gpus_are_filled_after_those_without_gpus(weigher):
+    gpu_weigher = weigher({ONE: 1})
     cpus = {"none": 16, "a": 20, "b": 64, "c": 12}
     before = [gpus(name, int(name != "none"), count) for name, count in cpus.items()]
-    weighed(some, before, request_spec())
-    taken = [gpus(name, 0, count) for name, count in cpus.items()]
-    assert ranked(some, taken, request_spec()) == ["none", "c", "a", "b"]
+    weighed(gpu_weigher, before, request_spec())
+    full = [gpus(name, 0, count) for name, count in cpus.items()]
+    assert ranked(gpu_weigher, full, request_spec()) == ["none", "c", "a", "b"]
 
 
 @pytest.mark.parametrize("strength, worst", [(0.0, 1.0), (0.5, 0.75), (1.0, 0.5)])
-def test_how_much_servers_without_gpus_avoid_loss_is_an_option(weigher, strength, worst):
-    some = weigher({ONE: 1}, avoid_gpu_hosts=strength)
+def test_avoid_gpu_hosts_scales_the_weight_of_servers_without_gpus(weigher, strength, worst):
+    gpu_weigher = weigher({ONE: 1}, avoid_gpu_hosts=strength)
     hosts = [gpus("tight", 8), gpus("none", 0)]
-    assert weighed(some, hosts, request_spec(vcpus=8)) == {"none": 1.0, "tight": worst}
+    assert weighed(gpu_weigher, hosts, request_spec(vcpus=8)) == {"none": 1.0, "tight": worst}
 
 
-@pytest.mark.parametrize("far, best", [(0, "left"), (1, "whole")])
-def test_numa_nodes_go_before_the_price_and_links_do_not(weigher, far, best):
-    # Two linked GPUs would be broken out of a whole host; two others, which are not linked and
-    # may be on two nodes, are left over.
+@pytest.mark.parametrize("other_node, best", [(0, "unlinked"), (1, "whole")])
+def test_numa_nodes_outweigh_the_price_and_links_do_not(weigher, other_node, best):
+    # Two linked GPUs are part of a whole host; two others are not linked, and on two nodes in one
+    # case.
     whole = host_state("whole", [pool(n, host="whole", gpu_link_group="x") for n in range(8)])
-    left = host_state("left", [pool(n, node=n * far, host="left") for n in range(2)])
-    for state in (whole, left):
+    unlinked = host_state(
+        "unlinked", [pool(n, node=n * other_node, host="unlinked") for n in range(2)]
+    )
+    for state in (whole, unlinked):
         state.free_disk_mb = 10**9
     spec = request_spec(pci_request(2), in_placement=True)
-    assert ranked(weigher({ONE: 5, EIGHT: 1}), [left, whole], spec)[0] == best
+    assert ranked(weigher({ONE: 5, EIGHT: 1}), [unlinked, whole], spec)[0] == best
 
 
 def on_two_cells(name, cpus):
-    """A host with 4 GPUs on each of two NUMA cells, and so many CPUs there."""
+    """A host with two NUMA cells of 4 GPUs and these numbers of CPUs."""
     state = host_state(
         name,
         [pool(n, node=n // 4, host=name) for n in range(8)],
@@ -154,48 +156,55 @@ def on_two_cells(name, cpus):
 
 
 @pytest.mark.parametrize("cpus", [(6, 32), (32, 6)])
-def test_the_numa_node_is_chosen_where_the_least_is_lost(weigher, cpus):
-    some = RequestClass("some", 1, "H100-SXM", vcpus=4, numa_cells=1, reach=Reach.NOT_FAR)
-    weigher({some: 1})
+def test_the_numa_node_with_the_smallest_loss_is_chosen(weigher, cpus):
+    request_class = RequestClass(
+        "gpu_weigher",
+        1,
+        "H100-SXM",
+        vcpus=4,
+        numa_cells=1,
+        gpu_locality=GpuLocality.LOCAL_OR_UNKNOWN,
+    )
+    weigher({request_class: 1})
     state = on_two_cells("host", cpus)
     spec = request_spec(
-        pci_request(), in_placement=True, vcpus=2, ram=64, numa=guest_numa((2, 0, 64))
+        pci_request(), in_placement=True, vcpus=2, ram=64, numa=guest_numa_topology((2, 0, 64))
     )
     # On the node with few CPUs, one GPU is usable before and after.
     offered([state], spec)
-    (gpu,) = state.allocation_candidates[0].fitted.choice.gpus
+    (gpu,) = state.allocation_candidates[0].host_choice.choice.gpus
     assert gpu.numa_node == cpus.index(6)
 
 
-def test_the_operator_values_models(weigher):
-    # Any of the two serves the request; only what is worth more is asked for otherwise, too.
+def test_gpu_values_change_the_order(weigher):
+    # Both models match the request.
     spec = {"vendor_id": "10de"}
-    dear, cheap = gpus("dear", 2), host_state("cheap", [pool(1, T4, host="cheap", count=2)])
+    valuable, cheap = gpus("valuable", 2), host_state("cheap", [pool(1, T4, host="cheap", count=2)])
     cheap.free_disk_mb = 10**9
     classes = {RequestClass("any", 1, vcpus=4): 1}
     request = request_spec(pci_request(spec=spec, alias="any"), in_placement=True)
-    for values, first in (({}, "cheap"), ({"T4": 99.0}, "dear")):
-        some = weigher(classes, aliases=["any"], gpu_values=values)
-        for state in (dear, cheap):
+    for values, first in (({}, "cheap"), ({"T4": 99.0}, "valuable")):
+        gpu_weigher = weigher(classes, aliases=["any"], gpu_values=values)
+        for state in (valuable, cheap):
             state.allocation_candidates = builders.candidates(
                 state, request, serving={"any": state.pci_stats.pools}
             )
-        passed = list(GpuPassthroughFilter().filter_all([dear, cheap], request))
+        passed = list(GpuPassthroughFilter().filter_all([valuable, cheap], request))
         items = [WeighedObject(host, 0.0) for host in passed]
-        result = some.weigh_objects(items, request)
+        result = gpu_weigher.weigh_objects(items, request)
         assert items[result.index(max(result))].obj.host == first
 
 
-def test_gpus_that_nothing_but_an_option_names_are_packed(weigher):
+def test_gpus_known_by_an_option_only_are_packed(weigher):
     ids = {"vendor_id": "1234", "product_id": "5678"}
     hosts = [
         host_state(name, [pool(n, ids, host=name) for n in range(count)])
         for name, count in (("eight", 8), ("two", 2))
     ]
     spec = request_spec(pci_request(spec=ids, alias="own"))
-    some = weigher({ONE: 1}, aliases=["own"])
+    gpu_weigher = weigher({ONE: 1}, aliases=["own"])
     items = [WeighedObject(host, 0.0) for host in hosts]
-    eight, two = some.weigh_objects(items, spec)
+    eight, two = gpu_weigher.weigh_objects(items, spec)
     assert 0.8 < eight < two < 1.0
 
 
@@ -203,128 +212,128 @@ def test_gpus_that_nothing_but_an_option_names_are_packed(weigher):
 
 
 def test_requests_are_learned(weigher):
-    some = weigher(mix_half_life=10)
+    gpu_weigher = weigher(mix_half_life=10)
     hosts = [gpus("a", 8), gpus("b", 4)]
-    weighed(some, hosts, one_gpu())
-    weighed(some, hosts, one_gpu(ram=8192))
-    weighed(some, hosts, request_spec())
-    learned = policy_of(some).classes
+    weighed(gpu_weigher, hosts, one_gpu())
+    weighed(gpu_weigher, hosts, one_gpu(ram=8192))
+    weighed(gpu_weigher, hosts, request_spec())
+    learned = policy_of(gpu_weigher).classes
     assert [(c.gpus, c.model, c.vcpus, c.ram_mib) for c in learned] == [
         (1, "H100-SXM", 4, 4096),
         (1, "H100-SXM", 4, 8192),
     ]
 
 
-def test_requests_that_fit_nowhere_are_learned_too(weigher):
-    some = weigher(mix_half_life=10)
+def test_requests_that_fit_on_no_host_are_learned(weigher):
+    gpu_weigher = weigher(mix_half_life=10)
     offered([gpus("a", 4)], request_spec(pci_request(8), vcpus=32))
-    # Once no GPU is free, its model is the one that was offered before.
+    # When no GPU is free, the model is the one offered before.
     gpu_filter = GpuPassthroughFilter()
     for free in (1, 0):
         offered([gpus("a", free)], request_spec(pci_request(2)), gpu_filter)
-    weighed(some, [gpus("a", 8)], request_spec())
-    learned = [(c.gpus, c.model, c.vcpus) for c in policy_of(some).classes]
+    weighed(gpu_weigher, [gpus("a", 8)], request_spec())
+    learned = [(c.gpus, c.model, c.vcpus) for c in policy_of(gpu_weigher).classes]
     assert learned == [(8, "H100-SXM", 32), (2, "H100-SXM", 4)]
 
 
 def test_requests_for_other_devices_are_not_learned(weigher):
-    some = weigher(mix_half_life=10)
+    gpu_weigher = weigher(mix_half_life=10)
     nic = host_state("nic", [pool(1, NIC)])
-    weighed(some, [nic], request_spec(pci_request(spec=NIC)))
-    weighed(some, [nic], request_spec())
-    assert list(policy_of(some).classes) == []
+    weighed(gpu_weigher, [nic], request_spec(pci_request(spec=NIC)))
+    weighed(gpu_weigher, [nic], request_spec())
+    assert list(policy_of(gpu_weigher).classes) == []
 
 
 def test_without_a_half_life_nothing_is_learned(weigher):
-    some = weigher({EIGHT: 1})
-    weighed(some, [gpus("a", 8)], one_gpu())
-    assert list(policy_of(some).classes) == [EIGHT]
+    gpu_weigher = weigher({EIGHT: 1})
+    weighed(gpu_weigher, [gpus("a", 8)], one_gpu())
+    assert list(policy_of(gpu_weigher).classes) == [EIGHT]
 
 
 def consume(state, spec):
-    """What the scheduler does with the host that it takes."""
+    """Do what the scheduler does with the host that it selects."""
     mappings = state.allocation_candidates[0]["mappings"]
     for group in spec.requested_resources:
         group.provider_uuids = mappings[group.requester_id]
     state.consume_from_request(spec)
 
 
-def test_a_host_that_the_scheduler_filled_up_counts_no_longer(weigher):
-    some = weigher({ONE: 1})
+def test_a_host_that_the_scheduler_filled_counts_no_longer(weigher):
+    gpu_weigher = weigher({ONE: 1})
     hosts = [gpus("full", 1), gpus("other", 8)]
     spec = one_gpu()
-    assert ranked(some, hosts, spec)[0] == "full"
-    assert list(policy_of(some).supply) == [9]
+    assert ranked(gpu_weigher, hosts, spec)[0] == "full"
+    assert list(policy_of(gpu_weigher).supply) == [9]
     consume(hosts[0], spec)
-    # Placement does not name it for the next request.
-    ranked(some, [hosts[1], gpus("third", 2)], one_gpu())
-    assert list(policy_of(some).supply) == [8 + 2]
+    # Placement does not return it for the next request.
+    ranked(gpu_weigher, [hosts[1], gpus("third", 2)], one_gpu())
+    assert list(policy_of(gpu_weigher).supply) == [8 + 2]
 
 
-def test_a_host_that_was_the_only_one_is_looked_after_too(weigher):
-    some = weigher({ONE: 1})
+def test_a_host_that_was_the_only_one_is_tracked(weigher):
+    gpu_weigher = weigher({ONE: 1})
     only = gpus("only", 1)
-    ranked(some, [only, gpus("other", 8)], one_gpu())
-    # Nova does not ask the weigher now.
+    ranked(gpu_weigher, [only, gpus("other", 8)], one_gpu())
+    # Nova does not call the weigher for one host.
     spec = one_gpu()
-    assert ranked(some, [only], spec) == ["only"]
+    assert ranked(gpu_weigher, [only], spec) == ["only"]
     consume(only, spec)
-    assert list(policy_of(some).supply) == [9]
-    ranked(some, [gpus("other", 8), gpus("third", 2)], one_gpu())
-    assert list(policy_of(some).supply) == [8 + 2]
+    assert list(policy_of(gpu_weigher).supply) == [9]
+    ranked(gpu_weigher, [gpus("other", 8), gpus("third", 2)], one_gpu())
+    assert list(policy_of(gpu_weigher).supply) == [8 + 2]
 
 
-def test_a_host_that_is_not_met_for_long_counts_no_longer(weigher, monkeypatch):
+def test_a_host_not_seen_for_long_is_forgotten(weigher, monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr(ranking.time, "monotonic", lambda: clock[0])
-    some = weigher({ONE: 1})
-    weighed(some, [gpus("a", 8), gpus("b", 4)], one_gpu())
+    gpu_weigher = weigher({ONE: 1})
+    weighed(gpu_weigher, [gpus("a", 8), gpus("b", 4)], one_gpu())
     clock[0] += 1000
-    weighed(some, [gpus("b", 4)], one_gpu())
-    assert list(policy_of(some).supply) == [12]
+    weighed(gpu_weigher, [gpus("b", 4)], one_gpu())
+    assert list(policy_of(gpu_weigher).supply) == [12]
     clock[0] += 1000
-    weighed(some, [gpus("c", 1)], one_gpu())
-    assert list(policy_of(some).supply) == [5]
+    weighed(gpu_weigher, [gpus("c", 1)], one_gpu())
+    assert list(policy_of(gpu_weigher).supply) == [5]
 
 
-def test_hosts_of_equal_names_in_other_nodes_are_told_apart(weigher):
-    some = weigher({ONE: 1})
+def test_nodes_of_one_host_are_distinct(weigher):
+    gpu_weigher = weigher({ONE: 1})
     nodes = [gpus("a", 8), gpus("a", 4)]
     nodes[1].nodename = "a2"
-    weighed(some, nodes, one_gpu())
-    assert list(policy_of(some).supply) == [12]
+    weighed(gpu_weigher, nodes, one_gpu())
+    assert list(policy_of(gpu_weigher).supply) == [12]
 
 
-def test_a_mix_file_that_changes_is_read_again(weigher, monkeypatch, tmp_path, logged):
+def test_a_changed_mix_file_is_read_again(weigher, monkeypatch, tmp_path, logged):
     clock = [1000.0]
     monkeypatch.setattr(ranking.time, "monotonic", lambda: clock[0])
-    some = weigher({ONE: 1})
+    gpu_weigher = weigher({ONE: 1})
     hosts, gpu_filter = [gpus("a", 8)], GpuPassthroughFilter()
-    weighed(some, hosts, one_gpu(), gpu_filter)
+    weighed(gpu_weigher, hosts, one_gpu(), gpu_filter)
     (tmp_path / "mix.yaml").write_text(mix.dump({EIGHT: 1, ONE: 3}))
-    weighed(some, hosts, one_gpu(), gpu_filter)
-    assert list(policy_of(some).classes) == [ONE]
+    weighed(gpu_weigher, hosts, one_gpu(), gpu_filter)
+    assert list(policy_of(gpu_weigher).classes) == [ONE]
     clock[0] += 60
-    weighed(some, hosts, one_gpu(), gpu_filter)
-    assert set(policy_of(some).classes) == {ONE, EIGHT}
-    assert list(policy_of(some).supply) == [8, 8]
+    weighed(gpu_weigher, hosts, one_gpu(), gpu_filter)
+    assert set(policy_of(gpu_weigher).classes) == {ONE, EIGHT}
+    assert list(policy_of(gpu_weigher).supply) == [8, 8]
     (tmp_path / "mix.yaml").write_text("nonsense")
     clock[0] += 60
-    weighed(some, hosts, one_gpu(), gpu_filter)
-    assert set(policy_of(some).classes) == {ONE, EIGHT}
-    assert len(logged("WARNING", "The mix file has changed and is left aside")) == 1
+    weighed(gpu_weigher, hosts, one_gpu(), gpu_filter)
+    assert set(policy_of(gpu_weigher).classes) == {ONE, EIGHT}
+    assert len(logged("WARNING", "The mix file has changed, but cannot be used")) == 1
 
 
-# -- it never harms ----------------------------------------------------------------------------
+# -- errors ------------------------------------------------------------------------------------
 
 
 def test_a_host_with_malformed_data_gets_the_lowest_weight(weigher, logged):
-    some = weigher({ONE: 1})
+    gpu_weigher = weigher({ONE: 1})
     broken, good = gpus("broken", 8), gpus("good", 8)
     broken.vcpus_total = "many"
-    assert weighed(some, [broken, good], request_spec()) == {"broken": 0.0, "good": 1.0}
+    assert weighed(gpu_weigher, [broken, good], request_spec()) == {"broken": 0.0, "good": 1.0}
     assert len(logged("WARNING", "Host broken")) == 1
-    assert weighed(some, [broken, good], one_gpu())["broken"] == pytest.approx(0.8)
+    assert weighed(gpu_weigher, [broken, good], one_gpu())["broken"] == pytest.approx(0.8)
 
 
 class _Raising(Fragmentation):
@@ -342,42 +351,42 @@ class _Short(Fragmentation):
 
 
 @pytest.mark.parametrize("policy", [_Raising, _Short])
-def test_a_policy_that_errs_leaves_quality_to_decide(
+def test_hosts_are_weighed_by_quality_if_the_policy_fails(
     policy, weigher, options, monkeypatch, fake_entry_point, logged
 ):
     fake_entry_point(monkeypatch, odd=policy)
     weigher()
     options(policy="odd")
-    some = GpuPassthroughWeigher()
+    gpu_weigher = GpuPassthroughWeigher()
     hosts = [gpus("a", 8), gpus("b", 4)]
-    assert weighed(some, hosts, one_gpu()) == pytest.approx({"a": 0.8, "b": 0.8})
-    assert weighed(some, hosts, request_spec()) == {"a": 0.0, "b": 0.0}
+    assert weighed(gpu_weigher, hosts, one_gpu()) == pytest.approx({"a": 0.8, "b": 0.8})
+    assert weighed(gpu_weigher, hosts, request_spec()) == {"a": 0.0, "b": 0.0}
     assert logged("WARNING")
 
 
-def test_no_hosts_are_no_error(weigher):
+def test_no_hosts_get_no_weights(weigher):
     assert weigher({ONE: 1}).weigh_objects([], one_gpu()) == []
 
 
-def test_threads_may_ask_at_the_same_time(weigher):
-    some = weigher({ONE: 1}, mix_half_life=5)
-    failed = []
+def test_threads_can_rank_at_the_same_time(weigher):
+    gpu_weigher = weigher({ONE: 1}, mix_half_life=5)
+    errors = []
 
-    def ask(number):
+    def rank_hosts(number):
         try:
             for turn in range(20):
                 hosts = [gpus(f"host{n}", (number + turn + n) % 8 + 1) for n in range(4)]
-                weighed(some, hosts, one_gpu(ram=1024 * (1 + turn % 7)))
+                weighed(gpu_weigher, hosts, one_gpu(ram=1024 * (1 + turn % 7)))
         except Exception as error:
-            failed.append(error)
+            errors.append(error)
 
-    threads = [threading.Thread(target=ask, args=(n,)) for n in range(4)]
+    threads = [threading.Thread(target=rank_hosts, args=(n,)) for n in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert not failed
-    policy = policy_of(some)
+    assert not errors
+    policy = policy_of(gpu_weigher)
     assert list(policy.supply) == [
         sum(host.counts[k] for host in policy._hosts.values()) for k in range(len(policy.classes))
     ]

@@ -32,7 +32,7 @@ def gpus(name, count, ids=H100, **resources):
 
 
 def ranked(hosts, spec, weigher_classes=None):
-    """Host names in the order of Nova's handler, by Nova's default weighers and ours."""
+    """Return host names in the order of Nova's handler, by Nova's weighers and this one."""
     if weigher_classes is None:
         weigher_classes = [*weights.all_weighers(), GpuPassthroughWeigher]
     handler = weights.HostWeightHandler()
@@ -75,7 +75,7 @@ def test_only_gpus_that_match_count():
 
 
 @pytest.mark.parametrize("busy", ["small", "large"])
-def test_it_dominates_novas_weighers_for_gpu_servers(busy):
+def test_it_outweighs_novas_weighers_for_gpu_servers(busy):
     small, large = gpus("small", 2, vcpus=8, ram=8192), gpus("large", 8, vcpus=256, ram=999999)
     state = small if busy == "small" else large
     state.num_io_ops, state.num_instances = 30, 50
@@ -96,14 +96,14 @@ def test_a_host_that_does_not_fit_gets_the_lowest_weight():
     assert weight(gpus("one", 1), request_spec(pci_request(2))) == 0.0
 
 
-def test_what_the_filter_chose_is_weighed():
+def test_the_choice_of_the_filter_is_weighed():
     spec = request_spec(pci_request(2), in_placement=True)
     state = host_state("host", hgx_pools("host"))
     state.allocation_candidates = builders.candidates(state, spec)
     before = weight(state, spec)
     assert list(GpuPassthroughFilter().filter_all([state], spec)) == [state]
     assert weight(state, spec) == pytest.approx(before)
-    # The candidate remembers the choice: the pools are not read again.
+    # The candidate has the choice: the pools are not read again.
     state.pci_stats.pools = None
     assert weight(state, spec) == pytest.approx(before)
 
@@ -136,7 +136,7 @@ def test_hosts_without_gpus_keep_novas_order(values, spec):
     assert ranked(hosts, spec) == ranked(hosts, spec, weights.all_weighers())
 
 
-def test_hosts_with_free_gpus_come_last_the_more_and_the_dearer_the_later():
+def test_hosts_with_the_most_valuable_free_gpus_come_last():
     hosts = [
         gpus("8 H100", 8, vcpus=512),
         gpus("1 H100", 1, vcpus=512),
@@ -155,12 +155,12 @@ def test_free_vfs_of_a_nic_do_not_outweigh_a_gpu():
     assert ranked(hosts, request_spec(pci_request(spec=T4)))[0] == "gpu"
 
 
-def test_gpus_in_use_are_no_reason_to_avoid_a_host():
+def test_hosts_whose_gpus_are_in_use_are_not_avoided():
     used = host_state("used", [pool(1, count=0)])
     assert weight(used, request_spec()) == weight(host_state("none"), request_spec()) == 1.0
 
 
-def test_the_operator_values_models(options):
+def test_gpu_values_change_the_weights(options):
     spec = request_spec()
     before = weight(gpus("t4", 1, T4), spec)
     options(gpu_values={"T4": 100.0, "own": 50.0})
@@ -170,7 +170,7 @@ def test_the_operator_values_models(options):
 
 
 @pytest.mark.parametrize("strength, expected", [(0.0, 1.0), (0.5, 0.75), (1.0, 0.5)])
-def test_how_strongly_gpu_hosts_are_avoided_is_an_option(options, strength, expected):
+def test_avoid_gpu_hosts_scales_the_weights(options, strength, expected):
     options(avoid_gpu_hosts=strength)
     assert weight(gpus("t4", 1, T4), request_spec()) == pytest.approx(expected, abs=0.01)
 
@@ -200,7 +200,7 @@ def test_weights_are_within_the_bounds(free, spec):
     assert 0.0 <= weight(host_state("host", free), spec) <= 1.0
 
 
-def test_weighing_many_is_weighing_each():
+def test_hosts_are_weighed_independently():
     spec, weigher = request_spec(pci_request()), GpuPassthroughWeigher()
     hosts = [gpus("two", 2), gpus("eight", 8), host_state("none")]
     items = [weights.WeighedHost(host, 0.0) for host in hosts]
@@ -228,30 +228,32 @@ def test_a_multiplier_of_zero_leaves_novas_order(options):
     assert ranked(hosts, spec) == ranked(hosts, spec, weights.all_weighers())
 
 
-class _Names(Policy):
-    """Somebody else's policy: hosts whose GPUs have the highest address first."""
+class _HighestAddress(Policy):
+    """A third-party policy: hosts whose GPUs have the highest addresses come first."""
 
     def score(self, host, request, choice):
         return max(int(gpu.address[5:7], 16) for gpu in choice.gpus) / 255
 
 
-class _Wild(Policy):
-    """A policy that does not keep its promise."""
+class _InvalidScores(Policy):
+    """A policy that returns invalid scores."""
 
     def score(self, host, request, choice):
         return {1: 17.0, 2: -3.0, 3: float("nan")}[request.count]
 
 
-def test_a_third_partys_policy_is_found(options, monkeypatch, fake_entry_point):
-    fake_entry_point(monkeypatch, names=_Names)
+def test_a_third_party_policy_is_loaded(options, monkeypatch, fake_entry_point):
+    fake_entry_point(monkeypatch, names=_HighestAddress)
     options(policy="names")
     hosts = [host_state(f"host{n}", [pool(n)]) for n in (3, 200, 70)]
     assert ranked(hosts, request_spec(pci_request())) == ["host200", "host70", "host3"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
-def test_a_policy_that_errs_does_no_harm(count, options, monkeypatch, fake_entry_point, logged):
-    fake_entry_point(monkeypatch, wild=_Wild)
+def test_invalid_scores_keep_the_weight_in_the_bounds(
+    count, options, monkeypatch, fake_entry_point, logged
+):
+    fake_entry_point(monkeypatch, wild=_InvalidScores)
     options(policy="wild")
     assert 0.0 <= weight(gpus("host", 8), request_spec(pci_request(count))) <= 1.0
 

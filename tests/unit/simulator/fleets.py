@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small fleets."""
+"""Small fleets for tests of the simulator."""
 
 import random
 
 from nova_gpu_passthrough.packing.host_state import canonical
-from nova_gpu_passthrough.simulator.hosts import Hosts
-from nova_gpu_passthrough.simulator.ranker import SimHost
-from tests.unit.packing.host_states import gpus, host, states, wanted
+from nova_gpu_passthrough.policies.pack import Pack
+from nova_gpu_passthrough.policies.spread import Spread
+from nova_gpu_passthrough.simulator.ranker import SimulatedHost
+from nova_gpu_passthrough.simulator.rankers.policy import ranker_of
+from nova_gpu_passthrough.simulator.simulated_hosts import SimulatedHosts
+from tests.unit.packing.host_states import gpus, host, request_class, states
 
-ONE = wanted(1, vcpus=4, ram_mib=40)
-EIGHT = wanted(8, vcpus=32, ram_mib=320)
-CPU = wanted(0, vcpus=4, ram_mib=40)
+ONE = request_class(1, vcpus=4, ram_mib=40)
+EIGHT = request_class(8, vcpus=32, ram_mib=320)
+CPU = request_class(0, vcpus=4, ram_mib=40)
 
 
 def plain(free=8, vcpus=32, ram=320, model="H100"):
@@ -19,12 +22,12 @@ def plain(free=8, vcpus=32, ram=320, model="H100"):
 
 
 def fleet(*empty):
-    """Hosts that are like this while they are empty."""
+    """Return a fleet of empty hosts with these states."""
     return [
-        SimHost(
+        SimulatedHost(
             f"host{number:02}",
             state,
-            next((group.model for group in state.groups()), None),
+            next((group.model for group in state.gpu_groups()), None),
             state.vcpus,
             state.ram_mib,
             state.free_gpus,
@@ -34,14 +37,24 @@ def fleet(*empty):
 
 
 def begun(ranker, hosts, mix=None, seed=0):
-    """A ranker that knows these hosts."""
+    """Return the ranker, prepared for a replay on these hosts."""
     ranker.begin(hosts, mix or {ONE: 3, EIGHT: 1}, random.Random(seed))
     return ranker
 
 
 def chosen(ranker, hosts, some):
-    """The index that it chooses for a server, on hosts as they are."""
-    return ranker.choose(some, Hosts(hosts).offers(some))[0]
+    """Return the index of the host that the ranker chooses for a server, on empty hosts."""
+    return ranker.choose(some, SimulatedHosts(hosts).fitting(some))[0]
+
+
+def pack():
+    """Return a ranker that packs."""
+    return ranker_of(Pack())
+
+
+def spread():
+    """Return a ranker that spreads."""
+    return ranker_of(Spread())
 
 
 canonical_states = states().map(canonical)

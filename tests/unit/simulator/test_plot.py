@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures."""
+"""Drawing results."""
 
 import xml.etree.ElementTree as ElementTree
 
@@ -8,7 +8,7 @@ import pytest
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.simulator import plot
 from nova_gpu_passthrough.simulator.outcome import Outcome, Summary
-from nova_gpu_passthrough.simulator.stranded import Cause
+from nova_gpu_passthrough.simulator.stranded_causes import StrandedCause
 
 SUMMARIES = [
     Summary(
@@ -16,7 +16,7 @@ SUMMARIES = [
         [
             Outcome(
                 seed, 80, 90.0 + seed, 8.0 - seed, 9, 1, 8,
-                stranded={Cause.VCPUS: 3 + seed}, course={50.0: 50.0, 100.0: 90.0 + seed},
+                stranded={StrandedCause.VCPUS: 3 + seed}, course={50.0: 50.0, 100.0: 90.0 + seed},
             )
             for seed in range(2)
         ],
@@ -26,14 +26,14 @@ SUMMARIES = [
 
 
 def words(path):
-    """Texts of an SVG, from the comments that matplotlib writes beside the outlines."""
+    """Return the texts of an SVG, from the comments that matplotlib adds to the outlines."""
     text = path.read_text()
     ElementTree.fromstring(text)
     return text
 
 
 @pytest.mark.parametrize("times", [False, True])
-def test_the_course_and_what_is_left(tmp_path, times):
+def test_the_course_and_the_unallocated_gpus(tmp_path, times):
     path = tmp_path / "p.svg"
     plot.course(path, SUMMARIES, times)
     text = words(path)
@@ -49,7 +49,7 @@ def test_servers_until_the_first_refusal(tmp_path):
         assert word in text
 
 
-def test_png_and_the_same_file_twice(tmp_path):
+def test_the_same_results_give_the_same_file(tmp_path):
     for suffix in plot.SUFFIXES:
         first, second = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
         for path in (first, second):
@@ -58,7 +58,7 @@ def test_png_and_the_same_file_twice(tmp_path):
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_picture_that_cannot_be_written(tmp_path):
+def test_a_file_that_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"p\.pdf: expected a file that ends in \.png or \.svg"):
         plot.check(tmp_path / "p.pdf")
     with pytest.raises(UserError, match="there is no directory"):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Device choice by trying every set: what the fast search must agree with.
+"""Device choice by trying every set; the fast search must agree with it.
 
-Written from the rules alone; it shares no code with the package.
+Written from the rules alone, without code of the package.
 """
 
 import itertools
@@ -10,56 +10,56 @@ from nova_gpu_passthrough.topology.model import Preference
 
 
 def best_sets(gpus, rules, companions=()):
-    """The smallest cost and all sets (of positions in ``gpus``) that have it; None if none may."""
+    """Return the smallest cost and all sets (positions in ``gpus``) that have it; None: no sets."""
     best, sets = None, []
     for chosen in itertools.combinations(range(len(gpus)), rules.count):
         if not allowed(gpus, rules, companions, chosen):
             continue
-        price = cost(gpus, rules, companions, chosen)
-        if best is None or price < best:
-            best, sets = price, [chosen]
-        elif price == best:
+        this = cost(gpus, rules, companions, chosen)
+        if best is None or this < best:
+            best, sets = this, [chosen]
+        elif this == best:
             sets.append(chosen)
     return (best, sets) if sets else None
 
 
 def allowed(gpus, rules, companions, chosen):
-    """Whether a set meets what is required."""
-    taken = [gpus[i] for i in chosen]
+    """Check whether a set meets the requirements."""
+    selected = [gpus[i] for i in chosen]
     if rules.count > 1 and rules.link is Preference.REQUIRED:
-        groups = {gpu.link_group[0] if gpu.link_group else None for gpu in taken}
+        groups = {gpu.link_group[0] if gpu.link_group else None for gpu in selected}
         if len(groups) > 1 or None in groups:
             return False
     if rules.count > 1 and rules.switch is Preference.REQUIRED:
-        switches = {gpu.switch for gpu in taken}
+        switches = {gpu.switch for gpu in selected}
         if len(switches) > 1 or None in switches:
             return False
     return all(
-        sum(companions[i][kind] for i in chosen) >= wanted
-        for kind, wanted in enumerate(rules.companions)
+        sum(companions[i][kind] for i in chosen) >= required
+        for kind, required in enumerate(rules.companions)
     )
 
 
 def cost(gpus, rules, companions, chosen):
-    """The fields of ``Cost``, each from its own words."""
-    taken = [gpus[i] for i in chosen]
+    """Return the fields of ``Cost``, each computed from its description."""
+    selected = [gpus[i] for i in chosen]
     left = [gpu for i, gpu in enumerate(gpus) if i not in chosen]
-    nodes = {gpu.numa_node for gpu in taken}
+    nodes = {gpu.numa_node for gpu in selected}
     link = rules.link is not Preference.NONE
     depth = max(len(gpu.link_group) for gpu in gpus)
     return (
         0 if rules.numa_limit is None else max(0, len(nodes) - rules.numa_limit),
-        _touched(taken, 1) - 1 if link else 0,
+        _touched(selected, 1) - 1 if link else 0,
         len(nodes) + (None in nodes),
-        0 if rules.switch is Preference.NONE else _distinct([gpu.switch for gpu in taken]),
-        sum(_touched(taken, level) for level in range(2, depth + 1)) if link else 0,
+        0 if rules.switch is Preference.NONE else _distinct([gpu.switch for gpu in selected]),
+        sum(_touched(selected, level) for level in range(2, depth + 1)) if link else 0,
         tuple(-_sets_of(size, gpus, left) for size in (16, 8, 4, 2)),
         0 if rules.companions or not companions else sum(any(companions[i]) for i in chosen),
     )
 
 
 def _touched(gpus, level):
-    """Link groups (level 1) or partitions; a GPU that is in none counts as one of its own."""
+    """Count link groups (level 1) or partitions; a GPU without one counts as a separate one."""
     return _distinct(
         [gpu.link_group[:level] if len(gpu.link_group) >= level else None for gpu in gpus]
     )
@@ -71,7 +71,7 @@ def _distinct(names):
 
 
 def _sets_of(size, gpus, left):
-    """How many whole sets of that size stay in a group, partition, switch or NUMA node."""
+    """Count the whole sets of this size within a group, partition, switch or NUMA node."""
     blocks = {("node", gpu.numa_node) for gpu in gpus}
     blocks |= {("switch", gpu.switch) for gpu in gpus if gpu.switch}
     blocks |= {("link", p) for gpu in gpus for p in _paths(gpu)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which guests hold the BARs of how many GPUs."""
+"""Numbers of GPUs whose BARs fit into a guest's address space."""
 
 import pytest
 from hypothesis import given
@@ -9,8 +9,8 @@ from nova_gpu_passthrough.topology.address_space import (
     GIB,
     GuestPlatform,
     fits,
+    max_ram_gib,
     mmio_bytes,
-    most_ram_gib,
     ram_end,
     window_bytes,
 )
@@ -31,13 +31,13 @@ RAM = st.integers(1, 4096).map(lambda gib: gib * GIB)
 
 
 def _visible(ram_gib, platform):
-    """How many of four H100 NVL a guest can have."""
+    """Return how many of four H100 NVL a guest can map."""
     counts = [n for n in range(5) if fits([H100_NVL] * n, ram_gib * GIB, platform)]
     return max(counts)
 
 
 @pytest.mark.parametrize(("ram_gib", "gpus"), [(256, 3), (512, 2), (768, 1)])
-def test_what_operators_saw_with_four_h100_nvl_and_40_bits(ram_gib, gpus):
+def test_four_h100_nvl_with_40_bits_as_operators_reported(ram_gib, gpus):
     assert _visible(ram_gib, BIOS_40) == gpus
 
 
@@ -57,7 +57,7 @@ def test_all_four_fit_with_the_hosts_width():
         ((256 * GIB, 2 * MIB), 512 * GIB),
     ],
 )
-def test_a_window_is_a_multiple_of_the_largest_register(bars, size):
+def test_a_window_is_a_multiple_of_the_largest_bar(bars, size):
     assert window_bytes(bars) == size
     assert window_bytes(reversed(bars)) == size
 
@@ -71,7 +71,7 @@ def test_a_window_is_a_multiple_of_the_largest_register(bars, size):
         (256, "intel", 258),
         (2048, "intel", 2050),
         (256, "amd", 258),
-        # With the window that QEMU adds, the range from 1012 GiB on would be touched.
+        # With the window that QEMU adds, it would overlap the range from 1012 GiB on.
         (978, "amd", 980),
         (979, "amd", 1024 + 977),
         (1024, "amd", 1024 + 1022),
@@ -108,7 +108,7 @@ class TestOvmf:
     def test_windows(self, bits, vendor, window):
         assert mmio_bytes(8 * GIB, GuestPlatform(bits, vendor)) == window
 
-    def test_where_ram_leaves_no_eighth_there_are_32_gib_above_it(self):
+    def test_if_ram_leaves_no_eighth_there_are_32_gib_above_it(self):
         platform = GuestPlatform(41, "intel")
         assert mmio_bytes(1700 * GIB, platform) == TIB // 4
         assert mmio_bytes(1800 * GIB, platform) == 32 * GIB
@@ -119,7 +119,7 @@ class TestOvmf:
         assert not fits([H100_NVL], 16 * GIB, GuestPlatform(40, "amd"))
         assert fits([H100_NVL], 16 * GIB, GuestPlatform(41, "intel"))
 
-    def test_small_cards_fit_anyhow(self):
+    def test_small_cards_always_fit(self):
         assert fits([T4] * 8, 256 * GIB, GuestPlatform(40, "intel"))
 
 
@@ -131,7 +131,7 @@ def test_a_guest_has_qemus_bits_or_the_hosts(host, passthrough, bits):
     assert GuestPlatform.of_host(host, "amd", passthrough).bits == bits
 
 
-def test_a_host_of_unknown_make_is_taken_for_intel():
+def test_an_unknown_cpu_vendor_counts_as_intel():
     assert GuestPlatform.of_host(52, None, True).cpu_vendor == "intel"
 
 
@@ -169,15 +169,15 @@ def test_40_bits_are_worse_than_39_for_uefi_on_intel():
 
 
 @given(GPUS, RAM, PLATFORMS, st.randoms())
-def test_the_order_of_gpus_and_registers_does_not_matter(gpus, ram, platform, random):
+def test_the_order_of_gpus_and_bars_does_not_matter(gpus, ram, platform, random):
     shuffled = [tuple(random.sample(bars, len(bars))) for bars in gpus]
     random.shuffle(shuffled)
     assert fits(shuffled, ram, platform) == fits(gpus, ram, platform)
 
 
 @given(GPUS, PLATFORMS, st.integers(0, 4096))
-def test_the_most_ram_is_the_edge(gpus, platform, host_gib):
-    most = most_ram_gib(gpus, platform, host_gib)
+def test_more_than_the_most_ram_does_not_fit(gpus, platform, host_gib):
+    most = max_ram_gib(gpus, platform, host_gib)
     if most is None:
         assert not fits(gpus, GIB, platform)
         return
@@ -190,4 +190,4 @@ def test_the_most_ram_is_the_edge(gpus, platform, host_gib):
 def test_without_gpus_everything_fits():
     assert fits([], 4096 * GIB, GuestPlatform(52, "intel"))
     assert fits([()], 16 * GIB, BIOS_40)
-    assert most_ram_gib([()], GuestPlatform(52), 2048) == 2048
+    assert max_ram_gib([()], GuestPlatform(52), 2048) == 2048

@@ -1,86 +1,92 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Companions of the GPUs' cards, and NICs and disks near them."""
+"""Choice of companions, NICs and disks for GPUs."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nova_gpu_passthrough.topology.attachment import attach, distance
-from nova_gpu_passthrough.topology.fit import Reason, Refusal, fit
-from nova_gpu_passthrough.topology.model import Demand, Device, GuestCell, NumaCell, NumaPolicy
+from nova_gpu_passthrough.topology.attachment import choose_attached, distance
+from nova_gpu_passthrough.topology.fit import FitReason, FitRefusal, fit
+from nova_gpu_passthrough.topology.model import (
+    FreeDevice,
+    GuestCell,
+    NumaCell,
+    NumaPolicy,
+    PciRequest,
+)
 from tests.unit.builders import gpu, gpu_request, host_gpus, numbers
 
-AUDIO = Demand("audio", "an-audio", 1)
-NIC = Demand("nic", "a-nic", 1)
+AUDIO = PciRequest("audio", "an-audio", 1)
+NIC = PciRequest("nic", "a-nic", 1)
 
 
 def nic(name, node=0, switch=None):
-    return Device(name, node, switch)
+    return FreeDevice(name, node, switch)
 
 
 def audio(card, name=None):
-    return Device(name or f"audio-{card}", 0, None, card)
+    return FreeDevice(name or f"audio-{card}", 0, None, card)
 
 
-def choose(gpus, count=1, audios=None, nics=None, demands=(), **wishes):
+def choose(gpus, count=1, audios=None, nics=None, pci_requests=(), **fields):
     attached = {}
     if audios is not None:
         attached["audio"] = tuple(audios)
     if nics is not None:
         attached["nic"] = tuple(nics)
-    cards = wishes.pop("companion_cards", ())
-    host = host_gpus(gpus, attached, wishes.pop("cells", ()), cards)
-    answer = fit(host, gpu_request(count, attached=tuple(demands), **wishes))
-    assert not isinstance(answer, Refusal), answer
-    return answer[0]
+    cards = fields.pop("companion_cards", ())
+    host = host_gpus(gpus, attached, fields.pop("cells", ()), cards)
+    choices = fit(host, gpu_request(count, attached=tuple(pci_requests), **fields))
+    assert not isinstance(choices, FitRefusal), choices
+    return choices[0]
 
 
 @pytest.mark.parametrize(
     "device, expected",
     [
-        (Device("d", None, None, "card"), 0),
-        (Device("d", 1, "s"), 0),
-        (Device("d", 0, "t"), 1),
-        (Device("d", 1, "t"), 2),
-        (Device("d"), 2),
+        (FreeDevice("d", None, None, "card"), 0),
+        (FreeDevice("d", 1, "s"), 0),
+        (FreeDevice("d", 0, "t"), 1),
+        (FreeDevice("d", 1, "t"), 2),
+        (FreeDevice("d"), 2),
     ],
 )
 def test_distance(device, expected):
     assert distance(device, [gpu(1, node=0, switch="s", card="card")]) == expected
 
 
-def test_unknown_places_are_not_near_each_other():
-    assert distance(Device("d"), [gpu(1, node=None)]) == 2
+def test_unknown_numa_nodes_are_not_equal():
+    assert distance(FreeDevice("d"), [gpu(1, node=None)]) == 2
 
 
 def test_a_companion_comes_from_the_gpus_card():
     gpus = [gpu(1, card="c1"), gpu(2, card="c2")]
-    chosen = choose(gpus, audios=[audio("c2")], demands=[AUDIO])
+    chosen = choose(gpus, audios=[audio("c2")], pci_requests=[AUDIO])
     assert numbers(chosen.gpus) == [2]
     assert [device.card for device in chosen.devices["audio"]] == ["c2"]
 
 
-def test_every_gpu_brings_its_companion():
+def test_each_gpu_comes_with_its_companion():
     gpus = [gpu(number, card=f"c{number}") for number in range(4)]
     audios = [audio(f"c{number}") for number in (3, 1)]
-    chosen = choose(gpus, 2, audios, demands=[Demand("audio", "an-audio", 2)])
+    chosen = choose(gpus, 2, audios, pci_requests=[PciRequest("audio", "an-audio", 2)])
     assert numbers(chosen.gpus) == [1, 3]
     assert {device.card for device in chosen.devices["audio"]} == {"c1", "c3"}
 
 
-def test_companions_may_come_from_anywhere_where_the_flavor_says_so():
+def test_companions_may_come_from_other_cards_if_the_flavor_allows_it():
     gpus = [gpu(1, card="c1"), gpu(2, card="c1")]
     host = host_gpus(gpus[:1], {"audio": (audio("c9"), audio("c1"))})
-    two = gpu_request(attached=(Demand("audio", "an-audio", 2),))
-    assert fit(host, two).reason is Reason.COMPANIONS
-    anywhere = gpu_request(attached=(Demand("audio", "an-audio", 2),), companions=False)
+    two = gpu_request(attached=(PciRequest("audio", "an-audio", 2),))
+    assert fit(host, two).reason is FitReason.COMPANIONS
+    anywhere = gpu_request(attached=(PciRequest("audio", "an-audio", 2),), companions=False)
     assert len(fit(host, anywhere)[0].devices["audio"]) == 2
 
 
 def test_gpus_of_one_card_share_its_companion():
     gpus = [gpu(1, card="c1"), gpu(2, card="c1"), gpu(3, card="c2")]
     audios = [audio("c1"), audio("c2")]
-    chosen = choose(gpus, 2, audios, demands=[Demand("audio", "an-audio", 2)])
+    chosen = choose(gpus, 2, audios, pci_requests=[PciRequest("audio", "an-audio", 2)])
     assert {one.card for one in chosen.gpus} == {"c1", "c2"}
 
 
@@ -90,11 +96,11 @@ def test_companions_of_two_kinds_come_from_one_card():
         gpus,
         {
             "audio": (audio("c1"), audio("c3")),
-            "usb": (Device("u2", card="c2"), Device("u3", card="c3")),
+            "usb": (FreeDevice("u2", card="c2"), FreeDevice("u3", card="c3")),
         },
     )
-    answer = fit(host, gpu_request(attached=(AUDIO, Demand("usb", "a-usb", 1))))
-    assert numbers(answer[0].gpus) == [3]
+    choices = fit(host, gpu_request(attached=(AUDIO, PciRequest("usb", "a-usb", 1))))
+    assert numbers(choices[0].gpus) == [3]
 
 
 def test_a_server_without_companions_leaves_cards_that_have_them():
@@ -102,83 +108,85 @@ def test_a_server_without_companions_leaves_cards_that_have_them():
     assert numbers(choose(gpus, companion_cards=["c1"]).gpus) == [2]
 
 
-def test_a_nic_behind_the_gpus_switch_is_taken():
+def test_a_nic_behind_the_gpus_switch_is_chosen():
     nics = [nic("far", 1, "z"), nic("same node", 0, "b"), nic("same switch", 0, "a")]
-    chosen = choose([gpu(1, switch="a")], nics=nics, demands=[NIC])
+    chosen = choose([gpu(1, switch="a")], nics=nics, pci_requests=[NIC])
     assert chosen.devices["nic"] == (nics[2],)
     assert chosen.distance == 0
 
 
-def test_a_nic_on_the_gpus_node_is_better_than_none_near():
+def test_a_nic_on_the_gpus_node_is_better_than_a_farther_one():
     nics = [nic("far", 1), nic("same node", 0)]
-    chosen = choose([gpu(1)], nics=nics, demands=[NIC])
+    chosen = choose([gpu(1)], nics=nics, pci_requests=[NIC])
     assert chosen.devices["nic"] == (nics[1],)
     assert chosen.distance == 1
 
 
-def test_the_gpu_is_taken_where_a_nic_is_free():
+def test_the_gpu_near_a_free_nic_is_chosen():
     gpus = [gpu(1, node=0), gpu(2, node=1)]
-    chosen = choose(gpus, nics=[nic("n", 1)], demands=[NIC])
+    chosen = choose(gpus, nics=[nic("n", 1)], pci_requests=[NIC])
     assert numbers(chosen.gpus) == [2]
 
 
-def test_a_near_nic_is_worth_a_broken_pair_but_no_second_numa_node():
+def test_a_near_nic_justifies_a_broken_pair_but_no_second_numa_node():
     gpus = [gpu(1, node=0), gpu(2, node=1, switch="a"), gpu(3, node=1, switch="a")]
-    chosen = choose(gpus, nics=[nic("n", 1, "a")], demands=[NIC])
+    chosen = choose(gpus, nics=[nic("n", 1, "a")], pci_requests=[NIC])
     assert numbers(chosen.gpus) == [2]
     gpus = [gpu(1, node=0), gpu(2, node=0), gpu(3, node=1)]
-    chosen = choose(gpus, 2, nics=[nic("n", 1)], demands=[NIC])
+    chosen = choose(gpus, 2, nics=[nic("n", 1)], pci_requests=[NIC])
     assert numbers(chosen.gpus) == [1, 2]
 
 
 def test_nics_are_spread_over_the_switches_of_the_gpus():
     gpus = [gpu(1, switch="a"), gpu(2, switch="b")]
     nics = [nic("a1", 0, "a"), nic("a2", 0, "a"), nic("b1", 0, "b")]
-    chosen = choose(gpus, 2, nics=nics, demands=[Demand("nic", "a-nic", 2)])
+    chosen = choose(gpus, 2, nics=nics, pci_requests=[PciRequest("nic", "a-nic", 2)])
     assert {device.switch for device in chosen.devices["nic"]} == {"a", "b"}
 
 
-def test_vfs_of_one_pf_are_told_apart():
-    vfs = [Device("pf", 0, None, None, "rp", index) for index in range(3)]
-    chosen = choose([gpu(1)], nics=vfs, demands=[Demand("nic", "a-nic", 3)])
+def test_vfs_of_one_pf_are_different_devices():
+    vfs = [FreeDevice("pf", 0, None, None, "rp", index) for index in range(3)]
+    chosen = choose([gpu(1)], nics=vfs, pci_requests=[PciRequest("nic", "a-nic", 3)])
     assert len(set(chosen.devices["nic"])) == 3
 
 
 def test_two_aliases_for_the_same_nics_share_none():
     host = host_gpus([gpu(1)], {"a": (nic("n1"), nic("n2")), "b": (nic("n1"), nic("n2"))})
-    request = gpu_request(attached=(Demand("a", "a", 1), Demand("b", "b", 1)))
+    request = gpu_request(attached=(PciRequest("a", "a", 1), PciRequest("b", "b", 1)))
     devices = fit(host, request)[0].devices
     assert {*devices["a"], *devices["b"]} == {nic("n1"), nic("n2")}
 
 
 def test_a_nic_with_a_strict_policy_is_on_the_guests_node():
     cells = [NumaCell(0, 0, 8, 8, 1000, 1000), NumaCell(1, 1, 8, 0, 1000, 1000)]
-    strict = Demand("nic", "a-nic", 1, NumaPolicy.REQUIRED)
+    strict = PciRequest("nic", "a-nic", 1, NumaPolicy.REQUIRED)
     chosen = choose(
         [gpu(1, node=None)],
         nics=[nic("n1", 1), nic("n0", 0)],
-        demands=[strict],
+        pci_requests=[strict],
         cells=cells,
         guest_cells=(GuestCell(0, 4, 10),),
     )
     assert [device.address for device in chosen.devices["nic"]] == ["n0"]
 
 
-def test_a_companion_of_the_own_card_is_nearer_than_a_neighbours():
-    neighbour, own = Device("n", 0, "s", "c2"), Device("o", 0, "s", "c1")
+def test_a_companion_on_the_gpus_card_is_nearer_than_another():
+    neighbour, own = FreeDevice("n", 0, "s", "c2"), FreeDevice("o", 0, "s", "c1")
     gpus = [gpu(1, switch="s", card="c1")]
-    assert attach(1, [neighbour, own], gpus, same_card=False) == (own,)
+    assert choose_attached(1, [neighbour, own], gpus, same_card=False) == (own,)
 
 
-def test_too_few_companions_on_the_cards_are_none():
-    assert attach(2, [audio("c1"), audio("c2")], [gpu(1, card="c1")], same_card=True) is None
+def test_too_few_companions_on_the_cards_give_no_choice():
+    assert (
+        choose_attached(2, [audio("c1"), audio("c2")], [gpu(1, card="c1")], same_card=True) is None
+    )
 
 
 @settings(max_examples=100)
 @given(
     st.lists(
         st.builds(
-            Device,
+            FreeDevice,
             st.uuids().map(str),
             st.sampled_from([None, 0, 1]),
             st.sampled_from([None, "a", "b"]),
@@ -191,11 +199,11 @@ def test_too_few_companions_on_the_cards_are_none():
 )
 def test_attached_devices_are_the_nearest(devices, count):
     gpus = [gpu(1, node=0, switch="a", card="c1")]
-    taken = attach(count, devices, gpus, same_card=False)
+    chosen = choose_attached(count, devices, gpus, same_card=False)
     if len(devices) < count:
-        assert taken is None
+        assert chosen is None
         return
-    assert len(set(taken)) == count
-    left = [device for device in devices if device not in taken]
-    farthest = max(distance(device, gpus) for device in taken)
+    assert len(set(chosen)) == count
+    left = [device for device in devices if device not in chosen]
+    farthest = max(distance(device, gpus) for device in chosen)
     assert all(distance(device, gpus) >= farthest for device in left)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Device choice against trying every set, and what it must never do."""
+"""Device choice, compared with trying every set, and its invariants."""
 
 import random
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nova_gpu_passthrough.topology import choice
-from nova_gpu_passthrough.topology.choice import Rules, choose
+from nova_gpu_passthrough.topology.choice import ChoiceRules, choose
 from nova_gpu_passthrough.topology.model import Preference
 from tests.unit import builders, strategies
 from tests.unit.topology import brute_force
@@ -16,20 +16,20 @@ from tests.unit.topology import brute_force
 
 @st.composite
 def problems(draw, least=1, most=8):
-    """Free GPUs, rules, and companions either demanded by kinds or merely there."""
+    """Draw free GPUs, rules, and companions that are either requested or only present."""
     gpus = draw(strategies.gpu_lists(least, most))
     kinds = draw(st.integers(0, 2))
-    wanted = tuple(draw(st.integers(0, 3)) for _ in range(kinds))
+    requested = tuple(draw(st.integers(0, 3)) for _ in range(kinds))
     companions = ()
     if kinds or draw(st.booleans()):
         per_gpu = st.tuples(*[st.integers(0, 2 if kinds else 1)] * max(1, kinds))
         companions = draw(st.lists(per_gpu, min_size=len(gpus), max_size=len(gpus)))
-    rules = Rules(
+    rules = ChoiceRules(
         draw(st.integers(1, len(gpus))),
         draw(strategies.PREFERENCES),
         draw(strategies.PREFERENCES),
         draw(st.none() | st.integers(1, 3)),
-        wanted,
+        requested,
     )
     return gpus, rules, companions
 
@@ -37,17 +37,17 @@ def problems(draw, least=1, most=8):
 def check_against_brute_force(problem, rng=None):
     gpus, rules, companions = problem
     expected = brute_force.best_sets(gpus, rules, companions)
-    found = choose(gpus, rules, companions, rng)
+    result = choose(gpus, rules, companions, rng)
     if expected is None:
-        assert found is None
+        assert result is None
         return
-    assert found is not None
-    chosen, price = found
+    assert result is not None
+    chosen, cost = result
     positions = tuple(sorted(gpus.index(gpu) for gpu in chosen))
     assert len(set(positions)) == rules.count
     assert brute_force.allowed(gpus, rules, companions, positions)
     assert brute_force.cost(gpus, rules, companions, positions) == expected[0]
-    assert tuple(price) == expected[0]
+    assert tuple(cost) == expected[0]
 
 
 @settings(max_examples=250)
@@ -76,7 +76,7 @@ def test_a_random_pick_is_as_good_as_any(problem, seed):
 
 @settings(max_examples=100)
 @given(problems(most=6))
-def test_every_one_of_few_equally_good_sets_gets_picked(problem):
+def test_each_of_few_equally_good_sets_is_chosen_at_times(problem):
     gpus, rules, companions = problem
     expected = brute_force.best_sets(gpus, rules, companions)
     if expected is None or len(expected[1]) > 6:
@@ -124,34 +124,34 @@ def test_names_do_not_matter(problem):
 def test_choices_one_after_the_other_never_overlap(gpus, count):
     free = list(gpus)
     taken = []
-    while (found := choose(free, Rules(count))) is not None:
-        taken += found[0]
-        free = [gpu for gpu in free if gpu not in found[0]]
+    while (result := choose(free, ChoiceRules(count))) is not None:
+        taken += result[0]
+        free = [gpu for gpu in free if gpu not in result[0]]
     assert len(free) < count
     assert len(taken) == len(set(taken)) == len(gpus) - len(free)
 
 
 def test_without_a_random_generator_the_lowest_addresses_win():
     gpus = [builders.gpu(number) for number in (9, 3, 5)]
-    assert builders.numbers(choose(gpus, Rules(2))[0]) == [3, 5]
+    assert builders.numbers(choose(gpus, ChoiceRules(2))[0]) == [3, 5]
 
 
-def test_the_set_comes_in_the_order_of_addresses():
-    chosen, _cost = choose(builders.hgx([7, 2, 6, 0]), Rules(4), (), random.Random(0))
+def test_the_set_is_in_the_order_of_addresses():
+    chosen, _cost = choose(builders.hgx([7, 2, 6, 0]), ChoiceRules(4), (), random.Random(0))
     assert [gpu.address for gpu in chosen] == sorted(gpu.address for gpu in chosen)
 
 
 @pytest.mark.parametrize("count", [-1, 0, 3])
-def test_no_set_for_a_number_that_the_host_does_not_have(count):
-    assert choose(builders.hgx([0, 1]), Rules(count)) is None
+def test_no_set_for_an_impossible_number_of_gpus(count):
+    assert choose(builders.hgx([0, 1]), ChoiceRules(count)) is None
 
 
 def test_no_set_on_a_host_without_gpus():
-    assert choose([], Rules(1)) is None
+    assert choose([], ChoiceRules(1)) is None
 
 
 def irregular(count):
-    """GPUs that all differ, so that no two of them are one to the search."""
+    """Return GPUs that all differ, so that each is a separate class of the search."""
     return [
         builders.gpu(
             number,
@@ -167,7 +167,7 @@ def irregular(count):
 @pytest.mark.parametrize("link", Preference)
 def test_the_search_is_exact_for_sixteen_gpus(count, link):
     shapes = choice._shapes(irregular(16), ())
-    search = choice._Search(shapes, Rules(count, link))
+    search = choice._Search(shapes, ChoiceRules(count, link))
     search.run()
     assert search.steps < choice.MAX_STEPS / 4
 
@@ -184,7 +184,7 @@ def test_the_search_stays_far_below_its_limit(problem):
 def test_beyond_its_limit_the_search_still_finds_a_set(monkeypatch):
     monkeypatch.setattr(choice, "MAX_STEPS", 50)
     shapes = choice._shapes(irregular(24), ())
-    search = choice._Search(shapes, Rules(8))
+    search = choice._Search(shapes, ChoiceRules(8))
     solution = search.run()
     assert sum(solution.picks[0]) == 8
     assert search.steps < 500

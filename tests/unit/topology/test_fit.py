@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a host serves a request, and what it says if it does not."""
+"""Fits of requests on hosts, and reasons of refusals."""
 
 import random
 
@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nova_gpu_passthrough.topology.fit import DeviceChoice, Reason, Refusal, fit
+from nova_gpu_passthrough.topology.fit import DeviceChoice, FitReason, FitRefusal, fit
 from nova_gpu_passthrough.topology.model import (
-    Demand,
-    Device,
+    FreeDevice,
     GpuRequest,
     GuestCell,
     HostGpus,
     NumaCell,
     NumaPolicy,
+    PciRequest,
     Preference,
 )
 from tests.unit import strategies
@@ -30,67 +30,70 @@ def cells(count, pinned=16, memory=65536):
 
 
 def refusal(host, request):
-    answer = fit(host, request)
-    assert isinstance(answer, Refusal), answer
-    return answer.reason, answer.detail
+    result = fit(host, request)
+    assert isinstance(result, FitRefusal), result
+    return result.reason, result.detail
 
 
 def best(host, request, rng=None):
-    answer = fit(host, request, rng)
-    assert not isinstance(answer, Refusal), answer
-    return answer[0]
+    result = fit(host, request, rng)
+    assert not isinstance(result, FitRefusal), result
+    return result[0]
 
 
 # -- every reason ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("count", [-1, 0, 65])
-def test_a_number_that_no_host_can_have_is_an_invalid_request(count):
+def test_an_impossible_number_of_gpus_is_an_invalid_request(count):
     reason, detail = refusal(host_gpus(hgx()), gpu_request(count))
-    assert reason is Reason.INVALID_REQUEST
-    assert f"a-gpu is asked for {count} devices, expected 1 to 64" in detail
+    assert reason is FitReason.INVALID_REQUEST
+    assert f"alias a-gpu: {count} devices requested, expected 1 to 64" in detail
 
 
 def test_an_invalid_number_of_other_devices_is_an_invalid_request():
-    request = gpu_request(attached=(Demand("nic", "a-nic", 65),))
+    request = gpu_request(attached=(PciRequest("nic", "a-nic", 65),))
     reason, detail = refusal(host_gpus(hgx(), {"nic": ()}), request)
-    assert reason is Reason.INVALID_REQUEST
-    assert "a-nic is asked for 65" in detail
+    assert reason is FitReason.INVALID_REQUEST
+    assert "alias a-nic: 65 devices requested" in detail
 
 
-def test_sixty_four_gpus_can_be_had():
+def test_a_server_may_get_sixty_four_gpus():
     chosen = best(host_gpus([gpu(number) for number in range(64)]), gpu_request(64))
     assert len(chosen.gpus) == 64
 
 
-def test_a_host_without_gpus_of_the_kind():
-    assert refusal(host_gpus([]), gpu_request(2)) == (Reason.NO_GPUS, "a-gpu: 2 wanted, 0 free")
+def test_a_host_without_gpus_of_the_alias():
+    assert refusal(host_gpus([]), gpu_request(2)) == (
+        FitReason.NO_GPUS,
+        "a-gpu: 2 requested, 0 free",
+    )
 
 
 def test_a_host_with_too_few_gpus():
-    answer = refusal(host_gpus(hgx([1, 2, 3])), gpu_request(4))
-    assert answer == (Reason.TOO_FEW_GPUS, "a-gpu: 4 wanted, 3 free")
+    result = refusal(host_gpus(hgx([1, 2, 3])), gpu_request(4))
+    assert result == (FitReason.TOO_FEW_GPUS, "a-gpu: 4 requested, 3 free")
 
 
 def test_aliases_that_the_same_gpus_serve_are_counted_together():
     gpus = tuple(hgx([0, 1, 2]))
-    request = GpuRequest((Demand("a", "one", 2), Demand("b", "two", 2)))
-    answer = refusal(HostGpus({"a": gpus, "b": gpus}), request)
-    assert answer == (Reason.TOO_FEW_GPUS, "one, two: 4 wanted, 3 free")
+    request = GpuRequest((PciRequest("a", "one", 2), PciRequest("b", "two", 2)))
+    result = refusal(HostGpus({"a": gpus, "b": gpus}), request)
+    assert result == (FitReason.TOO_FEW_GPUS, "one, two: 4 requested, 3 free")
 
 
 def test_a_host_with_too_few_devices_of_another_alias():
-    request = gpu_request(attached=(Demand("nic", "a-nic", 2),))
-    answer = refusal(host_gpus(hgx(), {"nic": (Device("n1"),)}), request)
-    assert answer == (Reason.TOO_FEW_DEVICES, "a-nic: 2 wanted, 1 free")
+    request = gpu_request(attached=(PciRequest("nic", "a-nic", 2),))
+    result = refusal(host_gpus(hgx(), {"nic": (FreeDevice("n1"),)}), request)
+    assert result == (FitReason.TOO_FEW_DEVICES, "a-nic: 2 requested, 1 free")
 
 
 def test_companions_of_other_cards_only():
     gpus = [gpu(1, card="c1"), gpu(2, card="c2")]
-    audio = (Device("a2", card="c2"), Device("a3", card="c3"))
-    request = gpu_request(2, attached=(Demand("audio", "an-audio", 2),))
+    audio = (FreeDevice("a2", card="c2"), FreeDevice("a3", card="c3"))
+    request = gpu_request(2, attached=(PciRequest("audio", "an-audio", 2),))
     reason, detail = refusal(host_gpus(gpus, {"audio": audio}), request)
-    assert reason is Reason.COMPANIONS
+    assert reason is FitReason.COMPANIONS
     assert "a-gpu:2, an-audio:2" in detail
     assert f"{address(1)} on node 0, {address(2)} on node 0" in detail
 
@@ -98,13 +101,13 @@ def test_companions_of_other_cards_only():
 def test_gpus_in_different_link_groups():
     gpus = [gpu(1, link="x"), gpu(2, link="y")]
     reason, detail = refusal(host_gpus(gpus), gpu_request(2, link=REQUIRED))
-    assert reason is Reason.LINK
+    assert reason is FitReason.LINK
     assert "a-gpu:2 link=required" in detail
     assert address(1) in detail
 
 
-def test_free_gpus_are_told_in_the_order_of_their_addresses():
-    # Nova's pools are in the order in which devices came free.
+def test_free_gpus_are_listed_in_the_order_of_addresses():
+    # Nova's pools are in the order in which devices became free.
     gpus = hgx()[:4]
     in_order = refusal(host_gpus(gpus), gpu_request(4, switch=REQUIRED))
     assert f"{gpus[0].address} on node 0, {gpus[1].address} on node 0" in in_order[1]
@@ -114,103 +117,103 @@ def test_free_gpus_are_told_in_the_order_of_their_addresses():
 def test_gpus_behind_different_switches():
     gpus = [gpu(1, switch="x"), gpu(2, switch="y")]
     reason, detail = refusal(host_gpus(gpus), gpu_request(2, switch=REQUIRED))
-    assert reason is Reason.SWITCH
+    assert reason is FitReason.SWITCH
     assert "switch=required" in detail
 
 
 def test_gpus_on_more_numa_nodes_than_allowed():
     gpus = [gpu(1, node=0), gpu(2, node=1)]
     reason, detail = refusal(host_gpus(gpus), gpu_request(2, numa=REQUIRED))
-    assert reason is Reason.NUMA
+    assert reason is FitReason.NUMA
     assert f"{address(1)} on node 0, {address(2)} on node 1" in detail
 
 
 def test_gpus_away_from_the_nodes_with_room_for_the_guest():
     host = host_gpus([gpu(1, node=1)], cells=[*cells(1), cells(2, pinned=0)[1]])
     request = gpu_request(policy=NumaPolicy.REQUIRED, guest_cells=GUEST)
-    assert refusal(host, request)[0] is Reason.NUMA
+    assert refusal(host, request)[0] is FitReason.NUMA
 
 
-def test_gpus_that_miss_several_constraints_at_once():
+def test_gpus_that_miss_several_constraints():
     gpus = [gpu(1, node=0, link="x", switch="s"), gpu(2, node=1, link="y", switch="t")]
     request = gpu_request(2, link=REQUIRED, switch=REQUIRED, numa=REQUIRED)
     reason, detail = refusal(host_gpus(gpus), request)
-    assert reason is Reason.NUMA
-    assert "several constraints at once" in detail
+    assert reason is FitReason.NUMA
+    assert "several constraints together" in detail
 
 
 def test_a_guest_that_fits_on_no_node():
     host = host_gpus(hgx(), cells=cells(2, pinned=3))
     reason, detail = refusal(host, gpu_request(guest_cells=GUEST))
-    assert reason is Reason.GUEST_NUMA
+    assert reason is FitReason.GUEST_NUMA
     assert detail == "1 guest NUMA cells fit on none of 2 nodes"
 
 
 def test_a_guest_with_more_cells_than_the_host():
     host = host_gpus(hgx(), cells=cells(2))
     reason, detail = refusal(host, gpu_request(guest_cells=GUEST * 3))
-    assert reason is Reason.GUEST_NUMA
+    assert reason is FitReason.GUEST_NUMA
     assert detail == "3 guest NUMA cells fit on none of 2 nodes"
 
 
 def test_a_guest_with_cells_on_a_host_without_numa_topology():
-    answer = refusal(host_gpus(hgx()), gpu_request(guest_cells=GUEST))
-    assert answer == (Reason.GUEST_NUMA, "the host reports no NUMA topology")
+    result = refusal(host_gpus(hgx()), gpu_request(guest_cells=GUEST))
+    assert result == (FitReason.GUEST_NUMA, "the host reports no NUMA topology")
 
 
 # -- choices -----------------------------------------------------------------------------------
 
 
 def test_without_guest_cells_there_is_one_choice():
-    answer = fit(host_gpus(hgx()), gpu_request(2))
-    assert [numbers(choice.gpus) for choice in answer] == [[0, 1]]
+    result = fit(host_gpus(hgx()), gpu_request(2))
+    assert [numbers(choice.gpus) for choice in result] == [[0, 1]]
 
 
 def test_one_choice_for_every_set_of_nodes_that_can_hold_the_guest():
     host = host_gpus(hgx(), cells=cells(2))
-    answer = fit(host, gpu_request(2, policy=NumaPolicy.REQUIRED, guest_cells=GUEST))
-    assert [choice.numa_nodes for choice in answer] == [{0}, {1}]
+    result = fit(host, gpu_request(2, policy=NumaPolicy.REQUIRED, guest_cells=GUEST))
+    assert [choice.numa_nodes for choice in result] == [{0}, {1}]
 
 
-def test_nodes_without_room_are_not_offered():
+def test_nodes_without_free_cpus_give_no_choice():
     host = host_gpus(hgx(), cells=[*cells(2, pinned=3)[:1], *cells(2)[1:]])
-    answer = fit(host, gpu_request(2, policy=NumaPolicy.REQUIRED, guest_cells=GUEST))
-    assert [choice.numa_nodes for choice in answer] == [{1}]
+    result = fit(host, gpu_request(2, policy=NumaPolicy.REQUIRED, guest_cells=GUEST))
+    assert [choice.numa_nodes for choice in result] == [{1}]
 
 
 def test_the_best_choice_comes_first():
     gpus = [gpu(1, node=0, link="x"), gpu(2, node=0, link="y"), *hgx([4, 5])]
     host = host_gpus(gpus, cells=cells(2))
-    answer = fit(host, gpu_request(2, policy=NumaPolicy.REQUIRED, guest_cells=GUEST))
-    assert [numbers(choice.gpus) for choice in answer] == [[4, 5], [1, 2]]
-    assert answer[0].quality > answer[1].quality
+    result = fit(host, gpu_request(2, policy=NumaPolicy.REQUIRED, guest_cells=GUEST))
+    assert [numbers(choice.gpus) for choice in result] == [[4, 5], [1, 2]]
+    assert result[0].quality > result[1].quality
 
 
-def test_equal_choices_are_offered_once():
+def test_equal_choices_are_returned_once():
     host = host_gpus([gpu(1, node=None)], cells=cells(2))
     assert len(fit(host, gpu_request(guest_cells=GUEST))) == 1
 
 
-def test_preferred_numa_stays_within_the_guests_cells_where_it_can():
+def test_preferred_numa_stays_within_the_guests_cells_if_possible():
     gpus = [gpu(1, node=None, link="x"), gpu(2, node=1, link="x"), gpu(3, node=1, link="y")]
-    wishes = {"policy": NumaPolicy.PREFERRED, "guest_cells": GUEST}
+    fields = {"policy": NumaPolicy.PREFERRED, "guest_cells": GUEST}
     host = host_gpus(gpus, cells=cells(2)[:1])
-    assert numbers(best(host, gpu_request(2, **wishes)).gpus) == [2, 3]
+    assert numbers(best(host, gpu_request(2, **fields)).gpus) == [2, 3]
 
 
-def test_required_numa_takes_one_node_even_without_guest_cells():
+def test_required_numa_uses_one_node_even_without_guest_cells():
     gpus = [gpu(1, node=0, link="x"), gpu(2, node=1, link="x"), gpu(3, node=1)]
     assert numbers(best(host_gpus(gpus), gpu_request(2)).gpus) == [1, 2]
     assert numbers(best(host_gpus(gpus), gpu_request(2, numa=REQUIRED)).gpus) == [2, 3]
 
 
-def test_required_numa_takes_no_gpu_of_unknown_node():
-    assert refusal(host_gpus([gpu(1, node=None)]), gpu_request(numa=REQUIRED))[0] is Reason.NUMA
+def test_required_numa_excludes_gpus_of_unknown_node():
+    assert refusal(host_gpus([gpu(1, node=None)]), gpu_request(numa=REQUIRED))[0] is FitReason.NUMA
 
 
-def test_gpus_of_several_kinds_are_chosen_for_their_aliases():
+def test_each_alias_gets_gpus_of_its_model():
     h100, t4 = tuple(hgx([0, 1])), (gpu(0x40, model="T4"),)
-    request = GpuRequest((Demand("t", "t4", 1), Demand("h", "h100", 2)))
+    request = GpuRequest((PciRequest("t", "t4", 1), PciRequest("h", "h100", 2)))
     choice = best(HostGpus({"t": t4, "h": h100}), request)
     assert numbers(choice.devices["t"]) == [0x40]
     assert numbers(choice.devices["h"]) == [0, 1]
@@ -219,14 +222,14 @@ def test_gpus_of_several_kinds_are_chosen_for_their_aliases():
 
 def test_aliases_that_the_same_gpus_serve_share_none():
     gpus = tuple(hgx())
-    request = GpuRequest((Demand("a", "one", 1), Demand("b", "two", 3)))
+    request = GpuRequest((PciRequest("a", "one", 1), PciRequest("b", "two", 3)))
     choice = best(HostGpus({"a": gpus, "b": gpus}), request)
     assert sorted(numbers(choice.devices["a"]) + numbers(choice.devices["b"])) == [0, 1, 2, 3]
 
 
-def test_an_alias_that_any_gpu_serves_leaves_the_only_one_of_another_alias():
+def test_an_alias_for_any_gpu_leaves_the_only_gpu_of_another_alias():
     rare, common = gpu(1), gpu(2)
-    request = GpuRequest((Demand("any", "any", 1), Demand("rare", "rare", 1)))
+    request = GpuRequest((PciRequest("any", "any", 1), PciRequest("rare", "rare", 1)))
     choice = best(HostGpus({"any": (rare, common), "rare": (rare,)}), request)
     assert numbers(choice.devices["rare"]) == [1]
     assert numbers(choice.devices["any"]) == [2]
@@ -264,15 +267,15 @@ def test_numa_weighs_more_than_links_and_links_more_than_switches():
 
 @settings(max_examples=150)
 @given(strategies.gpu_lists(), st.data())
-def test_an_answer_keeps_its_promises(gpus, data):
+def test_choices_meet_the_request(gpus, data):
     count = data.draw(st.integers(1, 9))
-    wishes = {name: data.draw(strategies.PREFERENCES) for name in ("link", "switch")}
+    fields = {name: data.draw(strategies.PREFERENCES) for name in ("link", "switch")}
     numa = data.draw(st.sampled_from([REQUIRED, Preference.PREFERRED]))
-    answer = fit(host_gpus(gpus), gpu_request(count, numa=numa, **wishes))
-    if isinstance(answer, Refusal):
-        assert str(count) in answer.detail
+    result = fit(host_gpus(gpus), gpu_request(count, numa=numa, **fields))
+    if isinstance(result, FitRefusal):
+        assert str(count) in result.detail
         return
-    for choice in answer:
+    for choice in result:
         assert isinstance(choice, DeviceChoice)
         assert len(set(choice.gpus)) == count
         assert set(choice.gpus) <= set(gpus)

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which NUMA nodes and which devices a guest may use."""
+"""NUMA nodes and devices that a guest may use."""
 
 import pytest
 
 from nova_gpu_passthrough.topology.model import (
-    Demand,
-    Device,
+    FreeDevice,
     GuestCell,
     NumaCell,
     NumaPolicy,
+    PciRequest,
     Preference,
 )
-from nova_gpu_passthrough.topology.numa import has_room, node_sets, on_nodes
+from nova_gpu_passthrough.topology.numa import guest_may_fit, node_sets, usable_devices
 from tests.unit.builders import gpu, gpu_request, host_gpus, numbers
 
 
@@ -23,14 +23,14 @@ def sets(host, request):
     return [nodes and sorted(nodes) for nodes in node_sets(host, request)]
 
 
-def test_without_numa_wishes_all_nodes_are_one_set():
+def test_without_numa_requirements_all_nodes_are_one_set():
     host = host_gpus([gpu(1, node=0), gpu(2, node=1)])
     assert sets(host, gpu_request()) == [None]
 
 
-def test_attached_devices_make_every_node_worth_a_try():
+def test_attached_devices_add_a_set_for_each_node():
     host = host_gpus([gpu(1, node=0), gpu(2, node=3)], {"nic": ()})
-    assert sets(host, gpu_request(attached=(Demand("nic", "nic", 1),))) == [None, [0], [3]]
+    assert sets(host, gpu_request(attached=(PciRequest("nic", "nic", 1),))) == [None, [0], [3]]
 
 
 def test_required_numa_tries_one_node_at_a_time():
@@ -38,13 +38,13 @@ def test_required_numa_tries_one_node_at_a_time():
     assert sets(host, gpu_request(numa=Preference.REQUIRED)) == [[2], [5]]
 
 
-def test_guest_cells_try_as_many_nodes_as_they_are():
+def test_sets_have_as_many_nodes_as_the_guest_has_cells():
     host = host_gpus([gpu(1)], cells=[cell(0), cell(1), cell(2)])
     request = gpu_request(guest_cells=(GuestCell(1, 0, 1), GuestCell(1, 0, 1)))
     assert sets(host, request) == [[0, 1], [0, 2], [1, 2]]
 
 
-def test_nodes_without_room_are_not_tried():
+def test_nodes_without_free_cpus_are_not_tried():
     host = host_gpus([gpu(1)], cells=[cell(0, pinned=1), cell(1), cell(2)])
     assert sets(host, gpu_request(guest_cells=(GuestCell(0, 2, 1),))) == [[1], [2]]
 
@@ -63,22 +63,22 @@ def test_nodes_without_room_are_not_tried():
         (GuestCell(0, 1, 501), False),
     ],
 )
-def test_room_is_counted_in_cpus_and_memory(guest, fits):
-    assert has_room([cell(0, pinned=8, free=500)], (guest,), (0,)) is fits
+def test_a_guest_cell_needs_cpus_and_memory(guest, fits):
+    assert guest_may_fit([cell(0, pinned=8, free=500)], (guest,), (0,)) is fits
 
 
-def test_guest_cells_may_go_to_the_nodes_in_any_order():
+def test_guest_cells_may_use_the_nodes_in_any_order():
     cells = [cell(0, pinned=2), cell(1, pinned=8)]
-    assert has_room(cells, (GuestCell(0, 8, 1), GuestCell(0, 2, 1)), (0, 1))
-    assert not has_room(cells, (GuestCell(0, 8, 1), GuestCell(0, 3, 1)), (0, 1))
+    assert guest_may_fit(cells, (GuestCell(0, 8, 1), GuestCell(0, 2, 1)), (0, 1))
+    assert not guest_may_fit(cells, (GuestCell(0, 8, 1), GuestCell(0, 3, 1)), (0, 1))
 
 
 def test_two_guest_cells_do_not_share_a_node():
-    assert not has_room([cell(0)], (GuestCell(0, 1, 1), GuestCell(0, 1, 1)), (0,))
+    assert not guest_may_fit([cell(0)], (GuestCell(0, 1, 1), GuestCell(0, 1, 1)), (0,))
 
 
 def test_a_guest_without_cells_fits_anywhere():
-    assert has_room([], (), ())
+    assert guest_may_fit([], (), ())
 
 
 GUEST = (GuestCell(1, 0, 1),)
@@ -86,20 +86,20 @@ CELLS = [cell(n, socket=n // 2) for n in range(4)]
 GPUS = [gpu(number, node=number) for number in range(4)] + [gpu(9, node=None)]
 
 
-def allowed(policy, wanted, nodes=(0,), gpus=GPUS, cells=CELLS, **wishes):
-    request = gpu_request(guest_cells=wishes.pop("guest_cells", GUEST), **wishes)
+def allowed(policy, count, nodes=(0,), gpus=GPUS, cells=CELLS, **fields):
+    request = gpu_request(guest_cells=fields.pop("guest_cells", GUEST), **fields)
     host = host_gpus(gpus, cells=cells)
-    return numbers(on_nodes(host, request, policy, gpus, frozenset(nodes), wanted))
+    return numbers(usable_devices(host, request, policy, gpus, frozenset(nodes), count))
 
 
 @pytest.mark.parametrize("policy", NumaPolicy)
-def test_enough_devices_on_the_nodes_leave_all_others_out(policy):
+def test_enough_devices_on_the_nodes_exclude_all_others(policy):
     assert allowed(policy, 1) == [0]
     assert allowed(policy, 2, nodes=(0, 1)) == [0, 1]
 
 
 @pytest.mark.parametrize(
-    "policy, wanted, expected",
+    "policy, count, expected",
     [
         (NumaPolicy.REQUIRED, 2, [0]),
         (NumaPolicy.SOCKET, 2, [0, 1]),
@@ -110,11 +110,11 @@ def test_enough_devices_on_the_nodes_leave_all_others_out(policy):
         (NumaPolicy.PREFERRED, 3, [0, 1, 2, 3, 9]),
     ],
 )
-def test_too_few_devices_on_the_nodes_open_what_the_policy_allows(policy, wanted, expected):
-    assert allowed(policy, wanted) == expected
+def test_with_too_few_devices_on_the_nodes_the_policy_allows_others(policy, count, expected):
+    assert allowed(policy, count) == expected
 
 
-def test_unknown_sockets_are_no_shared_socket():
+def test_unknown_sockets_are_not_shared():
     cells = [cell(n) for n in range(4)]
     assert allowed(NumaPolicy.SOCKET, 2, cells=cells) == []
 
@@ -123,18 +123,20 @@ def test_required_numa_overrides_a_softer_policy():
     assert allowed(NumaPolicy.PREFERRED, 2, numa=Preference.REQUIRED) == [0]
 
 
-def test_without_guest_cells_no_policy_binds():
+def test_without_guest_cells_the_policy_has_no_effect():
     assert allowed(NumaPolicy.REQUIRED, 3, guest_cells=()) == [0, 1, 2, 3, 9]
 
 
 def test_all_nodes_mean_all_devices():
     request = gpu_request(guest_cells=GUEST)
-    assert on_nodes(host_gpus(GPUS), request, NumaPolicy.REQUIRED, GPUS, None, 1) == GPUS
+    assert usable_devices(host_gpus(GPUS), request, NumaPolicy.REQUIRED, GPUS, None, 1) == GPUS
 
 
 def test_other_devices_without_guest_cells_may_be_anywhere():
-    nics = [Device("n0", 0), Device("n1", 1)]
+    nics = [FreeDevice("n0", 0), FreeDevice("n1", 1)]
     request = gpu_request(numa=Preference.REQUIRED)
     host = host_gpus(GPUS)
-    found = on_nodes(host, request, NumaPolicy.REQUIRED, nics, frozenset((0,)), 1, are_gpus=False)
-    assert found == nics
+    usable = usable_devices(
+        host, request, NumaPolicy.REQUIRED, nics, frozenset((0,)), 1, are_gpus=False
+    )
+    assert usable == nics

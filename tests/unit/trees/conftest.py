@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trees that many tests read are written once; all are in memory where that can be had."""
+"""Trees that many tests read are written once, in memory if possible."""
 
 import pytest
 
@@ -9,13 +9,13 @@ from tests.unit.trees.strategies import MACHINES
 
 @pytest.fixture(params=MACHINES.values(), ids=MACHINES, scope="session")
 def written(request):
-    """A machine and the root of its tree, with whole configuration spaces. Read only."""
+    """A machine and the root of its tree, with full configuration spaces. Tests only read it."""
     with scratch.directory() as root:
         yield request.param, write(request.param, root, full_config=True)
 
 
 @pytest.fixture
 def tmp_path():
-    """An empty directory; see ``tests.trees.scratch`` for why not pytest's."""
+    """An empty directory; ``tests.trees.scratch`` explains why it is not pytest's."""
     with scratch.directory() as path:
         yield path

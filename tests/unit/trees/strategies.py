@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Machines of any shape, and ways to read a written tree back."""
+"""Hypothesis strategies for machines, and functions that read a written tree."""
 
 import dataclasses
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from tests.trees import a100_pcie, hgx_h100, l40s, mi300x, parts
+from tests.trees import a100_pcie, building_blocks, hgx_h100, l40s, mi300x
 from tests.trees.device import Bar, Device, Sriov
 from tests.trees.many import many
 from tests.trees.model import HostBridge, Machine, Processor
@@ -33,20 +33,20 @@ MACHINES["arm"] = dataclasses.replace(
 
 
 def small_hgx() -> Machine:
-    """An HGX H100 with two of its GPUs and few CPUs, which is quicker to write."""
+    """Return an HGX H100 with only two GPUs and few CPUs, which is faster to write."""
     whole = hgx_h100.machine()
     return dataclasses.replace(
         whole,
         name="small",
         processor=dataclasses.replace(whole.processor, cores_per_socket=2),
-        nodes=parts.nodes(2, 2, 1024),
+        nodes=building_blocks.nodes(2, 2, 1024),
         host_bridges=tuple(one for one in whole.host_bridges if one.bus in (0x00, 0x15, 0x26)),
     )
 
 
 @st.composite
 def bars(draw: st.DrawFn) -> tuple[Bar, ...]:
-    """Registers of powers of two, 64-bit ones at even indexes."""
+    """Return BARs with sizes of powers of two, 64-bit BARs at even indexes."""
     made = []
     for index in (0, 2, 4):
         if draw(st.booleans()):
@@ -58,7 +58,7 @@ def bars(draw: st.DrawFn) -> tuple[Bar, ...]:
 
 @st.composite
 def machines(draw: st.DrawFn) -> Machine:
-    """Root buses with devices directly at ports, behind switches and with several functions."""
+    """Return machines with devices at root ports, behind switches and with several functions."""
     bridges = []
     for domain in range(draw(st.integers(1, 3))):
         bus = iter(range(1, 256))
@@ -72,16 +72,20 @@ def machines(draw: st.DrawFn) -> Machine:
                     for n in range(draw(st.integers(1, 3)))
                 ]
                 address = f"{domain:04x}:{upstream:02x}:00.0"
-                children = [parts.switch(address, parts.PEX890XX, below, acs=draw(st.booleans()))]
+                children = [
+                    building_blocks.switch(
+                        address, building_blocks.PEX890XX, below, acs=draw(st.booleans())
+                    )
+                ]
             else:
                 children = draw(_functions(domain, next(bus)))
             address = f"{domain:04x}:00:{number + 1:02x}.0"
-            ports.append(parts.port(address, (0x8086, 0x352A), children, acs=acs))
+            ports.append(building_blocks.port(address, (0x8086, 0x352A), children, acs=acs))
         bridges.append(HostBridge(domain, 0, draw(st.sampled_from((-1, 0, 1))), tuple(ports)))
     return Machine(
         name="any",
         processor=Processor("intel", "any", draw(st.sampled_from((36, 39, 46, 52))), 48, 2, 2),
-        nodes=parts.nodes(2, 2, 1024),
+        nodes=building_blocks.nodes(2, 2, 1024),
         host_bridges=tuple(bridges),
         iommu=draw(st.sampled_from((None, "dmar"))),
         iommu_table="DMAR",
@@ -108,7 +112,7 @@ def _functions(draw: st.DrawFn, domain: int, bus: int) -> list[Device]:
             0x2330,
             draw(st.sampled_from((0x030000, 0x030200, 0x120000, 0x068000))),
             bars=draw(bars()),
-            link=draw(st.sampled_from((None, parts.GEN5_X16, parts.GEN4_X4))),
+            link=draw(st.sampled_from((None, building_blocks.GEN5_X16, building_blocks.GEN4_X4))),
             driver=draw(st.sampled_from((None, "vfio-pci", "nvidia"))),
             sriov=sriov,
         )
@@ -123,7 +127,7 @@ def _functions(draw: st.DrawFn, domain: int, bus: int) -> list[Device]:
 
 
 def links(root: Path) -> list[str]:
-    """Every symbolic link below a directory."""
+    """Return every symbolic link below a directory."""
     return [
         os.path.join(folder, name)
         for folder, folders, files in os.walk(root)
@@ -133,6 +137,6 @@ def links(root: Path) -> list[str]:
 
 
 def rows(directory: Path) -> list[tuple[int, int, int]]:
-    """The lines of ``resource``."""
+    """Return the lines of ``resource``."""
     lines = (directory / "resource").read_text().splitlines()
     return [tuple(int(word, 16) for word in line.split()) for line in lines]  # type: ignore[misc]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Configuration spaces can be walked like real ones and agree with the other files."""
+"""Configuration spaces have valid capability lists and agree with the other files."""
 
 import struct
 
@@ -32,7 +32,7 @@ def _extended(data):
 
 @pytest.fixture
 def spaces(written):
-    """A machine, the directories of its functions and their whole configuration spaces."""
+    """A machine, the directories of its functions and their full configuration spaces."""
     machine, root = written
     found = {}
     for address in machine.devices():
@@ -41,7 +41,7 @@ def spaces(written):
     return machine, found
 
 
-def test_headers_repeat_the_files(spaces):
+def test_headers_agree_with_the_files(spaces):
     machine, found = spaces
     for address, (directory, data) in found.items():
         device = machine.devices()[address]
@@ -60,7 +60,7 @@ def test_headers_repeat_the_files(spaces):
                 assert data[0x10 + 4 * index] & 0xF == flags & 0xF
 
 
-def test_express_capability_repeats_link_and_reset(spaces):
+def test_the_express_capability_agrees_with_link_and_reset(spaces):
     machine, found = spaces
     speeds = {1: 2.5, 2: 5.0, 3: 8.0, 4: 16.0, 5: 32.0}
     for address, (_, data) in found.items():
@@ -82,7 +82,7 @@ def test_express_capability_repeats_link_and_reset(spaces):
             assert (speeds[now & 0xF], now >> 4 & 0x3F) == (device.link.speed, device.link.width)
 
 
-def test_extended_capabilities_repeat_acs_sriov_and_resizable_registers(spaces):
+def test_extended_capabilities_agree_with_acs_sriov_and_resizable_bars(spaces):
     machine, found = spaces
     for address, (_, data) in found.items():
         device = machine.devices()[address]
@@ -110,7 +110,7 @@ def test_extended_capabilities_repeat_acs_sriov_and_resizable_registers(spaces):
                 assert offered == set(bar.sizes)
 
 
-def test_a_reader_without_privilege_gets_64_bytes(tmp_path):
+def test_users_without_privileges_read_64_bytes(tmp_path):
     machine = strategies.small_hgx()
     root = write(machine, tmp_path)
     for address in machine.devices():
@@ -118,7 +118,7 @@ def test_a_reader_without_privilege_gets_64_bytes(tmp_path):
         assert len(data) == 64
 
 
-def test_the_header_of_an_h100_is_the_published_one_but_for_addresses(tmp_path):
+def test_the_header_of_an_h100_is_the_published_one_except_addresses(tmp_path):
     # The dump that hgx_h100.py names, without the addresses and the command register.
     published = bytes.fromhex("de10302347051000a100020300000000")
     root = write(strategies.small_hgx(), tmp_path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every defect is in the tree where an audit would look for it, and nothing else changes."""
+"""Every defect changes only the files in which an audit looks for it."""
 
 import os
 import struct
@@ -15,7 +15,7 @@ GPU = "0000:18:00.0"
 
 @pytest.fixture
 def read(tmp_path):
-    """Write a machine and read a file of it; without a path, of a device's directory."""
+    """Write a machine and read one of its files; without a path, from a device's directory."""
 
     def write_and_read(machine, path, address=None):
         root = tmp_path / "tree"
@@ -51,7 +51,7 @@ def _differences(before, after, tmp_path):
     return {path for path in one.keys() | two.keys() if one.get(path) != two.get(path)}
 
 
-def test_an_iommu_that_the_kernel_leaves_alone_still_has_its_table(read):
+def test_an_iommu_that_the_kernel_does_not_use_has_its_table(read):
     machine = defects.iommu_off(small_hgx(), "quiet")
     assert read(machine, "proc/cmdline").endswith(" quiet")
     assert os.listdir(read.root / "sys/class/iommu") == []
@@ -59,20 +59,20 @@ def test_an_iommu_that_the_kernel_leaves_alone_still_has_its_table(read):
     assert (read.root / "sys/firmware/acpi/tables/DMAR").exists()
 
 
-def test_an_iommu_that_firmware_hides_has_no_table(tmp_path):
+def test_an_iommu_disabled_in_firmware_has_no_table(tmp_path):
     root = write(defects.iommu_disabled_in_firmware(small_hgx()), tmp_path / "tree")
     assert os.listdir(root / "sys/firmware/acpi/tables") == ["FACP"]
 
 
 @pytest.mark.parametrize(("make", "unit"), [(small_hgx, "dmar0"), (mi300x.machine, "ivhd0")])
-def test_a_running_iommu_is_a_class_device_with_its_devices(tmp_path, make, unit):
+def test_an_iommu_in_use_is_a_class_device_with_its_devices(tmp_path, make, unit):
     machine = make()
     root = write(machine, tmp_path / "tree")
     devices = os.listdir(root / "sys/class/iommu" / unit / "devices")
     assert {gpu.address for gpu in machine.gpus()} < set(devices)
 
 
-def test_interrupt_remapping_shows_in_table_interrupts_and_registers(read):
+def test_interrupt_remapping_is_in_table_interrupts_and_registers(read):
     machine = defects.no_interrupt_remapping(small_hgx())
     assert "IR-" not in read(machine, "proc/interrupts")
     table = (read.root / "sys/firmware/acpi/tables/DMAR").read_bytes()
@@ -82,7 +82,7 @@ def test_interrupt_remapping_shows_in_table_interrupts_and_registers(read):
     assert not int(read(machine, "sys/class/iommu/dmar0/intel-iommu/ecap"), 16) >> 3 & 1
 
 
-def test_a_degraded_link_shows_at_both_ends_and_nowhere_else(tmp_path):
+def test_a_degraded_link_changes_both_ends_only(tmp_path):
     before = small_hgx()
     after = defects.degraded(before, GPU, 8.0, 8)
     changed = _differences(before, after, tmp_path)
@@ -93,7 +93,7 @@ def test_a_degraded_link_shows_at_both_ends_and_nowhere_else(tmp_path):
     assert {path.split("/")[-2] for path in changed} == {GPU, "0000:17:00.0"}
 
 
-def test_a_slower_slot_lowers_what_the_port_can_do_but_not_the_card(read):
+def test_a_slower_slot_lowers_the_maximum_of_the_port_only(read):
     machine = defects.slower_slot(small_hgx(), GPU, 16.0, 8)
     assert read(machine, "max_link_speed", "0000:17:00.0") == "16.0 GT/s PCIe"
     assert read(machine, "max_link_width", GPU) == "16"
@@ -113,7 +113,7 @@ def test_firmware_without_any_numa_node(read):
 
 
 @pytest.mark.parametrize("driver", ["nouveau", "nvidia", None])
-def test_a_driver_has_all_gpus(tmp_path, driver):
+def test_a_driver_holds_all_gpus(tmp_path, driver):
     machine = defects.bound(l40s.machine(), driver)
     root = write(machine, tmp_path / "tree")
     for gpu in machine.gpus():
@@ -163,7 +163,7 @@ def test_virtual_functions_and_their_physical_function_point_at_each_other(tmp_p
         assert os.path.samefile(physical / name / "physfn", physical)
 
 
-def test_more_virtual_functions_than_there_are_is_refused():
+def test_too_many_virtual_functions_are_rejected():
     with pytest.raises(ValueError, match="has not 17"):
         defects.virtual_functions(small_hgx(), GPU, 17)
 
@@ -173,7 +173,7 @@ def test_fewer_address_bits(read):
     assert "46 bits physical" in read(machine, "proc/cpuinfo")
 
 
-def test_lockdown_goes_with_secure_boot(read):
+def test_lockdown_enables_secure_boot(read):
     machine = defects.lockdown(small_hgx(), "confidentiality")
     text = read(machine, "sys/kernel/security/lockdown")
     assert text == "none integrity [confidentiality]"
@@ -188,7 +188,7 @@ def test_a_gpu_in_d3cold(read):
     assert read(machine, "power/runtime_status", GPU) == "suspended"
 
 
-def test_small_registers(read):
+def test_small_bars(read):
     machine = defects.small_bars(small_hgx(), GPU)
     start, end, _ = (
         int(word, 16) for word in read(machine, "resource", GPU).splitlines()[2].split()
@@ -219,7 +219,7 @@ def test_devices_can_be_missing_or_added():
     assert "0000:19:00.1" in defects.added(machine, "0000:17:01.0", peer).devices()
 
 
-def test_altering_an_unknown_function_is_refused():
+def test_changing_an_unknown_function_is_rejected():
     with pytest.raises(KeyError, match="no physical PCI function 0000:ee:00.0"):
         small_hgx().alter("0000:ee:00.0", driver=None)
 
@@ -243,7 +243,7 @@ def test_a_dead_device_reads_as_ones(tmp_path):
 @pytest.mark.parametrize(
     "spoil", [defects.unreadable, defects.looping, defects.directory_instead, defects.missing]
 )
-def test_spoilt_files_cannot_be_read(tmp_path, spoil):
+def test_damaged_files_cannot_be_read(tmp_path, spoil):
     root = write(small_hgx(), tmp_path / "tree")
     path = f"sys/bus/pci/devices/{GPU}/class"
     spoil(root, path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""IOMMU groups are formed as Linux forms them."""
+"""IOMMU groups are formed like in Linux."""
 
 from hypothesis import given, settings
 
@@ -12,7 +12,7 @@ def _members(machine, address):
     return {one for one, number in groups.items() if number == groups[address]}
 
 
-def test_as_published_gpus_of_an_hgx_board_are_alone_and_its_nvswitches_together():
+def test_gpus_of_an_hgx_board_are_alone_and_its_nvswitches_together():
     machine = hgx_h100.machine(hgx_h100.H200)
     for gpu in machine.gpus():
         assert _members(machine, gpu.address) == {gpu.address}
@@ -20,7 +20,7 @@ def test_as_published_gpus_of_an_hgx_board_are_alone_and_its_nvswitches_together
     assert nvswitches < _members(machine, "0000:05:00.0")
 
 
-def test_without_acs_a_gpu_shares_its_group_with_the_nic_beside_it():
+def test_without_acs_a_gpu_shares_its_group_with_the_nic_of_its_switch():
     machine = defects.no_acs(hgx_h100.machine(), "0000:18:00.0")
     assert {"0000:18:00.0", "0000:19:00.0", "0000:15:01.0"} <= _members(machine, "0000:18:00.0")
     assert _members(machine, "0000:2a:00.0") == {"0000:2a:00.0"}
@@ -32,24 +32,24 @@ def test_functions_of_a_card_share_a_group_unless_they_have_acs():
     assert _members(machine, "0000:e1:00.0") == {"0000:e1:00.0"}
 
 
-def test_what_is_behind_a_bridge_to_conventional_pci_is_in_its_group():
+def test_devices_behind_a_bridge_to_conventional_pci_are_in_its_group():
     machine = hgx_h100.machine()
     assert _members(machine, "0000:02:00.0") == {"0000:01:00.0", "0000:02:00.0"}
 
 
-def test_virtual_functions_have_groups_of_their_own():
+def test_virtual_functions_have_their_own_groups():
     machine = defects.virtual_functions(l40s.machine(), "0000:01:00.0", 4)
     assert _members(machine, "0000:01:00.4") == {"0000:01:00.4"}
     assert _members(machine, "0000:01:00.0") == {"0000:01:00.0", "0000:01:00.1"}
 
 
-def test_without_a_running_iommu_there_are_no_groups():
+def test_without_an_iommu_there_are_no_groups():
     assert iommu_groups(defects.iommu_off(l40s.machine())) == {}
 
 
 @settings(max_examples=40, deadline=None)
 @given(strategies.machines())
-def test_groups_are_numbered_without_gaps_and_hold_every_function(machine):
+def test_groups_are_numbered_without_gaps_and_contain_every_function(machine):
     groups = iommu_groups(machine)
     if machine.iommu is None:
         assert groups == {}

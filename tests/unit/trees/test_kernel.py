@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the kernel and the distribution say, for each family of servers."""
+"""The files of kernel and distribution, for each kind of server."""
 
 import fnmatch
 
@@ -14,7 +14,7 @@ def _lines(path):
 
 
 def _wanting(root, machine, address):
-    """The modules that modules.alias names for a device."""
+    """Return the modules that modules.alias lists for a device."""
     alias = (root / "sys/bus/pci/devices" / address / "modalias").read_text().strip()
     found = []
     for line in _lines(root / f"lib/modules/{machine.kernel}/modules.alias")[1:]:
@@ -25,7 +25,7 @@ def _wanting(root, machine, address):
     return found
 
 
-def test_the_modules_that_would_take_a_gpu_are_found_by_its_modalias(written):
+def test_the_modules_for_a_gpu_match_its_modalias(written):
     machine, root = written
     for gpu in machine.gpus():
         expected = {"nvidia", "nouveau"} if gpu.vendor == 0x10DE else {"amdgpu"}
@@ -33,7 +33,7 @@ def test_the_modules_that_would_take_a_gpu_are_found_by_its_modalias(written):
         assert set(_wanting(root, machine, gpu.address)) == expected
 
 
-def test_audio_functions_would_be_taken_by_the_sound_driver(written):
+def test_the_sound_driver_matches_audio_functions(written):
     machine, root = written
     for device in machine.devices().values():
         if device.class_code == 0x040300:
@@ -82,7 +82,7 @@ def test_pci_ids_names_every_gpu(written):
     ("cpus", "text"),
     [((), ""), ((3,), "3"), ((0, 1, 2, 8), "0-2,8"), ((9, 1, 0, 8), "0-1,8-9")],
 )
-def test_cpus_are_listed_in_spans(cpus, text):
+def test_cpus_are_listed_in_ranges(cpus, text):
     assert cpu_list(cpus) == text
 
 

@@ -25,7 +25,7 @@ def test_a_tree_is_written_into_a_new_directory(tmp_path):
     assert config.stat().st_size == 64
 
 
-def test_whole_configuration_spaces_on_request(tmp_path):
+def test_full_configuration_spaces_on_request(tmp_path):
     assert command.main(["hgx-h200", str(tmp_path), "--full-config"]) == 0
     config = tmp_path / "sys/bus/pci/devices/0000:18:00.0/config"
     assert config.stat().st_size == 4096
@@ -45,7 +45,7 @@ def test_names_are_those_of_the_machines(name):
         (["hgx-h100", "/dev/null/tree"], "cannot write /dev/null"),
     ],
 )
-def test_wrong_usage_ends_with_2_and_one_sentence(arguments, said):
+def test_wrong_usage_returns_2_and_one_sentence(arguments, said):
     done = _run(*arguments)
     assert done.returncode == 2
     assert said in done.stderr
@@ -53,7 +53,7 @@ def test_wrong_usage_ends_with_2_and_one_sentence(arguments, said):
     assert done.stdout == ""
 
 
-def test_a_directory_in_use_is_left_alone(tmp_path):
+def test_a_directory_with_files_is_not_changed(tmp_path):
     (tmp_path / "file").write_text("kept")
     done = _run("l40s-4", str(tmp_path))
     assert done.returncode == 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The servers are those that were published; the sources are named in their modules."""
+"""The servers agree with the published layouts; their modules name the sources."""
 
 import pytest
 
@@ -8,8 +8,8 @@ from tests.trees.many import many
 
 
 def _path(machine, address):
-    place = machine.place(address)
-    names = [device.address[5:] for device in (*reversed(place.parents), place.device)]
+    location = machine.location(address)
+    names = [device.address[5:] for device in (*reversed(location.parents), location.device)]
     return "/".join([names[0], *names[1:]])
 
 
@@ -18,14 +18,14 @@ def test_hgx_has_the_published_addresses_four_to_a_numa_node(product):
     machine = hgx_h100.machine(product)
     gpus = machine.gpus()
     assert [gpu.address[5:7] for gpu in gpus] == ["18", "2a", "3a", "5d", "9a", "ab", "ba", "db"]
-    assert [machine.place(gpu.address).numa_node for gpu in gpus] == [0] * 4 + [1] * 4
+    assert [machine.location(gpu.address).numa_node for gpu in gpus] == [0] * 4 + [1] * 4
     assert {gpu.device for gpu in gpus} == {product}
 
 
 def test_hgx_pairs_each_gpu_with_the_published_nic():
     machine = hgx_h100.machine()
     nics = {
-        device.infiniband: machine.place(device.address)
+        device.infiniband: machine.location(device.address)
         for device in machine.devices().values()
         if device.infiniband
     }
@@ -33,7 +33,7 @@ def test_hgx_pairs_each_gpu_with_the_published_nic():
         [
             name
             for name, nic in nics.items()
-            if nvidia_smi.path(machine.place(gpu.address), nic) == "PIX"
+            if nvidia_smi.path(machine.location(gpu.address), nic) == "PIX"
         ]
         for gpu in machine.gpus()
     ]
@@ -70,26 +70,26 @@ def test_mi300x_has_the_published_paths_from_root_port_to_gpu_and_nic():
 @pytest.mark.parametrize("gpus", [4, 8])
 def test_l40s_cards_are_halved_between_the_sockets_with_their_audio(gpus):
     machine = l40s.machine(gpus)
-    nodes = [machine.place(gpu.address).numa_node for gpu in machine.gpus()]
+    nodes = [machine.location(gpu.address).numa_node for gpu in machine.gpus()]
     assert nodes == [0] * (gpus // 2) + [1] * (gpus // 2)
     for gpu in machine.gpus():
         assert machine.devices()[gpu.address[:-1] + "1"].class_code == 0x040300
 
 
-def test_another_number_of_l40s_is_refused():
+def test_another_number_of_l40s_is_rejected():
     with pytest.raises(ValueError, match="4 or 8 GPUs, not 6"):
         l40s.machine(6)
 
 
 @pytest.mark.parametrize(("gpus", "devices"), [(64, 256), (8, 40), (1, 7), (0, 5), (128, 400)])
-def test_many_has_exactly_so_many(gpus, devices):
+def test_many_has_exactly_the_requested_numbers(gpus, devices):
     machine = many(gpus, devices)
     assert len(machine.devices()) == devices
     assert len(machine.gpus()) == gpus
-    assert len({place.path for place in machine.places()}) == devices
+    assert len({location.path for location in machine.locations()}) == devices
 
 
 @pytest.mark.parametrize(("gpus", "devices"), [(64, 100), (1, 200)])
-def test_many_refuses_what_does_not_fit(gpus, devices):
+def test_many_rejects_numbers_that_do_not_fit(gpus, devices):
     with pytest.raises(ValueError, match="GPUs"):
         many(gpus, devices)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Registers have the sizes of the model, and addresses that firmware could have given."""
+"""BARs have the sizes of the model, and addresses that firmware could assign."""
 
 import pytest
 from hypothesis import given, settings
 
-from tests.trees import defects, hgx_h100, parts, resources, write
+from tests.trees import building_blocks, defects, hgx_h100, resources, write
 from tests.unit.trees import strategies
 from tests.unit.trees.strategies import MACHINES
 
@@ -27,11 +27,11 @@ def _assert_sizes(machine):
 
 
 def _assert_addresses(machine):
-    """Aligned, disjoint, below the limit, and inside the windows of the bridges above."""
+    """Check that addresses are aligned, disjoint, below the limit and in the bridges' windows."""
     rows = resources.assign(machine)
     spans = []
-    for place in machine.places():
-        device = place.device
+    for location in machine.locations():
+        device = location.device
         if device.is_bridge or device.physfn:
             continue
         bars = {bar.index: bar.size for bar in device.bars}
@@ -42,7 +42,7 @@ def _assert_addresses(machine):
                 assert row.start % bars[number] == 0
             assert row.end < 1 << machine.processor.physical_bits
             spans.append((row.start, row.end))
-            for port in place.parents:
+            for port in location.parents:
                 windows = rows[port.address][resources.WINDOW_ROW :]
                 assert any(w.start <= row.start and row.end <= w.end for w in windows), port.address
     spans.sort()
@@ -50,7 +50,7 @@ def _assert_addresses(machine):
 
 
 @pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
-def test_servers_have_the_registers_of_the_model(machine):
+def test_servers_have_the_bars_of_the_model(machine):
     _assert_sizes(machine)
     _assert_addresses(machine)
     every = [row for rows in resources.assign(machine).values() for row in rows]
@@ -59,7 +59,7 @@ def test_servers_have_the_registers_of_the_model(machine):
 
 @settings(max_examples=40, deadline=None)
 @given(strategies.machines())
-def test_any_machine_has_the_registers_of_the_model(machine):
+def test_any_machine_has_the_bars_of_the_model(machine):
     _assert_sizes(machine)
     _assert_addresses(machine)
 
@@ -67,7 +67,7 @@ def test_any_machine_has_the_registers_of_the_model(machine):
 def test_the_file_has_three_columns_and_as_many_rows_as_the_kernel_writes(tmp_path):
     machine = strategies.small_hgx()
     root = write(machine, tmp_path)
-    gpu, port = machine.gpus()[0], machine.place(machine.gpus()[0].address).parents[0]
+    gpu, port = machine.gpus()[0], machine.location(machine.gpus()[0].address).parents[0]
     directory = defects.device_directory(root, gpu.address)
     lines = (directory / "resource").read_text().splitlines()
     assert len(lines) == 13
@@ -83,17 +83,17 @@ def test_the_file_has_three_columns_and_as_many_rows_as_the_kernel_writes(tmp_pa
     assert len(strategies.rows(defects.device_directory(root, port.address))) == 17
 
 
-def test_what_does_not_fit_into_the_address_space_has_a_size_and_no_address():
+def test_bars_that_do_not_fit_have_a_size_and_no_address():
     machine = defects.physical_bits(hgx_h100.machine(), 39)
     rows = resources.assign(machine)
     frames = [rows[gpu.address][2] for gpu in machine.gpus()]
     lost = [row for row in frames if row.flags & resources.UNSET]
     assert lost
-    assert {(row.start, row.end + 1) for row in lost} == {(0, 128 * parts.GIB)}
+    assert {(row.start, row.end + 1) for row in lost} == {(0, 128 * building_blocks.GIB)}
     _assert_addresses(machine)
 
 
-def test_virtual_functions_share_the_registers_of_their_physical_function():
+def test_virtual_functions_share_the_bars_of_their_physical_function():
     machine = defects.virtual_functions(hgx_h100.machine(), "0000:18:00.0", 3)
     rows = resources.assign(machine)
     whole = rows["0000:18:00.0"][resources.SRIOV_ROW + 2]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The written tree is what the model says, in the layout that Linux has."""
+"""The written tree agrees with the model, and has the layout of Linux."""
 
 import os
 from collections import Counter
@@ -31,11 +31,11 @@ def test_every_link_leads_somewhere_inside_the_tree_and_is_relative(written):
 def test_devices_are_nested_below_their_ports(written):
     machine, root = written
     assert set(os.listdir(root / "sys/bus/pci/devices")) == set(machine.devices())
-    for place in machine.places():
-        real = Path(os.path.realpath(_device(root, place.device.address)))
-        assert real == Path(os.path.realpath(root)) / place.path
+    for location in machine.locations():
+        real = Path(os.path.realpath(_device(root, location.device.address)))
+        assert real == Path(os.path.realpath(root)) / location.path
         assert real.is_dir()
-        above = place.parents[0].address if place.parents else place.bridge.name
+        above = location.parents[0].address if location.parents else location.bridge.name
         assert real.parent.name == above
 
 
@@ -43,8 +43,8 @@ def test_identity_class_and_numa_node_are_the_models(written):
     machine, root = written
     online = {cpu for node in machine.nodes for cpu in node.cpus}
     assert online == set(topology(machine))
-    for place in machine.places():
-        device, path = place.device, _device(root, place.device.address)
+    for location in machine.locations():
+        device, path = location.device, _device(root, location.device.address)
 
         def number(name, path=path):
             return int((path / name).read_text(), 0)
@@ -53,13 +53,13 @@ def test_identity_class_and_numa_node_are_the_models(written):
         assert number("device") == device.device
         assert number("class") == device.class_code
         assert (number("subsystem_vendor"), number("subsystem_device")) == device.subsystem
-        assert number("numa_node") == place.numa_node
+        assert number("numa_node") == location.numa_node
         assert (path / "boot_vga").exists() == (device.class_code >> 8 == 0x0300)
         assert (path / "reset_method").exists() == bool(device.reset_methods)
         assert (path / "sriov_totalvfs").exists() == (device.sriov is not None)
 
 
-def test_link_speeds_are_written_as_the_kernel_says_them(written):
+def test_link_speeds_have_the_kernels_format(written):
     machine, root = written
     for device in machine.devices().values():
         path = _device(root, device.address) / "current_link_speed"
@@ -100,7 +100,7 @@ def test_groups_list_their_members_and_members_their_group(written):
     _assert_groups(*written)
 
 
-def test_nodes_share_out_all_cpus_and_memory(written):
+def test_all_cpus_and_memory_belong_to_one_node(written):
     machine, root = written
     base = root / "sys/devices/system/node"
     total = 0
@@ -120,7 +120,7 @@ def test_nodes_share_out_all_cpus_and_memory(written):
         assert cpu in machine.nodes[socket * len(machine.nodes) // machine.processor.sockets].cpus
 
 
-def test_slots_carry_the_address_without_the_function(written):
+def test_slots_have_the_address_without_the_function(written):
     machine, root = written
     slots = {device.slot for device in machine.devices().values() if device.slot}
     assert set(os.listdir(root / "sys/bus/pci/slots")) == slots
@@ -158,11 +158,11 @@ def test_without_amdgpu_there_is_neither_hive_nor_sensor(tmp_path):
 
 @settings(max_examples=15, deadline=None)
 @given(strategies.machines())
-def test_any_shape_of_machine_is_written_consistently(machine):
+def test_any_machine_is_written_consistently(machine):
     with scratch.directory() as folder:
         root = write(machine, folder)
         assert all(os.path.exists(link) for link in strategies.links(root))
         _assert_groups(machine, root)
-        for place in machine.places():
-            number = int((_device(root, place.device.address) / "numa_node").read_text())
-            assert number == place.numa_node
+        for location in machine.locations():
+            number = int((_device(root, location.device.address) / "numa_node").read_text())
+            assert number == location.numa_node

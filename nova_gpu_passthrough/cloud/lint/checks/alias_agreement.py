@@ -1,67 +1,77 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Aliases that differ between services, or from what the fleet file makes."""
+"""Aliases that differ between services or from the fleet file."""
 
 import json
 from collections.abc import Iterator, Mapping
 
-from nova_gpu_passthrough.cloud.lint import facts as fix
-from nova_gpu_passthrough.cloud.lint import pci_alias
-from nova_gpu_passthrough.cloud.lint.configuration.services import CONTROL, Role, Service
-from nova_gpu_passthrough.cloud.lint.facts import Facts
-from nova_gpu_passthrough.cloud.lint.pci_alias import ConfiguredAlias
+from nova_gpu_passthrough.cloud.lint import configured_alias
+from nova_gpu_passthrough.cloud.lint.check import lint_check
+from nova_gpu_passthrough.cloud.lint.configuration.services import (
+    CONTROL_PLANE,
+    ConfiguredService,
+    ServiceRole,
+)
+from nova_gpu_passthrough.cloud.lint.configured_alias import ConfiguredAlias
+from nova_gpu_passthrough.cloud.lint.facts import Facts, generate_fix
 from nova_gpu_passthrough.fleet.aliases import Alias
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 
 _WHY = (
-    "nova-api reads aliases when a server is created, nova-conductor and nova-compute when one is "
-    "moved or resized: the services then mean different devices by one name."
+    "nova-api reads aliases when a server is created, nova-conductor and nova-compute when a "
+    "server is moved or resized: with different aliases they select different devices."
 )
 
 
+@lint_check(passthrough=True)
 def check(facts: Facts) -> Iterator[Finding]:
-    """The fleet's aliases on every service, then all others among the services."""
+    """Check the fleet's aliases on every service, then that other aliases are the same on all."""
     services = _readers(facts)
-    found = {service.name: _by_name(service) for service in services}
+    configured = {service.name: _by_name(service) for service in services}
     for service in services:
         for alias in facts.aliases.values():
-            yield from _fleets(service, found[service.name].get(alias.name), alias)
-    others = {name for aliases in found.values() for name in aliases} - set(facts.aliases)
+            yield from _fleet_alias(service, configured[service.name].get(alias.name), alias)
+    others = {name for aliases in configured.values() for name in aliases} - set(facts.aliases)
     for name in sorted(others):
-        yield from _among(services, {who: aliases.get(name) for who, aliases in found.items()})
+        yield from _other_alias(
+            services, {service: aliases.get(name) for service, aliases in configured.items()}
+        )
 
 
-def _readers(facts: Facts) -> list[Service]:
-    """The control plane and the fleet's compute hosts."""
-    services = list(facts.role(*CONTROL))
-    known = {service.name for service in services}
-    return services + [s for s, _ in facts.computes if s.name not in known]
+def _readers(facts: Facts) -> list[ConfiguredService]:
+    """Return the services of the control plane and of the fleet's compute hosts."""
+    services = list(facts.services_with(*CONTROL_PLANE))
+    names = {service.name for service in services}
+    return services + [s for s, _ in facts.compute_services if s.name not in names]
 
 
-def _by_name(service: Service) -> Mapping[str, ConfiguredAlias]:
-    return {alias.name: alias for alias in pci_alias.readable(service.configuration)}
+def _by_name(service: ConfiguredService) -> Mapping[str, ConfiguredAlias]:
+    return {alias.name: alias for alias in configured_alias.valid_aliases(service.configuration)}
 
 
-def _fleets(service: Service, found: ConfiguredAlias | None, alias: Alias) -> Iterator[Finding]:
-    if found is None:
-        if not pci_alias.all_readable(service.configuration):
-            # It may be one of those that Nova refuses, of which a check of its own tells.
+def _fleet_alias(
+    service: ConfiguredService, configured: ConfiguredAlias | None, alias: Alias
+) -> Iterator[Finding]:
+    if configured is None:
+        if not configured_alias.all_valid(service.configuration):
+            # It may be one of the invalid aliases, which alias_syntax reports.
             return
         yield Finding(
             "alias.missing",
             Severity.FAILURE,
             service.name,
-            f"alias {alias.name} of the fleet file is not there",
-            f"{service.configuration.place} [pci] alias",
+            f"alias {alias.name} of the fleet file is missing",
+            f"{service.configuration.last_file} [pci] alias",
             _WHY,
-            fix.generate(service.name),
+            generate_fix(service.name),
         )
         return
-    wanted = pci_alias.meaning(json.loads(alias.to_json()))
+    expected = configured_alias.normalize(json.loads(alias.to_json()))
+    actual = configured.normal_form
     different = [
-        f"{key} is {found.meaning.get(key, 'not set')}, expected {wanted.get(key, 'none')}"
-        for key in sorted({*wanted, *found.meaning})
-        # The device's type has a check of its own, which knows the devices.
-        if key != "device_type" and wanted.get(key) != found.meaning.get(key)
+        f"{key} is {actual.get(key, 'not set')}, expected {expected.get(key, 'none')}"
+        for key in sorted({*expected, *actual})
+        # alias_devices checks the device type against the devices.
+        if key != "device_type" and expected.get(key) != actual.get(key)
     ]
     if different:
         yield Finding(
@@ -69,31 +79,31 @@ def _fleets(service: Service, found: ConfiguredAlias | None, alias: Alias) -> It
             Severity.FAILURE,
             service.name,
             f"alias {alias.name}: {'; '.join(different)}",
-            found.assignment.where,
+            configured.assignment.where,
             _WHY,
-            fix.generate(service.name),
+            generate_fix(service.name),
         )
 
 
-def _among(
-    services: list[Service], found: Mapping[str, ConfiguredAlias | None]
+def _other_alias(
+    services: list[ConfiguredService], aliases: Mapping[str, ConfiguredAlias | None]
 ) -> Iterator[Finding]:
-    """An alias that the fleet file does not make must be the same wherever it is read."""
-    api = next((s for s in services if Role.API in s.roles and found[s.name]), None)
-    first = api or next(s for s in services if found[s.name])
-    model = found[first.name]
-    assert model is not None
+    """Check that an alias outside the fleet file is the same on all services."""
+    api = next((s for s in services if ServiceRole.API in s.roles and aliases[s.name]), None)
+    first = api or next(s for s in services if aliases[s.name])
+    reference = aliases[first.name]
+    assert reference is not None
     for service in services:
-        alias = found[service.name]
-        if alias is not None and alias.meaning == model.meaning:
+        alias = aliases[service.name]
+        if alias is not None and alias.normal_form == reference.normal_form:
             continue
         yield Finding(
             "alias.disagrees",
             Severity.FAILURE,
             service.name,
-            f"alias {model.name} is {'another than' if alias else 'not there, but'} on "
-            f"{first.name} ({model.assignment.where})",
-            alias.assignment.where if alias else f"{service.configuration.place} [pci] alias",
+            f"alias {reference.name} is {'different from' if alias else 'missing, but defined'} on "
+            f"{first.name} ({reference.assignment.where})",
+            alias.assignment.where if alias else f"{service.configuration.last_file} [pci] alias",
             _WHY,
-            "Make the aliases the same on all of Nova's services.",
+            "Make the alias the same on all of Nova's services.",
         )

@@ -1,69 +1,77 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Aliases that do not get the devices that they mean: other type, other traits."""
+"""Aliases that select devices by ids or resource class, but not by device type or traits."""
 
 from collections.abc import Iterator
 
-from nova_gpu_passthrough.cloud.lint import facts as fix
-from nova_gpu_passthrough.cloud.lint import pci_alias
-from nova_gpu_passthrough.cloud.lint.configuration.services import Service
-from nova_gpu_passthrough.cloud.lint.facts import Facts, Make
-from nova_gpu_passthrough.cloud.lint.pci_alias import ConfiguredAlias
+from nova_gpu_passthrough.cloud.lint import configured_alias
+from nova_gpu_passthrough.cloud.lint.check import lint_check
+from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService
+from nova_gpu_passthrough.cloud.lint.configured_alias import ConfiguredAlias
+from nova_gpu_passthrough.cloud.lint.facts import AUDIT_FIX, DeviceAttributes, Facts
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 from nova_gpu_passthrough.inventory.pci import DeviceType
-from nova_gpu_passthrough.nova_rules import names
+from nova_gpu_passthrough.nova_rules import resource_names
 
 
+@lint_check()
 def check(facts: Facts) -> Iterator[Finding]:
-    """Every alias of every service that means devices of the inventories."""
-    for service in facts.nova:
-        for alias in pci_alias.readable(service.configuration):
-            meant = [
-                make
-                for make in facts.makes
-                if alias.asks_for(make.vendor_id, make.product_id, make.resource_class)
+    """Check every alias of every service that selects devices of the inventories."""
+    for service in facts.nova_services:
+        for alias in configured_alias.valid_aliases(service.configuration):
+            selected = [
+                attributes
+                for attributes in facts.devices_by_attributes
+                if alias.selects(
+                    attributes.vendor_id, attributes.product_id, attributes.resource_class
+                )
             ]
-            if meant:
-                yield from _type(facts, service, alias, meant)
-                yield from _traits(service, alias, meant)
+            if selected:
+                yield from _type(facts, service, alias, selected)
+                yield from _traits(service, alias, selected)
 
 
 def _type(
-    facts: Facts, service: Service, alias: ConfiguredAlias, meant: list[Make]
+    facts: Facts,
+    service: ConfiguredService,
+    alias: ConfiguredAlias,
+    selected: list[DeviceAttributes],
 ) -> Iterator[Finding]:
-    refused = [make for make in meant if not alias.gets(make.device_type)]
+    refused = [one for one in selected if not alias.accepts_type(one.device_type)]
     if not refused:
         return
-    types = sorted({make.device_type for make in refused})
-    devices = [device for make in refused for device in facts.makes[make]]
-    number = sum(len(facts.makes[make]) for make in meant)
+    types = sorted({attributes.device_type for attributes in refused})
+    devices = [d for attributes in refused for d in facts.devices_by_attributes[attributes]]
+    total = sum(len(facts.devices_by_attributes[attributes]) for attributes in selected)
     more = f" and {len(devices) - 3} others" if len(devices) > 3 else ""
-    said = f"device_type {alias.device_type}" if alias.device_type else "no device_type"
+    configured = f"device_type {alias.device_type}" if alias.device_type else "no device_type"
     why = "Nova's PCI pools refuse the devices although Placement offers them: no valid host."
     if DeviceType.PF in types:
-        why += " A GPU becomes type-PF as soon as SR-IOV is switched on in firmware (bug 1892361)."
+        why += " A GPU becomes type-PF as soon as SR-IOV is enabled in firmware (bug 1892361)."
     yield Finding(
         "alias.device_type",
         Severity.FAILURE,
         service.name,
-        f"alias {alias.name} has {said}, but {len(devices)} of {number} devices that it means "
-        f"are {', '.join(types)}: {', '.join(devices[:3])}{more}",
+        f"alias {alias.name} has {configured}, but {len(devices)} of {total} devices that it "
+        f"selects are {', '.join(types)}: {', '.join(devices[:3])}{more}",
         alias.assignment.where,
         why,
-        f'Set "device_type": "{types[0]}". {fix.AUDIT}',
+        f'Set "device_type": "{types[0]}". {AUDIT_FIX}',
     )
 
 
-def _traits(service: Service, alias: ConfiguredAlias, meant: list[Make]) -> Iterator[Finding]:
-    wanted = names.traits(alias.keys.get("traits"))
-    if any(wanted <= make.traits for make in meant):
+def _traits(
+    service: ConfiguredService, alias: ConfiguredAlias, selected: list[DeviceAttributes]
+) -> Iterator[Finding]:
+    required = resource_names.normalize_traits(alias.keys.get("traits"))
+    if any(required <= attributes.traits for attributes in selected):
         return
     yield Finding(
         "alias.traits",
         Severity.FAILURE,
         service.name,
-        f"alias {alias.name} asks for traits {', '.join(sorted(wanted))}, which no device that it "
-        "means has together",
+        f"alias {alias.name} requests traits {', '.join(sorted(required))}, which no device that "
+        "it selects has together",
         alias.assignment.where,
         "Placement finds no device.",
-        "Take the trait out of the alias, or add it to [pci] device_spec.",
+        "Remove the trait from the alias, or add it to [pci] device_spec.",
     )

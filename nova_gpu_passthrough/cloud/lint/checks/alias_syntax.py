@@ -1,27 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Aliases that Nova refuses: then no server with an alias in its flavor can be created.
+"""Aliases that Nova refuses, so that no server with an alias in its flavor can be created.
 
-The rules are those of ``get_alias_from_config`` in nova/pci/request.py, from Nova 31 to 34.
+The rules are those of ``get_alias_from_config`` in nova/pci/request.py.
 """
 
 from collections.abc import Iterator
 
-from nova_gpu_passthrough.cloud.lint import facts as fix
-from nova_gpu_passthrough.cloud.lint import pci_alias
-from nova_gpu_passthrough.cloud.lint.configuration.services import Service
-from nova_gpu_passthrough.cloud.lint.facts import Facts
-from nova_gpu_passthrough.cloud.lint.pci_alias import ConfiguredAlias
+from nova_gpu_passthrough.cloud.lint import configured_alias
+from nova_gpu_passthrough.cloud.lint.check import lint_check
+from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService
+from nova_gpu_passthrough.cloud.lint.configured_alias import ConfiguredAlias
+from nova_gpu_passthrough.cloud.lint.facts import Facts, generate_fix
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 
-_WHY = "Nova refuses all aliases of the service, so every server that asks for one."
+_WHY = "Nova then refuses all aliases of the service, and every server that requests one."
 
 
+@lint_check()
 def check(facts: Facts) -> Iterator[Finding]:
-    """Every value by itself, then those of one name together."""
-    for service in facts.nova:
-        for assignment in service.configuration.all(*pci_alias.OPTIONS):
+    """Check every alias, then that names are unique."""
+    for service in facts.nova_services:
+        for assignment in service.configuration.all(*configured_alias.OPTIONS):
             try:
-                pci_alias.parse(assignment)
+                configured_alias.parse(assignment)
             except ValueError as error:
                 yield Finding(
                     "alias.invalid",
@@ -30,64 +31,69 @@ def check(facts: Facts) -> Iterator[Finding]:
                     str(error),
                     assignment.where,
                     _WHY,
-                    fix.generate(service.name),
+                    generate_fix(service.name),
                 )
-        yield from _together(service)
+        yield from _valid_aliases(service)
 
 
-def _together(service: Service) -> Iterator[Finding]:
-    by_placement = service.configuration.flag("filter_scheduler", "pci_in_placement", False)
-    seen: dict[str, ConfiguredAlias] = {}
-    for alias in pci_alias.readable(service.configuration):
-        yield from _ids(service, alias, by_placement)
-        first = seen.setdefault(alias.name, alias)
+def _valid_aliases(service: ConfiguredService) -> Iterator[Finding]:
+    pci_in_placement = service.configuration.flag("filter_scheduler", "pci_in_placement", False)
+    by_name: dict[str, ConfiguredAlias] = {}
+    for alias in configured_alias.valid_aliases(service.configuration):
+        yield from _ids(service, alias, pci_in_placement)
+        first = by_name.setdefault(alias.name, alias)
         if first is not alias:
-            yield _twice(service, first, alias, by_placement)
+            yield _repeated(service, first, alias, pci_in_placement)
 
 
-def _ids(service: Service, alias: ConfiguredAlias, by_placement: bool) -> Iterator[Finding]:
-    if alias.has_ids or (by_placement and "resource_class" in alias.keys):
+def _ids(
+    service: ConfiguredService, alias: ConfiguredAlias, pci_in_placement: bool
+) -> Iterator[Finding]:
+    if alias.has_ids or (pci_in_placement and "resource_class" in alias.keys):
         return
-    by_class = "resource_class" in alias.keys
+    has_class = "resource_class" in alias.keys
     yield Finding(
         "alias.no_ids",
         Severity.FAILURE,
         service.name,
-        f"alias {alias.name} has a resource_class only, and pci_in_placement is off"
-        if by_class
+        f"alias {alias.name} has only a resource_class, and pci_in_placement is off"
+        if has_class
         else f"alias {alias.name} has neither vendor_id and product_id nor resource_class",
         alias.assignment.where,
         _WHY,
         "Set [filter_scheduler] pci_in_placement = true."
-        if by_class
-        else fix.generate(service.name),
+        if has_class
+        else generate_fix(service.name),
     )
 
 
-def _twice(
-    service: Service, first: ConfiguredAlias, alias: ConfiguredAlias, by_placement: bool
+def _repeated(
+    service: ConfiguredService,
+    first: ConfiguredAlias,
+    alias: ConfiguredAlias,
+    pci_in_placement: bool,
 ) -> Finding:
     identity, why = "alias.repeated", _WHY
     if alias.device_type != first.device_type or alias.device_type is None:
         identity = "alias.type_mismatch"
-        said = " and ".join(str(a.device_type or "no device_type") for a in (first, alias))
-        found = f"alias {alias.name} is there twice, with {said}"
+        types = " and ".join(str(a.device_type or "no device_type") for a in (first, alias))
+        problem = f"alias {alias.name} is defined twice, with {types}"
     elif alias.numa_policy != first.numa_policy:
         identity = "alias.policy_mismatch"
-        found = (
-            f"alias {alias.name} is there twice, with numa_policy {first.numa_policy} and "
+        problem = (
+            f"alias {alias.name} is defined twice, with numa_policy {first.numa_policy} and "
             f"{alias.numa_policy}"
         )
     else:
-        found = f"alias {alias.name} is there twice"
-        if not by_placement:
-            why = "Nova takes either kind of device, which PCI in Placement will refuse."
+        problem = f"alias {alias.name} is defined twice"
+        if not pci_in_placement:
+            why = "Nova accepts devices of both aliases, which PCI in Placement will refuse."
     return Finding(
         identity,
         Severity.FAILURE,
         service.name,
-        f"{found} (the first at {first.assignment.where})",
+        f"{problem} (the first at {first.assignment.where})",
         alias.assignment.where,
         why,
-        "Take one of them out: a name must not come twice. Values in all files count together.",
+        "Remove one of them: names must be unique over all files.",
     )

@@ -1,29 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What nova-compute keeps for the host, and how guests get their devices."""
+"""Options of nova-compute: what is reserved for the host, and how guests get their devices."""
 
 from collections.abc import Iterator, Mapping
 
-from nova_gpu_passthrough.cloud.lint import facts as fix
-from nova_gpu_passthrough.cloud.lint.configuration.services import Service
-from nova_gpu_passthrough.cloud.lint.facts import Facts
-from nova_gpu_passthrough.generate.options import Option
+from nova_gpu_passthrough.cloud.lint.check import lint_check
+from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService
+from nova_gpu_passthrough.cloud.lint.facts import Facts, generate_fix
+from nova_gpu_passthrough.generate.service_options import Option
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 from nova_gpu_passthrough.nova_rules import guest_topology
 
-_Wanted = Mapping[tuple[str, str], Option]
+_Options = Mapping[tuple[str, str], Option]
 
 
+@lint_check()
 def check(facts: Facts) -> Iterator[Finding]:
-    """Of every compute host of the fleet."""
-    for service, offer in facts.computes:
-        wanted = facts.compute_options[offer.host]
+    """Check every compute host of the fleet."""
+    for service, offer in facts.compute_services:
+        expected = facts.compute_options[offer.host]
         yield from _overcommit(service)
-        yield from _cpus(service, wanted)
-        yield from _memory(service, wanted)
-        yield from _libvirt(service, wanted)
+        yield from _cpus(service, expected)
+        yield from _memory(service, expected)
+        yield from _libvirt(service, expected)
 
 
-def _overcommit(service: Service) -> Iterator[Finding]:
+def _overcommit(service: ConfiguredService) -> Iterator[Finding]:
     ratio = service.configuration.number("DEFAULT", "ram_allocation_ratio")
     if ratio is not None and ratio > 1:
         yield Finding(
@@ -38,20 +39,20 @@ def _overcommit(service: Service) -> Iterator[Finding]:
         )
 
 
-def _cpus(service: Service, wanted: _Wanted) -> Iterator[Finding]:
+def _cpus(service: ConfiguredService, expected: _Options) -> Iterator[Finding]:
     for name in ("cpu_dedicated_set", "cpu_shared_set"):
-        option = wanted.get(("compute", name))
-        found = service.configuration.text("compute", name)
-        if option is None or _cpu_set(found) == guest_topology.parse_cpus(option.values[0]):
+        option = expected.get(("compute", name))
+        configured = service.configuration.text("compute", name)
+        if option is None or _cpu_set(configured) == guest_topology.parse_cpus(option.values[0]):
             continue
         yield Finding(
             "compute.cpu_sets",
             Severity.WARNING,
             service.name,
-            f"{name} is {found or 'not set'}, the fleet file makes {option.values[0]}",
+            f"{name} is {configured or 'not set'}, the fleet file gives {option.values[0]}",
             service.configuration.where("compute", name),
-            "Flavors and capacity are reckoned with the fleet file's.",
-            f"{fix.generate(service.name)} Or say host_cores in the fleet file's settings.",
+            "Flavors and capacity are calculated from the fleet file.",
+            f"{generate_fix(service.name)} Or set host_cores in the fleet file's settings.",
         )
 
 
@@ -59,29 +60,29 @@ def _cpu_set(text: str | None) -> frozenset[int] | None:
     try:
         return None if text is None else guest_topology.parse_cpus(text)
     except ValueError:
-        # Not equal to anything.
+        # An invalid set differs from any other.
         return None
 
 
-def _memory(service: Service, wanted: _Wanted) -> Iterator[Finding]:
-    option = wanted.get(("DEFAULT", "reserved_host_memory_mb"))
+def _memory(service: ConfiguredService, expected: _Options) -> Iterator[Finding]:
+    option = expected.get(("DEFAULT", "reserved_host_memory_mb"))
     # Nova's default is 512 MiB (nova/conf/compute.py).
-    found = service.configuration.number("DEFAULT", "reserved_host_memory_mb", 512)
-    if option is not None and found is not None and found != int(option.values[0]):
-        little = found < int(option.values[0])
+    configured = service.configuration.number("DEFAULT", "reserved_host_memory_mb", 512)
+    if option is not None and configured is not None and configured != int(option.values[0]):
+        too_little = configured < int(option.values[0])
         yield Finding(
             "compute.reserved_memory",
             Severity.WARNING,
             service.name,
-            f"reserved_host_memory_mb is {found:g}, the fleet file makes {option.values[0]}",
+            f"reserved_host_memory_mb is {configured:g}, the fleet file gives {option.values[0]}",
             service.configuration.where("DEFAULT", "reserved_host_memory_mb"),
-            "Servers' pinned memory leaves the host too little."
-            if little
-            else "Flavors that fill the host up do not fit.",
-            f"{fix.generate(service.name)} Or say reserved_host_memory_mb in the fleet file's "
+            "The pinned memory of servers leaves too little for the host."
+            if too_little
+            else "Flavors that use the whole host do not fit.",
+            f"{generate_fix(service.name)} Or set reserved_host_memory_mb in the fleet file's "
             "settings.",
         )
-    pages = wanted.get(("DEFAULT", "reserved_huge_pages"))
+    pages = expected.get(("DEFAULT", "reserved_huge_pages"))
     values = {
         a.value.strip() for a in service.configuration.all(("DEFAULT", "reserved_huge_pages"))
     }
@@ -91,49 +92,53 @@ def _memory(service: Service, wanted: _Wanted) -> Iterator[Finding]:
             Severity.WARNING,
             service.name,
             f"reserved_huge_pages is {'; '.join(sorted(values)) or 'not set'}, the fleet file "
-            f"makes {'; '.join(pages.values)}",
+            f"gives {'; '.join(pages.values)}",
             service.configuration.where("DEFAULT", "reserved_huge_pages"),
-            "Servers with hw:mem_page_size can use up a NUMA node to the last page.",
-            fix.generate(service.name),
+            "Servers with hw:mem_page_size can use all pages of a NUMA node.",
+            generate_fix(service.name),
         )
 
 
-def _libvirt(service: Service, wanted: _Wanted) -> Iterator[Finding]:
+def _items(text: str | None) -> list[str]:
+    return (text or "").replace(" ", "").split(",")
+
+
+def _libvirt(service: ConfiguredService, expected: _Options) -> Iterator[Finding]:
     configuration = service.configuration
-    machine = wanted.get(("libvirt", "hw_machine_type"))
-    found = configuration.text("libvirt", "hw_machine_type")
-    if machine is not None and machine.values[0] not in (found or "").replace(" ", "").split(","):
+    machine = expected.get(("libvirt", "hw_machine_type"))
+    configured = configuration.text("libvirt", "hw_machine_type")
+    if machine is not None and machine.values[0] not in _items(configured):
         yield Finding(
             "compute.machine_type",
             Severity.WARNING,
             service.name,
-            f"hw_machine_type is {found or 'not set'}, expected {machine.values[0]}",
+            f"hw_machine_type is {configured or 'not set'}, expected {machine.values[0]}",
             configuration.where("libvirt", "hw_machine_type"),
-            "Guests of images that name no machine type have no PCI Express.",
-            fix.generate(service.name),
+            "Guests of images without a machine type have no PCI Express.",
+            generate_fix(service.name),
         )
-    mode = wanted.get(("libvirt", "cpu_mode"))
-    found = configuration.text("libvirt", "cpu_mode")
-    if mode is not None and found not in (mode.values[0], "maximum"):
+    mode = expected.get(("libvirt", "cpu_mode"))
+    configured = configuration.text("libvirt", "cpu_mode")
+    if mode is not None and configured not in (mode.values[0], "maximum"):
         yield Finding(
             "compute.cpu_mode",
             Severity.FAILURE,
             service.name,
-            f"cpu_mode is {found or 'not set'}, expected {mode.values[0]}",
+            f"cpu_mode is {configured or 'not set'}, expected {mode.values[0]}",
             configuration.where("libvirt", "cpu_mode"),
-            "Flavors with hw:maxphysaddr_mode=passthrough, which large BARs need, do not start.",
-            fix.generate(service.name),
+            "Flavors with hw:maxphysaddr_mode=passthrough, which large BARs require, do not start.",
+            generate_fix(service.name),
         )
-    ports = wanted.get(("libvirt", "num_pcie_ports"))
-    number = configuration.number("libvirt", "num_pcie_ports", 0)
-    if ports is not None and number is not None and number < int(ports.values[0]):
+    expected_ports = expected.get(("libvirt", "num_pcie_ports"))
+    ports = configuration.number("libvirt", "num_pcie_ports", 0)
+    if expected_ports is not None and ports is not None and ports < int(expected_ports.values[0]):
         yield Finding(
             "compute.pcie_ports",
             Severity.WARNING,
             service.name,
-            f"num_pcie_ports is {number:g}, expected {ports.values[0]}",
+            f"num_pcie_ports is {ports:g}, expected {expected_ports.values[0]}",
             configuration.where("libvirt", "num_pcie_ports"),
-            "A guest with all GPUs of the host may have no port left for a disk or NIC that is "
-            "attached later.",
-            fix.generate(service.name),
+            "A guest with all GPUs of the host may lack a port for a disk or NIC that is attached "
+            "later.",
+            generate_fix(service.name),
         )

@@ -1,49 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether device_spec and the devices of the inventory go together."""
+"""Whether the device_spec entries match the devices of the inventory."""
 
 from collections.abc import Iterator, Sequence
 
-from nova_gpu_passthrough.cloud.lint import device_spec
-from nova_gpu_passthrough.cloud.lint import facts as fix
-from nova_gpu_passthrough.cloud.lint.configuration.services import Service
-from nova_gpu_passthrough.cloud.lint.device_spec import Entry
-from nova_gpu_passthrough.cloud.lint.facts import Facts
-from nova_gpu_passthrough.fleet.offers import Offer
+from nova_gpu_passthrough.cloud.lint import configured_device_spec
+from nova_gpu_passthrough.cloud.lint.check import lint_check
+from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService
+from nova_gpu_passthrough.cloud.lint.configured_device_spec import DeviceSpecEntry
+from nova_gpu_passthrough.cloud.lint.facts import AUDIT_FIX, Facts, generate_fix
+from nova_gpu_passthrough.fleet.offers import HostOffer
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 from nova_gpu_passthrough.inventory.pci import Role
 
-#: What Nova never offers or what is no loss to it.
+#: Devices that Nova does not offer, or that a host does not lose.
 _HARMLESS = (Role.BRIDGE,)
 
 
+@lint_check()
 def check(facts: Facts) -> Iterator[Finding]:
-    """The entries of every compute host whose inventory is known."""
-    for service, offer in facts.computes:
-        entries = device_spec.readable(service.configuration)
-        if device_spec.all_readable(service.configuration):
+    """Check the entries of every compute host whose inventory is known."""
+    for service, offer in facts.compute_services:
+        entries = configured_device_spec.valid_entries(service.configuration)
+        if configured_device_spec.all_valid(service.configuration):
             yield from _missing(service, offer, entries)
         for entry in entries:
             yield from _matched(service, offer, entry)
 
 
-def _missing(service: Service, offer: Offer, entries: Sequence[Entry]) -> Iterator[Finding]:
+def _missing(
+    service: ConfiguredService, offer: HostOffer, entries: Sequence[DeviceSpecEntry]
+) -> Iterator[Finding]:
     for offered in offer.devices:
         if not any(entry.matches(offered.device) for entry in entries):
             yield Finding(
                 "device_spec.missing",
                 Severity.FAILURE,
                 service.name,
-                f"{offered.address} ({offered.model}, {offered.kind}) of the inventory is matched "
-                "by no entry",
-                f"{service.configuration.place} [pci] device_spec",
+                f"{offered.address} ({offered.model}, {offered.kind}) of the inventory is not "
+                "matched by any entry",
+                f"{service.configuration.last_file} [pci] device_spec",
                 "No server gets the device.",
-                f"{fix.generate(service.name)} To keep it for the host, name it in exclude of the "
-                "fleet file's settings.",
+                f"{generate_fix(service.name)} To keep it for the host, add it to exclude in "
+                "the fleet file's settings.",
             )
 
 
-def _matched(service: Service, offer: Offer, entry: Entry) -> Iterator[Finding]:
-    if entry.by_name:
+def _matched(
+    service: ConfiguredService, offer: HostOffer, entry: DeviceSpecEntry
+) -> Iterator[Finding]:
+    if entry.has_devname:
         return
     matched = [device for device in offer.inventory.devices if entry.matches(device)]
     where = entry.assignment.where
@@ -56,21 +61,20 @@ def _matched(service: Service, offer: Offer, entry: Entry) -> Iterator[Finding]:
             f"{entry.keys.get('address', 'any address')} "
             f"{entry.keys.get('vendor_id', '*')}:{entry.keys.get('product_id', '*')}",
             where,
-            "The device has been taken out, or its address or ids are others than when the entry "
-            "was made.",
-            f"Take the entry out. {fix.AUDIT}",
+            "The device was removed, or its address or ids changed since the entry was written.",
+            f"Remove the entry. {AUDIT_FIX}",
         )
         return
-    offered = {one.address for one in offer.devices}
+    offered = {device.address for device in offer.devices}
     others = [d for d in matched if d.address not in offered and d.role not in _HARMLESS]
     parents = {d.physical_function for d in matched if d.physical_function}
-    both = [d.address for d in matched if d.address in parents]
-    if both:
+    parents_matched = [d.address for d in matched if d.address in parents]
+    if parents_matched:
         yield Finding(
             "device_spec.pf_and_vfs",
             Severity.FAILURE,
             service.name,
-            f"it matches {', '.join(both)} and its VFs",
+            f"it matches {', '.join(parents_matched)} and its VFs",
             where,
             "nova-compute cannot report a PF and its VFs at once, and reports nothing "
             "(PlacementPciDependentDeviceException).",
@@ -83,8 +87,8 @@ def _matched(service: Service, offer: Offer, entry: Entry) -> Iterator[Finding]:
             "device_spec.too_wide",
             Severity.WARNING,
             service.name,
-            f"it also matches what the fleet file keeps for the host: {names}{more}",
+            f"it also matches devices that the fleet file keeps for the host: {names}{more}",
             where,
-            "A server that asks by ids can take the device away from the host.",
+            "A server that requests devices by ids can take the device from the host.",
             "Match by address, as nova-gpu config generate does.",
         )

@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values of device_spec that nova-compute refuses, or that its release does not know."""
+"""Values of device_spec that nova-compute refuses, or that its release does not support."""
 
 from collections.abc import Iterator
 
-from nova_gpu_passthrough.cloud.lint import device_spec
-from nova_gpu_passthrough.cloud.lint import facts as fix
-from nova_gpu_passthrough.cloud.lint.configuration.services import Role, Service
-from nova_gpu_passthrough.cloud.lint.device_spec import Entry
-from nova_gpu_passthrough.cloud.lint.facts import Facts
+from nova_gpu_passthrough.cloud.lint import configured_device_spec
+from nova_gpu_passthrough.cloud.lint.check import lint_check
+from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService, ServiceRole
+from nova_gpu_passthrough.cloud.lint.configured_device_spec import DeviceSpecEntry
+from nova_gpu_passthrough.cloud.lint.facts import Facts, generate_fix
+from nova_gpu_passthrough.fleet.releases import first_with
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 
 
+@lint_check()
 def check(facts: Facts) -> Iterator[Finding]:
-    """Every value by itself."""
-    for service in facts.role(Role.COMPUTE):
-        for assignment in service.configuration.all(*device_spec.OPTIONS):
+    """Check every value."""
+    for service in facts.services_with(ServiceRole.COMPUTE):
+        for assignment in service.configuration.all(*configured_device_spec.OPTIONS):
             try:
-                device_spec.parse(assignment)
+                configured_device_spec.parse(assignment)
             except ValueError as error:
                 yield Finding(
                     "device_spec.invalid",
@@ -25,16 +27,18 @@ def check(facts: Facts) -> Iterator[Finding]:
                     str(error),
                     assignment.where,
                     "nova-compute does not start.",
-                    fix.generate(service.name),
+                    generate_fix(service.name),
                 )
-        reports = service.configuration.flag("pci", "report_in_placement", False)
-        for entry in device_spec.readable(service.configuration):
-            yield from _by_name(service, entry, reports)
-            yield from _one_time_use(facts, service, entry, reports)
+        in_placement = service.configuration.flag("pci", "report_in_placement", False)
+        for entry in configured_device_spec.valid_entries(service.configuration):
+            yield from _devname(service, entry, in_placement)
+            yield from _one_time_use(facts, service, entry, in_placement)
 
 
-def _by_name(service: Service, entry: Entry, reports: bool) -> Iterator[Finding]:
-    if entry.by_name and reports:
+def _devname(
+    service: ConfiguredService, entry: DeviceSpecEntry, in_placement: bool
+) -> Iterator[Finding]:
+    if entry.has_devname and in_placement:
         yield Finding(
             "device_spec.devname",
             Severity.FAILURE,
@@ -43,11 +47,13 @@ def _by_name(service: Service, entry: Entry, reports: bool) -> Iterator[Finding]
             entry.assignment.where,
             "nova-compute refuses devname with PCI in Placement "
             "(ensure_no_dev_spec_with_devname in nova/compute/pci_placement_translator.py).",
-            "Give the device's address instead.",
+            "Specify the device's address instead.",
         )
 
 
-def _one_time_use(facts: Facts, service: Service, entry: Entry, reports: bool) -> Iterator[Finding]:
+def _one_time_use(
+    facts: Facts, service: ConfiguredService, entry: DeviceSpecEntry, in_placement: bool
+) -> Iterator[Finding]:
     release = facts.resolved.settings.release
     if not entry.flag("one_time_use", False):
         return
@@ -56,13 +62,13 @@ def _one_time_use(facts: Facts, service: Service, entry: Entry, reports: bool) -
             "device_spec.one_time_use_unknown",
             Severity.FAILURE,
             service.name,
-            f"one_time_use, which Nova {release.nova} ({release.series}) does not know",
+            f"one_time_use, which Nova {release.nova} ({release.series}) does not support",
             entry.assignment.where,
-            "Nova takes it for a property of the device's pool: devices are given to the next "
-            "server without being kept for cleaning.",
-            "Take it out, or upgrade to Nova 32 (2025.2).",
+            "Nova treats it as a property of the device's pool: the next server gets the device "
+            "without cleaning.",
+            f"Remove it, or upgrade to {first_with('one_time_use')}.",
         )
-    elif not reports:
+    elif not in_placement:
         yield Finding(
             "device_spec.one_time_use_unreported",
             Severity.FAILURE,

@@ -1,57 +1,59 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PCI in Placement: what compute nodes report is what the scheduler asks for, in that order."""
+"""PCI in Placement: compute nodes must report devices before the control plane requests them."""
 
 from collections.abc import Iterator
 
-from nova_gpu_passthrough.cloud.lint.configuration.services import CONTROL
+from nova_gpu_passthrough.cloud.lint.check import lint_check
+from nova_gpu_passthrough.cloud.lint.configuration.services import CONTROL_PLANE
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 
 _REPORT = ("pci", "report_in_placement")
-_ASK = ("filter_scheduler", "pci_in_placement")
+_REQUEST = ("filter_scheduler", "pci_in_placement")
 
 
+@lint_check(passthrough=True)
 def check(facts: Facts) -> Iterator[Finding]:
-    """Both options, which the fleet file's configuration switches on."""
-    silent = []
-    for service, _ in facts.computes:
+    """Check both options, which the generated configuration sets."""
+    not_reporting = []
+    for service, _ in facts.compute_services:
         if service.configuration.flag(*_REPORT, False):
             continue
-        silent.append(service.name)
+        not_reporting.append(service.name)
         yield Finding(
             "pci.not_reported",
             Severity.FAILURE,
             service.name,
             "report_in_placement is off",
             service.configuration.where(*_REPORT),
-            "The host's GPUs are no resource providers, so servers never get them once the "
-            "scheduler asks Placement.",
-            "Set [pci] report_in_placement = true and restart nova-compute; Nova does not let it "
-            "be switched off again.",
+            "The host's GPUs are not resource providers, so servers never get them once the "
+            "scheduler queries Placement.",
+            "Set [pci] report_in_placement = true and restart nova-compute; it cannot be "
+            "disabled again.",
         )
-    readers = facts.role(*CONTROL)
-    asking = [s for s in readers if s.configuration.flag(*_ASK, False)]
-    for service in readers:
-        if service not in asking:
+    control_plane = facts.services_with(*CONTROL_PLANE)
+    requesting = [s for s in control_plane if s.configuration.flag(*_REQUEST, False)]
+    for service in control_plane:
+        if service not in requesting:
             yield Finding(
                 "pci.not_asked",
                 Severity.FAILURE,
                 service.name,
                 "pci_in_placement is off"
-                + (f", but on with {', '.join(s.name for s in asking)}" if asking else ""),
-                service.configuration.where(*_ASK),
-                "Nova refuses aliases by resource class, counts no GPUs in quotas, and "
+                + (f", but on for {', '.join(s.name for s in requesting)}" if requesting else ""),
+                service.configuration.where(*_REQUEST),
+                "Nova refuses aliases by resource class, does not count GPUs in quotas, and "
                 "GpuPassthroughFilter cannot choose devices.",
                 "Set [filter_scheduler] pci_in_placement = true, the same on nova-api, "
-                "nova-conductor and nova-scheduler, when all compute nodes report.",
+                "nova-conductor and nova-scheduler, once all compute nodes report.",
             )
-        elif silent:
+        elif not_reporting:
             yield Finding(
                 "pci.asked_too_early",
                 Severity.FAILURE,
                 service.name,
-                f"pci_in_placement is on, but these do not report: {', '.join(silent)}",
-                service.configuration.where(*_ASK),
-                "Their GPUs are found by no server: no valid host.",
-                "Switch report_in_placement on everywhere first.",
+                f"pci_in_placement is on, but these do not report: {', '.join(not_reporting)}",
+                service.configuration.where(*_REQUEST),
+                "No server can get their GPUs: no valid host.",
+                "Enable report_in_placement on all compute nodes first.",
             )

@@ -1,63 +1,67 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quotas: who counts, and whether the limits are there.
+"""Quotas: whether the quota driver is the fleet file's, and whether the limits exist.
 
-With unified limits, what a resource without a registered limit means is said by ``[quota]
-unified_limits_resource_strategy`` and ``..._list`` (``should_enforce`` in nova/limit/utils.py, Nova
-31 to 34). GPUs of aliases are counted since Nova 34, where pci_in_placement is on
-(``request_spec_for_limits`` in nova/scheduler/utils.py, bug 2140631).
+With unified limits, ``[quota] unified_limits_resource_strategy`` and ``..._list`` determine whether
+Nova refuses a resource without a registered limit (``should_enforce`` in nova/limit/utils.py). GPUs
+requested by aliases count only in newer releases (`Release.counts_aliases`), if pci_in_placement is
+on (``request_spec_for_limits`` in nova/scheduler/utils.py, bug 2140631).
 """
 
 from collections.abc import Iterator
 
-from nova_gpu_passthrough.cloud.apply.change import Kind
-from nova_gpu_passthrough.cloud.lint import pci_alias
-from nova_gpu_passthrough.cloud.lint.configuration.services import Role, Service
+from nova_gpu_passthrough.cloud.apply.change import ResourceKind
+from nova_gpu_passthrough.cloud.lint import configured_alias
+from nova_gpu_passthrough.cloud.lint.check import lint_check
+from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService, ServiceRole
 from nova_gpu_passthrough.cloud.lint.facts import Facts
+from nova_gpu_passthrough.fleet import device_names
+from nova_gpu_passthrough.fleet.releases import first_with
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
-from nova_gpu_passthrough.nova_rules import names
+from nova_gpu_passthrough.nova_rules import resource_names
 
 _SECTION = "quota"
 _UNIFIED = "nova.quota.UnifiedLimitsDriver"
 _DRIVERS = {"unified-limits": _UNIFIED, "nova": "nova.quota.DbQuotaDriver"}
 _DEFAULT_DRIVER = "nova.quota.DbQuotaDriver"
-#: Nova's default of unified_limits_resource_list, with the strategy require.
+#: Nova's default for unified_limits_resource_list, with the strategy require.
 _REQUIRED = ("servers",)
 _KEYSTONE = "Keystone, registered limits"
-_OURS = ("class:CUSTOM_GPU_", "class:CUSTOM_PCI_", "class:CUSTOM_NIC_")
+_DEVICE_CLASSES = tuple(f"class:{prefix}" for prefix in device_names.DEVICE_CLASS_PREFIXES)
 
 
+@lint_check()
 def check(facts: Facts) -> Iterator[Finding]:
-    """The driver on API and conductor, which count, then the limits."""
-    for service in facts.role(Role.API, Role.CONDUCTOR):
+    """Check the driver of nova-api and nova-conductor, which enforce quotas, then the limits."""
+    for service in facts.services_with(ServiceRole.API, ServiceRole.CONDUCTOR):
         yield from _driver(facts, service)
-    yield from _at_work(facts)
+    yield from _active_driver(facts)
     if facts.desired.quota_driver == "unified-limits":
         yield from _uncounted(facts)
         yield from _missing(facts)
     yield from _unused(facts)
 
 
-def _driver(facts: Facts, service: Service) -> Iterator[Finding]:
+def _driver(facts: Facts, service: ConfiguredService) -> Iterator[Finding]:
     configuration = service.configuration
-    found = configuration.text(
+    configured = configuration.text(
         _SECTION, "driver", _DEFAULT_DRIVER if configuration.complete else None
     )
-    wanted = _DRIVERS[facts.desired.quota_driver]
-    if found is not None and found != wanted and facts.desired.limits:
+    expected = _DRIVERS[facts.desired.quota_driver]
+    if configured is not None and configured != expected and facts.desired.limits:
         yield Finding(
             "quota.driver",
             Severity.FAILURE,
             service.name,
-            f"driver is {found}, the fleet file's quotas are for {wanted}",
+            f"driver is {configured}, the fleet file's quotas are for {expected}",
             configuration.where(_SECTION, "driver"),
-            "The limits that nova-gpu apply sets do not count.",
-            f"Set [quota] driver = {wanted} on nova-api and nova-conductor, or say quotas.driver "
+            "The limits that nova-gpu apply sets are not enforced.",
+            f"Set [quota] driver = {expected} on nova-api and nova-conductor, or set quotas.driver "
             "in the fleet file.",
         )
 
 
-def _at_work(facts: Facts) -> Iterator[Finding]:
-    """Whether what nova-api shows as default quotas is the driver's."""
+def _active_driver(facts: Facts) -> Iterator[Finding]:
+    """Check whether the default quotas that nova-api shows are the driver's."""
     if facts.cloud is not None and facts.cloud.driver_note:
         yield Finding(
             "quota.driver_at_work",
@@ -65,15 +69,15 @@ def _at_work(facts: Facts) -> Iterator[Finding]:
             "quotas",
             facts.cloud.driver_note,
             "Nova, quota class default",
-            "The limits that nova-gpu apply sets do not count.",
+            "The limits that nova-gpu apply sets are not enforced.",
             f"Set [quota] driver = {_DRIVERS[facts.desired.quota_driver]} on nova-api and "
-            "nova-conductor and restart them, or say quotas.driver in the fleet file.",
+            "nova-conductor and restart them, or set quotas.driver in the fleet file.",
         )
 
 
 def _gpu_limits(facts: Facts) -> list[str]:
-    ours = {f"class:{alias.resource_class}" for alias in facts.aliases.values()}
-    return sorted({limit.resource for limit in facts.desired.limits} & ours)
+    gpu_resources = {f"class:{alias.resource_class}" for alias in facts.aliases.values()}
+    return sorted({limit.resource for limit in facts.desired.limits} & gpu_resources)
 
 
 def _uncounted(facts: Facts) -> Iterator[Finding]:
@@ -84,69 +88,70 @@ def _uncounted(facts: Facts) -> Iterator[Finding]:
             "quota.aliases_ignored",
             Severity.WARNING,
             "quotas",
-            f"limits on {', '.join(limits)}, which Nova {release.nova} ({release.series}) does not "
-            "count",
+            f"limits on {', '.join(limits)}, which {release} does not count",
             f"{facts.resolved.file.path}",
-            "Before Nova 34 (2026.2), quotas ignore devices of aliases (bug 2140631): a project "
-            "can take all GPUs.",
-            "Give flavors to projects (projects in the fleet file) and limit servers or PCPU.",
+            f"Before {first_with('counts_aliases')}, quotas ignore devices requested by aliases "
+            "(bug 2140631): a project can use all GPUs.",
+            "Restrict flavors to projects (projects in the fleet file) and limit servers or PCPU.",
         )
 
 
 def _missing(facts: Facts) -> Iterator[Finding]:
-    """Resources that the fleet's servers take and Keystone has no registered limit of."""
+    """Check that every resource of the fleet's flavors has a registered limit in Keystone."""
     if facts.cloud is None or facts.cloud.registered_limits is None or not _unified(facts):
         return
     gpus = {f"class:{alias.resource_class}" for alias in facts.aliases.values()}
     counted = facts.resolved.settings.release.counts_aliases
-    taken = {"servers", "class:MEMORY_MB"} | (gpus if counted else set())
+    used = {"servers", "class:MEMORY_MB"} | (gpus if counted else set())
     for flavor in facts.desired.flavors:
         dedicated = flavor.extra_specs.get("hw:cpu_policy") == "dedicated"
-        taken.add("class:PCPU" if dedicated else "class:VCPU")
+        used.add("class:PCPU" if dedicated else "class:VCPU")
         if flavor.disk_gib:
-            taken.add("class:DISK_GB")
+            used.add("class:DISK_GB")
     pending = {
-        change.name for change in facts.cloud.plan.changes if change.kind is Kind.REGISTERED_LIMIT
+        change.name
+        for change in facts.cloud.plan.changes
+        if change.kind is ResourceKind.REGISTERED_LIMIT
     }
-    for resource in sorted(taken - set(facts.cloud.registered_limits) - pending):
+    for resource in sorted(used - set(facts.cloud.registered_limits) - pending):
         refusing = _refusing(facts, resource)
         if not refusing and (resource not in gpus or not facts.desired.limits):
-            # Unlimited, as in any cloud whose operator does not limit it.
+            # Unlimited, as usual where the operator sets no limit.
             continue
-        what = f"{refusing} refuses every server that takes it" if refusing else "it is not limited"
+        effect = f"{refusing} refuses servers that use it" if refusing else "it is not limited"
         yield Finding(
             "quota.limit_missing",
             Severity.FAILURE if refusing else Severity.WARNING,
             resource,
-            f"no registered limit, so {what}",
+            f"no registered limit, so {effect}",
             _KEYSTONE,
-            "[quota] unified_limits_resource_strategy and unified_limits_resource_list say what a "
-            "missing limit means; by Nova's defaults only servers has to have one.",
+            "[quota] unified_limits_resource_strategy and unified_limits_resource_list determine "
+            "the effect of a missing limit; by default only servers must have one.",
             "openstack registered limit create --service nova --default-limit N " + resource,
         )
 
 
 def _unified(facts: Facts) -> bool:
-    """Whether unified limits are at work, as far as is known."""
-    told = [
+    """Return whether unified limits seem to be active."""
+    drivers = [
         service.configuration.text(_SECTION, "driver")
-        for service in facts.role(Role.API, Role.CONDUCTOR)
+        for service in facts.services_with(ServiceRole.API, ServiceRole.CONDUCTOR)
     ]
-    return _UNIFIED in told or (bool(facts.desired.limits) and not any(told))
+    return _UNIFIED in drivers or (bool(facts.desired.limits) and not any(drivers))
 
 
 def _refusing(facts: Facts, resource: str) -> str | None:
-    """Who refuses servers that take what has no registered limit; None: nobody."""
-    services = facts.role(Role.API, Role.CONDUCTOR)
+    """Return the service that refuses a resource without a registered limit, or None."""
+    services = facts.services_with(ServiceRole.API, ServiceRole.CONDUCTOR)
     if not services:
         return "nova-api" if resource in _REQUIRED else None
     for service in services:
         configuration = service.configuration
         strategy = configuration.text(_SECTION, "unified_limits_resource_strategy", "require")
-        listed = configuration.names(_SECTION, "unified_limits_resource_list")
-        named = resource in (_REQUIRED if listed is None else listed)
-        # A list of what is required, or of what is ignored.
-        if named is (strategy == "require"):
+        resources = configuration.names(_SECTION, "unified_limits_resource_list")
+        listed = resource in (_REQUIRED if resources is None else resources)
+        # The list contains the required or the ignored resources.
+        if listed is (strategy == "require"):
             return service.name
     return None
 
@@ -154,12 +159,17 @@ def _refusing(facts: Facts, resource: str) -> str | None:
 def _unused(facts: Facts) -> Iterator[Finding]:
     if facts.cloud is None or facts.cloud.registered_limits is None:
         return
-    known = {alias.resource_class for alias in facts.aliases.values()}
-    for service in facts.nova:
-        known |= {alias.resource_class for alias in pci_alias.readable(service.configuration)}
+    known_classes = {alias.resource_class for alias in facts.aliases.values()}
+    for service in facts.nova_services:
+        known_classes |= {
+            alias.resource_class for alias in configured_alias.valid_aliases(service.configuration)
+        }
     for resource in sorted(facts.cloud.registered_limits):
         name = resource.removeprefix("class:")
-        if resource.startswith(_OURS) and names.resource_class(name, None, None) not in known:
+        if (
+            resource.startswith(_DEVICE_CLASSES)
+            and resource_names.normalize_resource_class(name, None, None) not in known_classes
+        ):
             yield Finding(
                 "quota.limit_unused",
                 Severity.WARNING,
@@ -167,6 +177,6 @@ def _unused(facts: Facts) -> Iterator[Finding]:
                 f"a registered limit of {facts.cloud.registered_limits[resource]}, and no alias "
                 "has this resource class",
                 _KEYSTONE,
-                "It is misspelt, or left over: nothing is limited by it.",
-                "Name the class that the alias has, or delete the limit.",
+                "It is misspelt or obsolete, and limits nothing.",
+                "Use the resource class of the alias, or delete the limit.",
             )

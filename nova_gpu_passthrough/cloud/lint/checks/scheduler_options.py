@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What else nova-scheduler is told about GPUs."""
+"""Options of nova-scheduler: policy, GPU resource classes, and the limit of Placement results."""
 
 from collections.abc import Iterator
 
-from nova_gpu_passthrough.cloud.lint import facts as fix
-from nova_gpu_passthrough.cloud.lint import pci_alias
-from nova_gpu_passthrough.cloud.lint.configuration.services import Role, Service
-from nova_gpu_passthrough.cloud.lint.facts import Facts
-from nova_gpu_passthrough.fleet.offers import Kind
+from nova_gpu_passthrough.cloud.lint import configured_alias
+from nova_gpu_passthrough.cloud.lint.check import lint_check
+from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService, ServiceRole
+from nova_gpu_passthrough.cloud.lint.facts import Facts, generate_fix
+from nova_gpu_passthrough.fleet.offers import DeviceKind
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 
 _SECTION = "gpu_passthrough"
@@ -16,34 +16,35 @@ _RESULTS = ("scheduler", "max_placement_results")
 _DEFAULT_RESULTS = 1000
 
 
+@lint_check(passthrough=True)
 def check(facts: Facts) -> Iterator[Finding]:
-    """Of every nova-scheduler."""
-    for service in facts.role(Role.SCHEDULER):
+    """Check every nova-scheduler."""
+    for service in facts.services_with(ServiceRole.SCHEDULER):
         yield from _policy(facts, service)
-        yield from _gpus(facts, service)
+        yield from _gpu_requests(facts, service)
         yield from _results(facts, service)
 
 
-def _policy(facts: Facts, service: Service) -> Iterator[Finding]:
-    found = service.configuration.text(_SECTION, "policy", "pack")
-    wanted = facts.resolved.settings.policy
-    if found != wanted:
+def _policy(facts: Facts, service: ConfiguredService) -> Iterator[Finding]:
+    configured = service.configuration.text(_SECTION, "policy", "pack")
+    expected = facts.resolved.settings.policy
+    if configured != expected:
         yield Finding(
             "scheduler.policy",
             Severity.WARNING,
             service.name,
-            f"policy is {found}, the fleet file says {wanted}",
+            f"policy is {configured}, the fleet file sets {expected}",
             service.configuration.where(_SECTION, "policy"),
-            "Hosts are ranked other than intended.",
-            fix.generate(service.name),
+            "Hosts are not ranked as intended.",
+            generate_fix(service.name),
         )
 
 
-def _gpus(facts: Facts, service: Service) -> Iterator[Finding]:
-    """Which aliases ask for GPUs."""
+def _gpu_requests(facts: Facts, service: ConfiguredService) -> Iterator[Finding]:
+    """Check how the filter recognises GPU requests."""
     configuration = service.configuration
-    wanted = {a.resource_class for a in facts.aliases.values() if a.kind is Kind.GPU}
-    missing = wanted - set(configuration.names(_SECTION, "resource_classes") or ())
+    expected = {a.resource_class for a in facts.aliases.values() if a.kind is DeviceKind.GPU}
+    missing = expected - set(configuration.names(_SECTION, "resource_classes") or ())
     if missing:
         yield Finding(
             "scheduler.resource_classes",
@@ -51,38 +52,39 @@ def _gpus(facts: Facts, service: Service) -> Iterator[Finding]:
             service.name,
             f"resource_classes lacks {', '.join(sorted(missing))}",
             configuration.where(_SECTION, "resource_classes"),
-            "While no host shows such a GPU in its pools, GpuPassthroughFilter takes servers that "
-            "ask for one for servers without GPUs.",
-            fix.generate(service.name),
+            "While no host has such a GPU in its pools, GpuPassthroughFilter treats servers that "
+            "request one as servers without GPUs.",
+            generate_fix(service.name),
         )
-    known = {alias.name for alias in pci_alias.readable(configuration)}
+    known = {alias.name for alias in configured_alias.valid_aliases(configuration)}
     unknown = set(configuration.names(_SECTION, "aliases") or ()) - known
     if unknown:
         yield Finding(
             "scheduler.alias_unknown",
             Severity.WARNING,
             service.name,
-            f"aliases names {', '.join(sorted(unknown))}, which is no [pci] alias",
+            f"aliases names {', '.join(sorted(unknown))}, which is not a [pci] alias",
             configuration.where(_SECTION, "aliases"),
-            "It is misspelt, or left over.",
-            "Take it out; generated aliases need not be named there.",
+            "It is misspelt or obsolete.",
+            "Remove it; generated aliases do not have to be listed there.",
         )
 
 
-def _results(facts: Facts, service: Service) -> Iterator[Finding]:
-    found = service.configuration.number(*_RESULTS, _DEFAULT_RESULTS)
-    generated = [
+def _results(facts: Facts, service: ConfiguredService) -> Iterator[Finding]:
+    configured = service.configuration.number(*_RESULTS, _DEFAULT_RESULTS)
+    limits = [
         placement.configuration.number("placement", "max_allocation_candidates")
-        for placement in facts.role(Role.PLACEMENT)
+        for placement in facts.services_with(ServiceRole.PLACEMENT)
     ]
-    most = max((number for number in generated if number is not None), default=None)
-    if found is not None and most is not None and found < most:
+    most = max((limit for limit in limits if limit is not None), default=None)
+    if configured is not None and most is not None and configured < most:
         yield Finding(
             "scheduler.placement_results",
             Severity.WARNING,
             service.name,
-            f"max_placement_results is {found:g}, Placement's max_allocation_candidates {most:g}",
+            f"max_placement_results is {configured:g}, but Placement's "
+            f"max_allocation_candidates is {most:g}",
             service.configuration.where(*_RESULTS),
-            "Nova cuts what Placement gives, so some hosts are never looked at.",
+            "Nova truncates Placement's results, so some hosts are never considered.",
             f"Set [scheduler] max_placement_results = {most:g}.",
         )

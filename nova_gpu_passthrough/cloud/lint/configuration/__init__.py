@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Nova's services and Placement are configured with, read as oslo.config reads it.
+"""The configuration of Nova's services and Placement, read as oslo.config reads it.
 
-Nova itself is not needed, so copies of the files can be checked anywhere.
+Nova does not have to be installed, so copies of the files can be checked anywhere.
 """

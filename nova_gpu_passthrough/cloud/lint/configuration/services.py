@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which service on which host reads which files."""
+"""Services on hosts, and the configuration that each of them reads."""
 
 import enum
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from nova_gpu_passthrough.cloud.lint.configuration.values import Configuration
+from nova_gpu_passthrough.cloud.lint.configuration.config_files import Configuration
 
 
-class Role(enum.StrEnum):
-    """The services whose configuration decides about GPUs."""
+class ServiceRole(enum.StrEnum):
+    """A service whose configuration affects GPUs."""
 
     API = "nova-api"
     CONDUCTOR = "nova-conductor"
@@ -18,30 +18,30 @@ class Role(enum.StrEnum):
     PLACEMENT = "placement"
 
 
-CONTROL = (Role.API, Role.CONDUCTOR, Role.SCHEDULER)
+CONTROL_PLANE = (ServiceRole.API, ServiceRole.CONDUCTOR, ServiceRole.SCHEDULER)
 
 
 @dataclass(frozen=True)
-class Service:
+class ConfiguredService:
     """One or more services of a host that read the same files."""
 
-    roles: tuple[Role, ...]
+    roles: tuple[ServiceRole, ...]
     host: str
     configuration: Configuration
 
     @property
     def name(self) -> str:
-        """``service@host``; ``nova`` for several of Nova's."""
+        """``service@host``; ``nova`` for several Nova services."""
         return f"{self.roles[0] if len(self.roles) == 1 else 'nova'}@{self.host}"
 
     @property
-    def nova(self) -> bool:
-        """Whether it is Nova's."""
-        return Role.PLACEMENT not in self.roles
+    def is_nova(self) -> bool:
+        """Whether this is a service of Nova."""
+        return ServiceRole.PLACEMENT not in self.roles
 
 
-#: What only the control plane is configured with: compute nodes know no API database.
-_CONTROLS = (
+#: Options that only the control plane sets: compute nodes do not use the API database.
+_CONTROL_PLANE_OPTIONS = (
     ("api_database", "connection"),
     ("filter_scheduler", "enabled_filters"),
     ("filter_scheduler", "weight_classes"),
@@ -51,18 +51,34 @@ _CONTROLS = (
 
 def roles_on(
     host: str, computes: Collection[str], configuration: Configuration
-) -> tuple[Role, ...]:
-    """Which of Nova's services read files that only the host's name tells of.
+) -> tuple[ServiceRole, ...]:
+    """Return the Nova services that read files of which only the host name is known.
 
-    :param computes: names of compute hosts; on any other are the services of the control plane,
-        unless its files say nothing that these need
+    :param computes: names of compute hosts; any other host runs the control plane, unless its files
+        set none of the options that the control plane requires
     """
     if host in computes:
-        return (Role.COMPUTE,)
-    control = any(configuration.all(option) for option in _CONTROLS)
-    return CONTROL if control or not configuration.complete else (Role.COMPUTE,)
+        return (ServiceRole.COMPUTE,)
+    control = any(configuration.all(option) for option in _CONTROL_PLANE_OPTIONS)
+    return CONTROL_PLANE if control or not configuration.complete else (ServiceRole.COMPUTE,)
 
 
-def of(services: Iterable[Service], *roles: Role) -> tuple[Service, ...]:
-    """Those that are one of these."""
+def with_roles(
+    services: Iterable[ConfiguredService], *roles: ServiceRole
+) -> tuple[ConfiguredService, ...]:
+    """Return the services that have at least one of the roles."""
     return tuple(service for service in services if set(service.roles).intersection(roles))
+
+
+def replace_services(
+    services: Iterable[ConfiguredService], replacements: Iterable[ConfiguredService]
+) -> tuple[ConfiguredService, ...]:
+    """Return all services, with the replacements in place of the same services."""
+    replacements = tuple(replacements)
+    replaced = {(role, service.host) for service in replacements for role in service.roles}
+    kept = []
+    for service in services:
+        roles = tuple(role for role in service.roles if (role, service.host) not in replaced)
+        if roles:
+            kept.append(ConfiguredService(roles, service.host, service.configuration))
+    return (*kept, *replacements)

@@ -1,34 +1,34 @@
 "use strict";
-// The page reads as well without: this only narrows it down and sorts its tables.
+// Filters hosts and table rows, and sorts tables; the page is complete without it.
 (() => {
   const form = document.querySelector(".filter");
-  const wanted = document.getElementById("wanted");
+  const query = document.getElementById("query");
   const shown = document.getElementById("shown");
-  const things = [...document.querySelectorAll(".host, tbody tr")];
+  const items = [...document.querySelectorAll(".host, tbody tr")];
   const text = new Map();
-  const textOf = (thing) => {
-    if (!text.has(thing)) {
-      const group = thing.closest(".group");
+  const textOf = (item) => {
+    if (!text.has(item)) {
+      const group = item.closest(".group");
       const more = group ? group.querySelector("h3 bdi").textContent : "";
-      text.set(thing, `${thing.getAttribute("aria-label") || ""} ${thing.textContent} ${more}`.toLowerCase());
+      text.set(item, `${item.getAttribute("aria-label") || ""} ${item.textContent} ${more}`.toLowerCase());
     }
-    return text.get(thing);
+    return text.get(item);
   };
-  const narrow = () => {
-    const words = wanted.value.toLowerCase().split(/\s+/).filter(Boolean);
-    for (const thing of things) {
-      thing.hidden = !words.every((word) => textOf(thing).includes(word));
+  const filter = () => {
+    const words = query.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const item of items) {
+      item.hidden = !words.every((word) => textOf(item).includes(word));
     }
     for (const group of document.querySelectorAll(".group")) {
       group.hidden = !group.querySelector(".host:not([hidden])");
     }
-    const hosts = things.filter((thing) => thing.matches(".host"));
+    const hosts = items.filter((item) => item.matches(".host"));
     const left = hosts.filter((host) => !host.hidden).length;
     shown.textContent = words.length ? `${left} of ${hosts.length} hosts` : "";
   };
   form.hidden = false;
   form.addEventListener("submit", (event) => event.preventDefault());
-  wanted.addEventListener("input", narrow);
+  query.addEventListener("input", filter);
 
   const compare = new Intl.Collator(undefined, { numeric: true }).compare;
   const value = (row, column) => row.cells[column].dataset.value || row.cells[column].textContent.trim();

@@ -1,31 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a cloud shall have, for tests of apply."""
+"""Desired states, for tests of apply."""
 
-from nova_gpu_passthrough.fleet.desired import Aggregate, Desired, Flavor, Limit, ProjectName
+from nova_gpu_passthrough.fleet.desired_state import (
+    Aggregate,
+    DesiredState,
+    Flavor,
+    Limit,
+    ProjectName,
+)
 
 H100 = "CUSTOM_GPU_H100"
 RESEARCH, TEACHING = ProjectName("research"), ProjectName("teaching")
 
 
 def flavor(name="gpu.h100.1", projects=(RESEARCH,), vcpus=16, ram_mib=131072, **extra_specs):
-    """A flavor with one GPU; in names of extra specs, ``__`` stands for a colon."""
+    """Return a flavor with one GPU; ``__`` in names of extra specs is replaced with a colon."""
     specs = {"pci_passthrough:alias": "h100:1", "hw:cpu_policy": "dedicated"}
     specs |= {key.replace("__", ":"): value for key, value in extra_specs.items()}
     return Flavor(name, vcpus, ram_mib, 40, specs, projects, 1, "H100")
 
 
 def aggregate(name="gpu-h100", hosts=("gpu01", "gpu02"), zone=None, **metadata):
-    """An aggregate."""
+    """Return an aggregate."""
     return Aggregate(name, tuple(hosts), metadata, zone)
 
 
 def limit(value, project=None, resource=f"class:{H100}"):
-    """A limit of GPUs."""
+    """Return a limit on GPUs."""
     return Limit(resource, value, project)
 
 
 def desired(**changes):
-    """A small fleet with one of everything."""
+    """Return the desired state of a small fleet with one object of each kind."""
     everything = {
         "traits": ("CUSTOM_GPU_MODEL_H100",),
         "resource_classes": (H100,),
@@ -34,4 +40,4 @@ def desired(**changes):
         "limits": (limit(0), limit(4, RESEARCH)),
         "aliases": {"h100": H100},
     }
-    return Desired("paris", **{**everything, **changes})
+    return DesiredState("paris", **{**everything, **changes})

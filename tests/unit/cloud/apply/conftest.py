@@ -14,7 +14,7 @@ def direct():
 
 @pytest.fixture
 def apply(direct):
-    """Bring the cloud to what is desired; nothing may be refused."""
+    """Apply the desired state, with no refusal; return the plan after it."""
 
     def run(desired, **options):
         assert direct.apply(desired, **options) == []
@@ -25,5 +25,7 @@ def apply(direct):
 
 @pytest.fixture
 def reasons(direct):
-    """What is held back of what is desired, one sentence each."""
-    return lambda desired, **options: [str(held) for held in direct.plan(desired, **options).held]
+    """Return the skipped changes of a plan, one sentence each."""
+    return lambda desired, **options: [
+        str(change) for change in direct.plan(desired, **options).skipped
+    ]

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cloud without HTTP, for thousands of runs: the same stand-ins of Nova and Keystone, and names
-of Placement. What goes wrong in it can be chosen to the request.
+"""A fake cloud without HTTP, fast enough for thousands of runs.
+
+It uses the same fakes of Nova and Keystone, and a small one of Placement. Tests choose which
+request fails.
 """
 
 import json
@@ -11,92 +13,92 @@ import requests
 import tenacity
 from openstack import exceptions
 
-from nova_gpu_passthrough.cloud.apply import execution, plan
-from nova_gpu_passthrough.cloud.apply.api import Api
-from nova_gpu_passthrough.cloud.apply.record import Cloud, Ledger, Record
+from nova_gpu_passthrough.cloud.apply import comparison, execution
+from nova_gpu_passthrough.cloud.apply.record import CloudIdentity, Ledger, Record
+from nova_gpu_passthrough.cloud.apply.writer import CloudWriter
 from tests.unit.cloud.fake_keystone import FakeKeystone
 from tests.unit.cloud.fake_nova import FakeNova
-from tests.unit.cloud.fake_routes import Failure, Service, found, route
+from tests.unit.cloud.fake_routes import HttpError, Service, get_or_404, route
 
 
 class Killed(BaseException):
-    """The process ends here: nothing is caught, nothing is written."""
+    """Stands for the end of the process: no handler catches it."""
 
 
 def away():
-    """What a service that is away for a moment looks like."""
+    """Return the exception for a service that is unavailable for a moment."""
     response = requests.Response()
     response.status_code = 503
     return exceptions.HttpException("away", response=response)
 
 
 class FakeNames(Service):
-    """Traits and resource classes of Placement, and which of them a provider has."""
+    """A fake of Placement: traits, resource classes, and aggregates of providers."""
 
     def __init__(self):
         super().__init__()
         self.traits, self.classes, self.used = set(), set(), set()
-        #: Hosts by UUID of their aggregate, as Nova has them, and pairs that Placement has not.
+        #: Hosts in Nova by UUID of their aggregate; (aggregate, host) pairs missing in Placement.
         self.members, self.lost = dict, set()
 
     @route("GET", "/traits")
-    def list_traits(self, query):
-        associated = query.parameters.get("associated")
+    def list_traits(self, request):
+        associated = request.parameters.get("associated")
         return {"traits": sorted(self.traits & self.used if associated else self.traits)}
 
     @route("GET", "/resource_classes")
-    def list_classes(self, query):
+    def list_classes(self, request):
         return {"resource_classes": [{"name": name} for name in sorted(self.classes | {"VCPU"})]}
 
     @route("GET", "/resource_providers")
-    def list_providers(self, query):
-        aggregate, name = map(query.parameters.get, ("member_of", "name"))
+    def list_providers(self, request):
+        aggregate, name = map(request.parameters.get, ("member_of", "name"))
         if aggregate:
             hosts = self.members().get(aggregate, ())
             names = [host for host in hosts if (aggregate, host) not in self.lost]
             return {"resource_providers": [{"name": n, "uuid": f"provider-{n}"} for n in names]}
         if name:
             return {"resource_providers": [{"name": name, "uuid": f"provider-{name}"}]}
-        # All they have is in use: Placement finds none by what it has left.
-        if query.parameters:
+        # All inventories are in use, so no provider has free resources.
+        if request.parameters:
             return {"resource_providers": []}
         return {"resource_providers": [{"uuid": name} for name in sorted(self.used)]}
 
     @route("GET", "/resource_providers/{provider}/inventories")
-    def list_inventories(self, query, provider):
+    def list_inventories(self, request, provider):
         return {"inventories": {provider: {"total": 1}}}
 
     @route("GET", "/resource_providers/{provider}/aggregates")
-    def list_aggregates(self, query, provider):
+    def list_aggregates(self, request, provider):
         host = provider.removeprefix("provider-")
         known = [k for k, v in self.members().items() if host in v and (k, host) not in self.lost]
         return {"aggregates": known, "resource_provider_generation": 1}
 
     @route("PUT", "/resource_providers/{provider}/aggregates")
-    def set_aggregates(self, query, provider):
+    def set_aggregates(self, request, provider):
         host = provider.removeprefix("provider-")
-        self.lost -= {(aggregate, host) for aggregate in query.body["aggregates"]}
-        return query.body
+        self.lost -= {(aggregate, host) for aggregate in request.body["aggregates"]}
+        return request.body
 
     @route("PUT", "/(?P<kind>traits|resource_classes)/{name}")
-    def put(self, query, kind, name):
+    def put(self, request, kind, name):
         names = self.traits if kind == "traits" else self.classes
         status = 204 if name in names else 201
         names.add(name)
         return status, None
 
     @route("DELETE", "/(?P<kind>traits|resource_classes)/{name}")
-    def delete(self, query, kind, name):
+    def delete(self, request, kind, name):
         names = self.traits if kind == "traits" else self.classes
-        found(dict.fromkeys(names), name)
+        get_or_404(dict.fromkeys(names), name)
         if name in self.used:
-            raise Failure(409, f"{name} is in use by resource providers")
+            raise HttpError(409, f"{name} is in use by resource providers")
         names.discard(name)
         return 204, None
 
 
 class DirectCloud:
-    """The state of a cloud, and the record of what was applied to it."""
+    """The state of a fake cloud, and the record of the last apply."""
 
     def __init__(self):
         self.nova, self.names = FakeNova(), FakeNames()
@@ -105,37 +107,37 @@ class DirectCloud:
             one["uuid"]: one["hosts"] for one in self.nova.aggregates.values()
         }
         #: Method and URL of each request.
-        self.asked = []
-        self.record = Record("paris", Cloud("http://cloud/identity", "RegionOne"))
-        #: Gets to know each request that changes something: before it, and after.
+        self.requested = []
+        self.record = Record("paris", CloudIdentity("http://cloud/identity", "RegionOne"))
+        #: Callbacks before and after each changing request.
         self.before = self.after = lambda number, what: None
-        #: Requests that change something.
+        #: Number of changing requests.
         self.changing = 0
 
     def add_hosts(self, *hosts):
-        """Hosts with nova-compute."""
+        """Add hosts with nova-compute."""
         for host in hosts:
             self.nova.add_compute(host, f"provider-{host}")
 
     def plan(self, desired, **options):
-        """What would be done."""
-        return plan.compare(DirectApi(self), desired, self.record, **options)
+        """Return the plan."""
+        return comparison.compare(DirectApi(self), desired, self.record, **options)
 
     def apply(self, desired, **options):
-        """Do it; the refusals."""
+        """Make the changes of a plan; return the refused ones."""
         api = DirectApi(self)
-        made = plan.compare(api, desired, self.record, **options)
+        made = comparison.compare(api, desired, self.record, **options)
         return execution.run(api, made, Ledger(self.record, self._keep))
 
     def _keep(self, record):
         self.record = record
 
     def answer(self, service, method, url, body, version):
-        """Status and body of an answer."""
+        """Return the status and body of a response."""
         if method != "GET":
             self.changing += 1
         number, what = self.changing, f"{method} {url}"
-        self.asked.append(what)
+        self.requested.append(what)
         if method != "GET":
             self.before(number, what)
         fakes = {"compute": self.nova, "placement": self.names, "identity": self.keystone}
@@ -148,8 +150,8 @@ class DirectCloud:
         return status, json.loads(json.dumps(answer))
 
 
-class DirectApi(Api):
-    """Asks a `DirectCloud`, without waiting."""
+class DirectApi(CloudWriter):
+    """Sends requests to a `DirectCloud`, without pauses."""
 
     def __init__(self, cloud):
         super().__init__(SimpleNamespace(compute=None, placement=None))
@@ -161,11 +163,11 @@ class DirectApi(Api):
         self.connection = SimpleNamespace(config=config, session=SimpleNamespace(auth=None))
 
     def each(self, what, items, read):
-        """Without threads."""
+        """Call the function without threads."""
         return [read(item) for item in items]
 
     def request(self, service, method, url, body, version):
-        """One request."""
+        """Send one request."""
         status, answer = self._cloud.answer(service, method, url, body, version)
         if status >= 400:
             response = requests.Response()

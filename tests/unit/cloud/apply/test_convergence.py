@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever was there before, and whatever interrupts it, apply ends at what is desired.
+"""Apply reaches the desired state from any initial state, and after any interruption.
 
-Perhaps it takes a second run. A further one changes nothing, and what is not its own stays alone.
+It may take a second run. A further run changes nothing, and objects of others stay as they are.
 """
 
 import copy
@@ -10,9 +10,15 @@ import itertools
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from nova_gpu_passthrough.cloud.apply.change import Origin
+from nova_gpu_passthrough.cloud.apply.record import Origin
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.fleet.desired import Aggregate, Desired, Flavor, Limit, ProjectName
+from nova_gpu_passthrough.fleet.desired_state import (
+    Aggregate,
+    DesiredState,
+    Flavor,
+    Limit,
+    ProjectName,
+)
 from tests.unit.cloud.apply.direct import DirectCloud, Killed, away
 
 HOSTS = ("gpu01", "gpu02", "gpu03")
@@ -30,11 +36,11 @@ _specs = st.dictionaries(st.sampled_from(("hw:x", "gpu:y", "z")), _texts, max_si
 
 
 def _subset(items):
-    return st.sets(st.sampled_from(items)).map(lambda found: tuple(sorted(found)))
+    return st.sets(st.sampled_from(items)).map(lambda chosen: tuple(sorted(chosen)))
 
 
 def _named(names, make):
-    """Things with some of some names."""
+    """Objects with a subset of names."""
     return st.sets(st.sampled_from(names), max_size=3).flatmap(
         lambda chosen: st.tuples(*(make(name) for name in sorted(chosen)))
     )
@@ -71,7 +77,7 @@ def _limits(draw):
 
 
 desireds = st.builds(
-    Desired,
+    DesiredState,
     st.just("paris"),
     _subset(TRAITS),
     _subset(CLASSES),
@@ -84,7 +90,7 @@ desireds = st.builds(
 
 
 def _has_clash(desired):
-    """Whether a host is to be in two zones at once, or one in an aggregate of others."""
+    """Check whether two aggregates with different zones have a host in common."""
     for one, other in itertools.combinations(desired.aggregates, 2):
         zones = {one.availability_zone, other.availability_zone} - {None}
         if len(zones) > 1 and set(one.hosts) & set(other.hosts):
@@ -94,7 +100,7 @@ def _has_clash(desired):
 
 @st.composite
 def clouds(draw):
-    """A cloud in which somebody has been at work by hand."""
+    """A cloud in which objects were created by hand."""
     cloud = DirectCloud()
     cloud.add_hosts(*HOSTS)
     cloud.names.traits |= draw(st.sets(st.sampled_from(TRAITS)))
@@ -109,10 +115,10 @@ def clouds(draw):
         zone = one.availability_zone
         hosts = [h for h in one.hosts if h in HOSTS and taken.get(h, zone) in (None, zone)]
         taken |= dict.fromkeys(hosts, zone) if zone else {}
-        number = 100 + len(cloud.nova.aggregates)
-        cloud.nova.aggregates[str(number)] = {
-            "id": number,
-            "uuid": f"uuid-{number}",
+        aggregate_id = 100 + len(cloud.nova.aggregates)
+        cloud.nova.aggregates[str(aggregate_id)] = {
+            "id": aggregate_id,
+            "uuid": f"uuid-{aggregate_id}",
             "name": one.name,
             "availability_zone": zone,
             "hosts": hosts,
@@ -136,7 +142,7 @@ def clouds(draw):
 
 
 def _state(cloud):
-    """All that apply may change, by kind and name, as plain data."""
+    """Return all that apply may change as plain data, by kind and name."""
     nova, keystone = cloud.nova, cloud.keystone
     state = {("trait", name): True for name in cloud.names.traits}
     state |= {("class", name): True for name in cloud.names.classes}
@@ -157,8 +163,8 @@ def _state(cloud):
     return state
 
 
-def _wanted(desired):
-    """The same of what is desired, but for what cannot be had: absent hosts and projects."""
+def _expected(desired):
+    """Return the desired state in the form of `_state`, without absent hosts and projects."""
     state = {("trait", name): True for name in desired.traits}
     state |= {("class", name): True for name in desired.resource_classes}
     for one in desired.aggregates:
@@ -181,32 +187,32 @@ def _wanted(desired):
     return state
 
 
-def _unknown(cloud, desired):
-    """Hosts of desired aggregates of which Placement does not know it."""
-    wanted = {one.name: one.hosts for one in desired.aggregates}
+def _not_in_placement(cloud, desired):
+    """Return the hosts of desired aggregates that Placement's aggregates lack."""
+    desired_hosts = {one.name: one.hosts for one in desired.aggregates}
     return [
         (one["name"], host)
         for one in cloud.nova.aggregates.values()
         for host in one["hosts"]
-        if host in wanted.get(one["name"], ()) and (one["uuid"], host) in cloud.names.lost
+        if host in desired_hosts.get(one["name"], ()) and (one["uuid"], host) in cloud.names.lost
     ]
 
 
-def _interrupt(cloud, number, how):
-    """Let a request that changes something go wrong: the one of that number from now on."""
-    moment = cloud.changing + number
+def _interrupt(cloud, nth, how):
+    """Make the nth changing request from now on fail."""
+    moment = cloud.changing + nth
 
-    def strike(now, what):
+    def fail(now, what):
         if now == moment:
             if how.startswith("killed"):
                 raise Killed(what)
             raise away()
 
     cloud.before = cloud.after = lambda now, what: None
-    setattr(cloud, "before" if how.endswith("before") else "after", strike)
+    setattr(cloud, "before" if how.endswith("before") else "after", fail)
 
 
-#: When which request goes wrong, and how: 503 is tried again, a kill ends the run.
+#: Which requests fail, and how: status 503 is retried, a kill ends the run.
 interruptions = st.lists(
     st.tuples(
         st.integers(1, 25),
@@ -216,10 +222,10 @@ interruptions = st.lists(
 )
 
 
-def _apply(cloud, desired, blows, **options):
-    """Run until a run ends by itself, then once more."""
-    for number, how in blows:
-        _interrupt(cloud, number, how)
+def _apply(cloud, desired, failures, **options):
+    """Run with failures until a run completes, then check that a further run changes nothing."""
+    for nth, how in failures:
+        _interrupt(cloud, nth, how)
         try:
             assert cloud.apply(desired, **options) == []
         except (Killed, UserError):
@@ -234,28 +240,28 @@ def _apply(cloud, desired, blows, **options):
     return plan
 
 
-def _held(plan):
-    return {(str(held.kind), held.name) for held in plan.held}
+def _skipped(plan):
+    return {(str(change.kind), change.name) for change in plan.skipped}
 
 
 @settings(max_examples=25, deadline=None, phases=(Phase.generate,))
 @given(clouds(), desireds.filter(lambda d: not _has_clash(d)), interruptions)
-def test_it_ends_at_what_is_desired(cloud, desired, blows):
+def test_the_cloud_reaches_the_desired_state(cloud, desired, failures):
     before = _state(cloud)
-    plan = _apply(cloud, desired, blows)
-    state, wanted = _state(cloud), _wanted(desired)
-    assert _unknown(cloud, desired) == []
-    held = _held(plan)
-    for key, value in wanted.items():
+    plan = _apply(cloud, desired, failures)
+    state, expected = _state(cloud), _expected(desired)
+    assert _not_in_placement(cloud, desired) == []
+    skipped = _skipped(plan)
+    for key, value in expected.items():
         excused = (
-            (key[0] in ("host", "metadata") and ("aggregate", key[1]) in held)
-            or (key[0] == "registered" and ("registered limit", key[1]) in held)
-            or (key[0] == "limit" and any(kind == "project limit" for kind, _ in held))
+            (key[0] in ("host", "metadata") and ("aggregate", key[1]) in skipped)
+            or (key[0] == "registered" and ("registered limit", key[1]) in skipped)
+            or (key[0] == "limit" and any(kind == "project limit" for kind, _ in skipped))
         )
         assert excused or state.get(key) == value, key
     for key, value in before.items():
-        # Others' things are as they were.
-        assert key in wanted or state.get(key) == value, key
+        # Other objects are unchanged.
+        assert key in expected or state.get(key) == value, key
 
 
 @settings(max_examples=25, deadline=None, phases=(Phase.generate,))
@@ -266,47 +272,47 @@ def test_it_ends_at_what_is_desired(cloud, desired, blows):
     interruptions,
     interruptions,
 )
-def test_what_it_made_goes_with_the_fleet_file_and_nothing_else(cloud, first, second, blows, more):
+def test_apply_deletes_only_what_it_created(cloud, first, second, failures, more):
     before = set(_state(cloud))
-    _apply(cloud, first, blows)
+    _apply(cloud, first, failures)
     _apply(cloud, second, more)
     assert not any(entry.origin is Origin.PENDING for entry in cloud.record.entries)
-    _apply(cloud, Desired("paris", aliases=ALIASES), [])
+    _apply(cloud, DesiredState("paris", aliases=ALIASES), [])
     left = set(_state(cloud))
     assert before <= left
-    # Nova takes no zone away from an aggregate.
+    # Nova cannot remove the zone of an aggregate.
     assert {key for key in left - before if key[-1] != "availability_zone"} == set()
 
 
 @settings(max_examples=25, deadline=None, phases=(Phase.generate,))
 @given(clouds(), desireds.filter(lambda d: not _has_clash(d)), interruptions)
-def test_pruning_leaves_nothing_of_the_fleet_that_its_file_does_not_name(cloud, desired, blows):
-    held = _held(_apply(cloud, desired, blows, prune=True))
-    state, wanted = _state(cloud), _wanted(desired)
+def test_pruning_leaves_only_what_the_fleet_file_names(cloud, desired, failures):
+    skipped = _skipped(_apply(cloud, desired, failures, prune=True))
+    state, expected = _state(cloud), _expected(desired)
     for key, value in state.items():
-        if key in wanted:
+        if key in expected:
             continue
         if key[0] == "flavor":
             assert value[1].get("pci_passthrough:alias") is None
         elif key[0] == "host":
-            assert ("aggregate", key[1]) not in wanted or ("aggregate", key[1]) in held
+            assert ("aggregate", key[1]) not in expected or ("aggregate", key[1]) in skipped
         elif key[0] == "limit" and desired.limits:
             assert key[1].removeprefix("class:") not in CLASSES
 
 
 @settings(max_examples=25, deadline=None, phases=(Phase.generate,))
 @given(clouds(), desireds, desireds, interruptions, st.sets(st.sampled_from(HOSTS)), st.booleans())
-def test_servers_keep_their_flavors_and_zones(cloud, first, second, blows, hosts, anyway):
-    """Whatever the file says, even if it contradicts itself."""
+def test_servers_keep_their_flavors_and_zones(cloud, first, second, failures, hosts, anyway):
+    """This holds even if the fleet file contradicts itself."""
     _apply(cloud, first, [])
     flavors = sorted(cloud.nova.flavors.values(), key=lambda one: one["name"])
     busy = dict(zip(sorted(hosts), flavors, strict=False))
     for host, flavor in busy.items():
         cloud.nova.add_server(f"on-{host}", host, flavor)
     before, zones = _state(cloud), _zones(cloud)
-    # A zone that busy hosts kept as it was is free to change once they have left it.
+    # A zone that hosts with servers blocked can change once they have left it.
     cloud.apply(second, change_used=anyway)
-    _apply(cloud, second, blows, change_used=anyway)
+    _apply(cloud, second, failures, change_used=anyway)
     after = _state(cloud)
     for host, flavor in busy.items():
         assert _zones(cloud)[host] == zones[host]
@@ -315,7 +321,7 @@ def test_servers_keep_their_flavors_and_zones(cloud, first, second, blows, hosts
 
 
 def _zones(cloud):
-    """The zones that each host is in."""
+    """Return the zones of each host."""
     return {
         host: {
             one["availability_zone"]
@@ -332,16 +338,16 @@ def _zones(cloud):
     st.lists(st.dictionaries(st.sampled_from((None, *PROJECTS)), st.integers(0, 3)), min_size=1),
     interruptions,
 )
-def test_quotas_of_nova_end_at_what_is_desired(before, wanted, blows):
+def test_quotas_of_nova_reach_the_desired_state(before, states, failures):
     cloud = DirectCloud()
     for project, value in before.items():
         cloud.nova.quotas[f"id-{project}"] = {"cores": value}
-    for values in wanted:
+    for values in states:
         limits = tuple(
             Limit("cores", value, ProjectName(project) if project else None)
             for project, value in sorted(values.items(), key=str)
         )
-        _apply(cloud, Desired("paris", limits=limits, quota_driver="nova"), blows)
+        _apply(cloud, DesiredState("paris", limits=limits, quota_driver="nova"), failures)
         for project, value in values.items():
             shown = cloud.nova.default_quotas | cloud.nova.quotas.get(f"id-{project}", {})
             assert shown["cores"] == value

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Making the changes of a plan, and whatever stops it."""
+"""Make the changes of a plan; signals, refusals and unavailable services."""
 
 import os
 import signal
@@ -23,37 +23,37 @@ def saved():
 def run(direct, saved):
     """Make the changes of a plan; the refusals."""
 
-    def make(tell=lambda *_: None):
+    def make(progress=lambda *_: None):
         def save(record):
             saved.append(record)
             direct.record = record
 
         plan = direct.plan(desired())
-        return execution.run(DirectApi(direct), plan, Ledger(direct.record, save), tell)
+        return execution.run(DirectApi(direct), plan, Ledger(direct.record, save), progress)
 
     return make
 
 
-def _press(number, signals=(signal.SIGINT,)):
-    """Press Ctrl-C during the request of that number."""
+def _press(nth, signals=(signal.SIGINT,)):
+    """Press Ctrl-C during the nth changing request."""
 
     def press(now, what):
-        if now == number:
+        if now == nth:
             for one in signals:
                 os.kill(os.getpid(), one)
 
     return press
 
 
-def test_the_record_tells_what_was_applied(direct, run, saved):
+def test_the_record_has_the_desired_state_and_the_created_objects(direct, run, saved):
     assert run() == []
     record = saved[-1]
     assert (record.desired, record.complete) == (desired(), True)
     assert record.applied_at
-    assert {entry.name for entry in record.entries if entry.ours} >= {"gpu.h100.1", "gpu-h100"}
+    assert {entry.name for entry in record.entries if entry.deletable} >= {"gpu.h100.1", "gpu-h100"}
 
 
-def test_the_record_is_written_before_and_after_each_thing_is_made(direct, run, saved):
+def test_the_record_is_saved_before_and_after_each_creation(direct, run, saved):
     written = []
     direct.before = lambda number, what: written.append((what, len(saved)))
     run()
@@ -63,7 +63,7 @@ def test_the_record_is_written_before_and_after_each_thing_is_made(direct, run, 
     assert len(set(made)) == 2
 
 
-def test_while_changes_are_made_the_record_is_not_complete(run, saved):
+def test_the_record_is_incomplete_during_a_run(run, saved):
     run()
     assert {record.complete for record in saved[:-1]} == {False}
 
@@ -75,22 +75,22 @@ def test_a_run_without_changes_leaves_the_record_as_it_is(run, saved):
     assert len(saved) == before
 
 
-def test_a_first_run_without_changes_writes_what_it_found(direct, run, saved):
+def test_a_first_run_without_changes_records_adopted_objects(direct, run, saved):
     run()
     direct.record = Record("paris", direct.record.cloud)
     saved.clear()
     run()
     assert saved[-1].applied_at
-    assert not any(entry.ours for entry in saved[-1].entries)
+    assert not any(entry.deletable for entry in saved[-1].entries)
 
 
-def test_progress_is_told(run):
-    told = []
-    run(lambda done, total: told.append((done, total)))
-    assert told == [(number, 6) for number in range(7)]
+def test_progress_is_reported(run):
+    reported = []
+    run(lambda done, total: reported.append((done, total)))
+    assert reported == [(number, 6) for number in range(7)]
 
 
-def test_refusals_do_not_keep_the_rest_from_being_done(direct, run, saved):
+def test_a_refused_change_does_not_stop_the_others(direct, run, saved):
     answer = direct.nova.answer
 
     def refuse(method, path, request):
@@ -110,9 +110,9 @@ def test_refusals_do_not_keep_the_rest_from_being_done(direct, run, saved):
     assert saved[-1].complete
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_after_ctrl_c_the_request_is_finished_and_no_other_begun(direct, run, number):
-    direct.before = _press(3, (number,))
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_after_a_signal_only_the_current_request_completes(direct, run, signal_number):
+    direct.before = _press(3, (signal_number,))
     with pytest.raises(UserError, match="^interrupted: 2 of 6 changes done; run it again to go on"):
         run()
     assert direct.changing == 3
@@ -128,7 +128,7 @@ def test_a_second_ctrl_c_does_not_wait(direct, run):
         run()
 
 
-def test_signals_are_as_before_afterwards(direct, run):
+def test_signal_handlers_are_restored(direct, run):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     direct.before = _press(3)
     with pytest.raises(UserError):
@@ -136,15 +136,15 @@ def test_signals_are_as_before_afterwards(direct, run):
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
-def test_another_thread_than_the_first_can_do_it(direct, run):
-    found = []
-    thread = threading.Thread(target=lambda: found.append(run()))
+def test_a_run_works_in_another_thread(direct, run):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(run()))
     thread.start()
     thread.join()
-    assert found == [[]]
+    assert results == [[]]
 
 
-def test_a_service_that_goes_away_is_told_with_what_was_done(direct, run):
+def test_an_unavailable_service_ends_the_run_with_the_number_of_changes(direct, run):
     def vanish(number, what):
         if number >= 4:
             raise away()
@@ -157,7 +157,7 @@ def test_a_service_that_goes_away_is_told_with_what_was_done(direct, run):
     assert direct.plan(desired()).changes == ()
 
 
-def test_a_kill_is_no_error_of_the_cloud(direct, run):
+def test_other_exceptions_pass_unchanged(direct, run):
     direct.before = lambda number, what: (_ for _ in ()).throw(Killed())
     with pytest.raises(Killed):
         run()

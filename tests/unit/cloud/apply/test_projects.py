@@ -2,7 +2,7 @@
 import pytest
 
 from nova_gpu_passthrough.cloud.apply.projects import Projects, UnknownProject
-from nova_gpu_passthrough.fleet.desired import ProjectName
+from nova_gpu_passthrough.fleet.desired_state import ProjectName
 from tests.unit.cloud.apply.direct import DirectApi
 
 
@@ -35,27 +35,28 @@ def test_a_project_of_another_domain_is_another_one(find):
         find("id-research", "Other")
 
 
-def test_without_domain_the_only_one_of_that_name_is_meant(find, keystone):
+def test_without_domain_the_only_project_of_the_name_is_used(find, keystone):
     keystone.projects["2"] = {"id": "2", "name": "lab", "domain_id": "other"}
     assert find("lab") == "2"
 
 
-def test_without_domain_the_one_in_the_callers_is_meant(direct, keystone):
+def test_without_domain_the_one_in_the_callers_domain_is_used(direct, keystone):
     keystone.projects["2"] = {"id": "2", "name": "research", "domain_id": "other"}
     api = DirectApi(direct)
-    api.home_domain = "other"
+    api.project_domain_id = "other"
     assert Projects(api).id(ProjectName("research")) == "2"
 
 
-def test_without_domain_and_of_no_help_the_default_domains_is_meant(find, keystone):
+def test_without_domain_the_one_in_the_default_domain_comes_last(find, keystone):
     keystone.projects["2"] = {"id": "2", "name": "research", "domain_id": "other"}
     assert find("research") == "id-research"
 
 
-def test_it_is_said_when_the_domain_is_needed(find, keystone):
-    for number in ("2", "3"):
-        keystone.domains[number] = {"id": number, "name": number}
-        keystone.projects[number] = {"id": number, "name": "lab", "domain_id": number}
+def test_an_ambiguous_project_needs_a_domain(find, keystone):
+    for domain_id in ("2", "3"):
+        keystone.domains[domain_id] = {"id": domain_id, "name": domain_id}
+        project = {"id": domain_id, "name": "lab", "domain_id": domain_id}
+        keystone.projects[domain_id] = project
     with pytest.raises(UnknownProject, match="there are 2 projects lab: name the domain"):
         find("lab")
 
@@ -67,7 +68,7 @@ def test_it_is_said_when_the_domain_is_needed(find, keystone):
         ("research", "ghost", "there is no domain ghost"),
     ],
 )
-def test_what_is_not_there_is_told(find, name, domain, words):
+def test_unknown_projects_and_domains_are_errors(find, name, domain, words):
     with pytest.raises(UnknownProject, match=words):
         find(name, domain)
 
@@ -79,12 +80,12 @@ def test_each_is_looked_up_once(direct):
         assert projects.name("id-research") == "research"
         with pytest.raises(UnknownProject):
             projects.id(ProjectName("ghost"))
-    assert direct.asked == [
+    assert direct.requested == [
         "GET /projects?name=research",
         "GET /projects?name=ghost",
         "GET /projects/ghost",
     ]
 
 
-def test_a_project_that_has_gone_is_called_by_its_id(direct):
+def test_the_name_of_a_deleted_project_is_its_id(direct):
     assert Projects(DirectApi(direct)).name("gone") == "gone"

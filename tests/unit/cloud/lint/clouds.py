@@ -1,28 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cloud that is what the fleet file says, as the view tells of it."""
+"""Clouds that match the fleet file, as the cloud view reads them, and changes of them."""
 
 import dataclasses
 
-from nova_gpu_passthrough.cloud.apply.change import Plan
-from nova_gpu_passthrough.cloud.lint.facts import Cloud
+from nova_gpu_passthrough.cloud.apply.plan import Plan
+from nova_gpu_passthrough.cloud.lint.facts import CloudFacts
 from nova_gpu_passthrough.cloud.view.model import (
+    CloudDevice,
     CloudFlavor,
+    CloudHost,
     CloudView,
-    Device,
     DeviceState,
-    Host,
     Resource,
     Server,
 )
 from nova_gpu_passthrough.files import cpu_list
-from nova_gpu_passthrough.fleet.offers import Kind
-from nova_gpu_passthrough.nova_rules import names
+from nova_gpu_passthrough.fleet.offers import DeviceKind
+from nova_gpu_passthrough.nova_rules import resource_names
 
-NOVAS_TRAITS = frozenset(("COMPUTE_MANAGED_PCI_DEVICE", "OWNER_NOVA"))
+NOVA_TRAITS = frozenset(("COMPUTE_MANAGED_PCI_DEVICE", "OWNER_NOVA"))
 
 
-def clean(site):
-    """Its hosts up, its devices free, its flavors made."""
+def clean_cloud(site):
+    """Return a cloud with all hosts up, all devices free and all flavors created."""
     facts = site.facts()
     hosts = tuple(_host(facts, offer) for offer in site.resolved.offers)
     flavors = tuple(
@@ -31,7 +31,7 @@ def clean(site):
     )
     limits = {"servers": 10, **{limit.resource: limit.value for limit in site.desired.limits}}
     limits |= {f"class:{alias.resource_class}": 0 for alias in facts.aliases.values()}
-    return Cloud(
+    return CloudFacts(
         CloudView("2026-01-01T00:00:00Z", hosts, flavors),
         Plan(site.desired),
         frozenset((*site.desired.traits, "HW_CPU_X86_AVX2")),
@@ -40,13 +40,13 @@ def clean(site):
 
 
 def with_host(cloud, name, change):
-    """The cloud with one host changed by a function."""
+    """Return the cloud with one host changed by a function."""
     hosts = tuple(change(host) if host.name == name else host for host in cloud.view.hosts)
     return dataclasses.replace(cloud, view=dataclasses.replace(cloud.view, hosts=hosts))
 
 
 def with_device(cloud, name, address, **changes):
-    """The cloud with one device changed."""
+    """Return the cloud with one device changed."""
 
     def change(host):
         devices = tuple(
@@ -59,7 +59,7 @@ def with_device(cloud, name, address, **changes):
 
 
 def with_flavor(cloud, name, vcpus=4, ram_mib=8192, **extra_specs):
-    """The cloud with one more flavor; underscores of extra specs' names are colons."""
+    """Return the cloud with one more flavor; ``__`` in extra spec names is a colon."""
     specs = {key.replace("__", ":"): value for key, value in extra_specs.items()}
     flavor = CloudFlavor(f"id-{name}", name, vcpus, ram_mib, 40, True, specs)
     view = dataclasses.replace(cloud.view, flavors=(*cloud.view.flavors, flavor))
@@ -67,7 +67,7 @@ def with_flavor(cloud, name, vcpus=4, ram_mib=8192, **extra_specs):
 
 
 def server(number, **changes):
-    """A server without GPUs."""
+    """Return a server without GPUs."""
     values = {"vcpus": 4, "ram_mib": 65536, **changes}
     return Server(f"server-{number}", f"s{number}", "ACTIVE", "project", "host", "m1", **values)
 
@@ -80,10 +80,10 @@ def _host(facts, offer):
         "DISK_GB": Resource(1000),
     }
     for name, option in (("PCPU", "cpu_dedicated_set"), ("VCPU", "cpu_shared_set")):
-        if found := options.get(("compute", option)):
-            resources[name] = Resource(len(cpu_list.parse(found.values[0])))
+        if option_value := options.get(("compute", option)):
+            resources[name] = Resource(len(cpu_list.parse(option_value.values[0])))
     groups = {facts.resolved.groups[offer.host].name: {}}
-    return Host(
+    return CloudHost(
         offer.host,
         f"uuid-{offer.host}",
         True,
@@ -101,15 +101,15 @@ def _devices(facts, offer):
         by_address.setdefault(one.device.physical_function or one.address, []).append(one)
     for address, functions in by_address.items():
         first = functions[0]
-        entry = facts.entries[offer.host][first.address]
+        entry = facts.device_spec_entries[offer.host][first.address]
         otu = {"HW_PCI_ONE_TIME_USE"} if "one_time_use" in entry else set()
-        yield Device(
+        yield CloudDevice(
             offer.host,
             address,
             facts.alias_of(first).resource_class,
-            first.model if first.kind is Kind.GPU else None,
+            first.model if first.kind is DeviceKind.GPU else None,
             DeviceState.FREE,
             provider=f"uuid-{offer.host}-{address}",
-            traits=names.traits(entry.get("traits")) | NOVAS_TRAITS | otu,
+            traits=resource_names.normalize_traits(entry.get("traits")) | NOVA_TRAITS | otu,
             resource=Resource(len(functions), max_unit=len(functions)),
         )

@@ -17,8 +17,8 @@ def site(_clean, tmp_path):
 
 
 @pytest.fixture
-def found():
-    """Ids, subjects and severities of what all checks find."""
+def all_findings():
+    """Return ids, subjects and severities of all findings."""
 
     def look(site):
         return [(f.id, f.subject, str(f.severity)) for f in checks.findings(site.facts())]
@@ -27,8 +27,8 @@ def found():
 
 
 @pytest.fixture
-def only(found):
-    """The one finding that there is."""
+def only_finding():
+    """Return the only finding."""
 
     def look(site):
         findings = checks.findings(site.facts())

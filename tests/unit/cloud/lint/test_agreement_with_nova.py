@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Aliases and device_spec are read and refused just as Nova reads and refuses them."""
+"""Aliases and device_spec are accepted and refused exactly as by Nova."""
 
 import json
 from importlib import metadata
@@ -13,13 +13,12 @@ from nova.compute import pci_placement_translator
 from nova.pci import devspec, request
 from oslo_config import fixture as config_fixture
 
-from nova_gpu_passthrough.cloud.lint import device_spec, pci_alias
+from nova_gpu_passthrough.cloud.lint import configured_alias, configured_device_spec
 from nova_gpu_passthrough.cloud.lint.checks import alias_syntax
-from nova_gpu_passthrough.cloud.lint.configuration.parser import Assignment
-from nova_gpu_passthrough.cloud.lint.configuration.services import Role, Service
-from nova_gpu_passthrough.cloud.lint.configuration.values import Configuration
+from nova_gpu_passthrough.cloud.lint.configuration.config_files import Assignment, Configuration
+from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService, ServiceRole
 from nova_gpu_passthrough.inventory.pci import DeviceType
-from nova_gpu_passthrough.nova_rules import names
+from nova_gpu_passthrough.nova_rules import resource_names
 from tests.unit.generate.builders import device
 
 WORDS = st.sampled_from(["a", "b", "10de", "10DE", "2330", "123", "type-PCI", "yes", "maybe", ""])
@@ -62,14 +61,14 @@ def nova_takes(texts, by_placement):
 
 
 @given(st.lists(TEXTS, max_size=3), st.booleans())
-def test_aliases_have_findings_just_where_nova_refuses_them(texts, by_placement):
+def test_aliases_have_findings_exactly_if_nova_refuses_them(texts, by_placement):
     assignments = [assignment(text) for text in texts]
     flag = Assignment("filter_scheduler", "pci_in_placement", str(by_placement), "nova.conf", 1)
-    service = Service((Role.API,), "ctl", Configuration((), (*assignments, flag)))
-    found = list(alias_syntax.check(mock.Mock(nova=[service])))
-    # Without PCI in Placement Nova takes several specs of one name; the fleet's hosts do not.
-    found = [f for f in found if by_placement or f.id != "alias.repeated"]
-    assert (not found) == nova_takes(texts, by_placement)
+    service = ConfiguredService((ServiceRole.API,), "ctl", Configuration((), (*assignments, flag)))
+    findings = list(alias_syntax.check(mock.Mock(nova_services=[service])))
+    # Without PCI in Placement Nova accepts several aliases of one name; the fleet's hosts do not.
+    findings = [f for f in findings if by_placement or f.id != "alias.repeated"]
+    assert (not findings) == nova_takes(texts, by_placement)
 
 
 PARTS = st.sampled_from(["*", "0000", "0001", "41", "42", "00", "20", "1f", "", "1", "g", "10000"])
@@ -95,7 +94,7 @@ SPEC = st.fixed_dictionaries(
         "product_id": st.sampled_from(["2330", "26b9", "*", "74b5"]),
         "address": st.one_of(GLOBS, PATTERNS),
         "managed": st.sampled_from(["yes", "no", "TRUE", "maybe"]),
-        # Nova 31 does not know it, and takes any text.
+        # Nova 31 does not know the key, and accepts any text.
         "one_time_use": st.sampled_from(["false", *(["maybe"] if KNOWS_ONE_TIME_USE else [])]),
         "resource_class": st.sampled_from(["CUSTOM_X", "pgpu"]),
     },
@@ -121,40 +120,45 @@ def test_device_spec_matches_what_nova_matches(keys):
         except (exception.NovaException, ValueError):
             theirs = None
     try:
-        (ours,) = device_spec.parse(assignment(json.dumps(keys), "device_spec"))
+        (ours,) = configured_device_spec.parse(assignment(json.dumps(keys), "device_spec"))
     except ValueError:
         ours = None
     assert (ours is None) == (theirs is None)
     if ours is None:
         return
     for one in DEVICES:
-        told = {
+        properties = {
             "vendor_id": one.vendor_id,
             "product_id": one.product_id,
             "address": one.address,
             "parent_addr": one.physical_function,
         }
-        assert ours.matches(one) == theirs.match(told)
+        assert ours.matches(one) == theirs.match(properties)
 
 
 @given(st.one_of(st.none(), st.text("aA_1 -x", max_size=8)))
-def test_resource_classes_are_named_as_nova_names_them(name):
+def test_resource_classes_are_normalized_as_in_nova(name):
     theirs = pci_placement_translator.get_resource_class(name, "10de", "2330")
-    assert names.resource_class(name, "10de", "2330") == theirs
+    assert resource_names.normalize_resource_class(name, "10de", "2330") == theirs
 
 
 @given(st.lists(st.sampled_from(["HW_GPU_API_VULKAN", "big one", "CUSTOM_A", "custom_a", "x"])))
-def test_traits_are_named_as_nova_names_them(words):
+def test_traits_are_normalized_as_in_nova(words):
     text = ",".join(words)
-    assert names.traits(text) == pci_placement_translator.get_traits(text)
+    assert resource_names.normalize_traits(text) == pci_placement_translator.get_traits(text)
 
 
-def test_a_list_of_device_specs_is_read_as_nova_does():
+def test_a_list_of_device_specs_is_read_as_in_nova():
     text = '[{"vendor_id": "10de"}, {"vendor_id": "1002"}]'
-    found = device_spec.parse(assignment(text, "device_spec"))
-    assert [entry.matches(DEVICES[0]) for entry in found] == [True, False]
+    entries = configured_device_spec.parse(assignment(text, "device_spec"))
+    assert [entry.matches(DEVICES[0]) for entry in entries] == [True, False]
 
 
-def test_without_device_type_an_alias_gets_all_but_pfs():
-    alias = pci_alias.parse(assignment('{"name": "a", "vendor_id": "10de", "product_id": "2330"}'))
-    assert [kind for kind in DeviceType if alias.gets(kind)] == [DeviceType.PCI, DeviceType.VF]
+def test_an_alias_without_device_type_selects_all_but_pfs():
+    alias = configured_alias.parse(
+        assignment('{"name": "a", "vendor_id": "10de", "product_id": "2330"}')
+    )
+    assert [kind for kind in DeviceType if alias.accepts_type(kind)] == [
+        DeviceType.PCI,
+        DeviceType.VF,
+    ]

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the generator makes has nothing that lint finds."""
+"""Lint reports nothing for generated configuration."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from nova_gpu_passthrough.cloud.lint import checks
-from nova_gpu_passthrough.cloud.lint.configuration import named
+from nova_gpu_passthrough.cloud.lint.configuration import named_files
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.fleet import desired_state
+from nova_gpu_passthrough.fleet import derive_state
 from tests.unit.cloud.lint.builders import Site, resolved
 from tests.unit.generate.builders import hgx, inventories, l40s, with_vfs
 
@@ -29,31 +29,31 @@ def test_generated_configuration_is_clean_with_every_release(tmp_path, release):
         {"reserved_host_memory_mb": 32768},
     ],
 )
-def test_it_is_clean_with_every_setting(tmp_path, given_settings):
+def test_generated_configuration_is_clean_with_every_setting(tmp_path, given_settings):
     assert checks.findings(Site(tmp_path, settings=given_settings).facts()) == ()
 
 
-def test_it_is_clean_for_vfs_and_for_types_that_differ(tmp_path):
+def test_generated_configuration_is_clean_for_vfs_and_mixed_types(tmp_path):
     mixed = l40s("mixed1")
     site = Site(tmp_path, inventories=[with_vfs("vf1"), hgx("hgx1", links=False), mixed])
     assert checks.findings(site.facts()) == ()
 
 
-def test_a_fleet_without_passthrough_needs_none_of_it(tmp_path):
-    """Its hosts are compute nodes all the same, and are looked at in the cloud."""
-    found = resolved(tmp_path, groups=[{"name": "v", "mode": "vgpu", "inventories": ["*1.yaml"]}])
+def test_a_fleet_without_passthrough_requires_no_configuration(tmp_path):
+    """Its hosts are still compute nodes, which are checked in the cloud."""
+    fleet = resolved(tmp_path, groups=[{"name": "v", "mode": "vgpu", "inventories": ["*1.yaml"]}])
     (tmp_path / "nova.conf").write_text("[api_database]\nconnection = x\n")
-    services = named.find([f"ctl={tmp_path / 'nova.conf'}"], set(found.inventories))
-    facts = Facts(found, *desired_state.make(found), services)
+    services = named_files.find([f"ctl={tmp_path / 'nova.conf'}"], set(fleet.inventories))
+    facts = Facts(fleet, *derive_state.make(fleet), services)
     assert checks.findings(facts) == ()
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(found=inventories())
-def test_it_is_clean_for_any_hosts(tmp_path_factory, found):
+@given(hosts=inventories())
+def test_generated_configuration_is_clean_for_any_hosts(tmp_path_factory, hosts):
     root = tmp_path_factory.mktemp("any")
     try:
-        site = Site(root, inventories=found, groups=[{"name": "a", "inventories": ["*.yaml"]}])
+        site = Site(root, inventories=hosts, groups=[{"name": "a", "inventories": ["*.yaml"]}])
     except UserError:
         return
     assert checks.findings(site.facts()) == ()

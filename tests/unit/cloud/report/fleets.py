@@ -1,33 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clouds made by hand, small and large, with GPUs in every state."""
+"""Snapshots of small and large clouds with GPUs in every state."""
 
 import dataclasses
 import random
 
-from nova_gpu_passthrough.cloud.fit.capacity_model import (
-    Capacity,
-    Cause,
-    FlavorCapacity,
-    StrandedGpu,
-)
+from nova_gpu_passthrough.cloud.fit.capacity import CloudCapacity, FlavorCapacity
+from nova_gpu_passthrough.cloud.fit.stranded_gpus import StrandedGpu
 from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
 from nova_gpu_passthrough.cloud.view.model import (
+    CloudDevice,
+    CloudHost,
     CloudView,
-    Device,
     DeviceState,
-    Host,
     Resource,
     Server,
 )
-from nova_gpu_passthrough.nova_rules.host_cell import HostCell, Pages
-from nova_gpu_passthrough.nova_rules.why_not import Refused, Stage
+from nova_gpu_passthrough.nova_rules.host_cell import HostCell, MemoryPages
+from nova_gpu_passthrough.nova_rules.refusal import Constraint, Refusal, Stage
 
 TAKEN_AT = "2026-03-01T12:30:00Z"
 FREE, IN_USE = DeviceState.FREE, DeviceState.IN_USE
 RESERVED, STUCK, MISSING = DeviceState.RESERVED, DeviceState.STUCK, DeviceState.MISSING
 _CORES = 32
 _MIB = 512 * 1024
-_KEPT_MIB = 8 * 1024
+_RESERVED_MIB = 8 * 1024
 
 
 def server(number, gpus=1, host="gpu01", name=None, project="p1", **changes):
@@ -49,12 +45,12 @@ def server(number, gpus=1, host="gpu01", name=None, project="p1", **changes):
     )
 
 
-def gpu(host, number, model, state, node, holder=None, links=True, **changes):
-    """A GPU; of HGX boards two are behind one switch, four on one NUMA node."""
+def gpu(host, number, model, state, node, consumer=None, links=True, **changes):
+    """A GPU; on HGX boards two are behind one switch, and four on one NUMA node."""
     facts = {
         "link_group": ("nvs0", f"q{number // 4}", f"p{number // 2}") if links else (),
         "switch": f"0000:{0x10 + number // 2:02x}:00.0" if links else None,
-        "consumers": (holder.id,) if holder else (),
+        "consumers": (consumer.id,) if consumer else (),
         "resource": Resource(
             1, reserved=int(state is RESERVED), used=int(state in (IN_USE, STUCK))
         ),
@@ -62,14 +58,16 @@ def gpu(host, number, model, state, node, holder=None, links=True, **changes):
     }
     kind = f"CUSTOM_PCI_{model.upper().replace('-', '_')}"
     address = f"0000:{0x20 + number:02x}:00.0"
-    return Device(host, address, kind, model, state, node, **facts)
+    return CloudDevice(host, address, kind, model, state, node, **facts)
 
 
 def cell(number, pinned=0, used_mib=0, cores=_CORES, memory_mib=_MIB):
-    """A node with two threads a core; one core is the host's, one is shared."""
+    """A NUMA node with two threads per core; one core is for the host, one is shared."""
     first = 2 * cores * number
     cpus = range(first + 4, first + 2 * cores)
-    page = Pages(4, memory_mib * 256, used_mib * 256, min(_KEPT_MIB, memory_mib // 2) * 256)
+    page = MemoryPages(
+        4, memory_mib * 256, used_mib * 256, min(_RESERVED_MIB, memory_mib // 2) * 256
+    )
     return HostCell(
         number,
         memory_mib,
@@ -103,29 +101,31 @@ def host(name, devices=(), servers=(), nodes=2, group=None, **changes):
             "PCPU": Resource(total, used=sum(pinned.values())),
             "VCPU": Resource(2 * nodes, used=0, allocation_ratio=4.0),
             "MEMORY_MB": Resource(
-                nodes * _MIB, reserved=nodes * _KEPT_MIB, used=sum(memory.values())
+                nodes * _MIB, reserved=nodes * _RESERVED_MIB, used=sum(memory.values())
             ),
             "DISK_GB": Resource(2000, used=40 * len(servers)),
         },
-        "cells": tuple(each.as_numa_cell() for each in numa),
         "numa": numa,
         "group": group,
         **changes,
     }
-    return Host(name, devices=tuple(devices), servers=tuple(servers), **facts)
+    return CloudHost(name, devices=tuple(devices), servers=tuple(servers), **facts)
 
 
 def hgx(name, states=(FREE,) * 8, sizes=(), first=1, project="p1", group="h100", **changes):
-    """Eight GPUs on two NUMA nodes; GPUs in use belong to servers of these sizes, in turn."""
-    taken = [number for number, state in enumerate(states) if state is IN_USE]
-    servers, holders = [], {}
+    """A host with eight GPUs on two NUMA nodes.
+
+    :param sizes: numbers of GPUs of the servers to which the GPUs in use are allocated
+    """
+    in_use = [number for number, state in enumerate(states) if state is IN_USE]
+    servers, server_of = [], {}
     for size in sizes:
         each = server(first + len(servers), size, name, project=project)
         servers.append(each)
         for _ in range(size):
-            holders[taken.pop(0)] = each
+            server_of[in_use.pop(0)] = each
     notes = {
-        STUCK: "allocated to 5f0c, which is no server (any more): free it with "
+        STUCK: "allocated to 5f0c, which is not a server: free it with "
         "nova-manage placement audit --delete",
         RESERVED: "reserved by hand: to free it, openstack resource provider inventory set",
         MISSING: "gone from the host's PCI bus, or not in [pci] device_spec of its nova.conf",
@@ -137,7 +137,7 @@ def hgx(name, states=(FREE,) * 8, sizes=(), first=1, project="p1", group="h100",
             "H100-SXM",
             state,
             number // 4,
-            holders.get(number),
+            server_of.get(number),
             note=notes.get(state, ""),
         )
         for number, state in enumerate(states)
@@ -145,39 +145,39 @@ def hgx(name, states=(FREE,) * 8, sizes=(), first=1, project="p1", group="h100",
     return host(name, devices, servers, group=group, **changes)
 
 
-def l40s(name, states=(FREE,) * 4, holder=None, group="l40s", **changes):
+def l40s(name, states=(FREE,) * 4, consumer=None, group="l40s", **changes):
     devices = [
-        gpu(name, n, "L40S", state, n // 2, holder if state is IN_USE else None, links=False)
+        gpu(name, n, "L40S", state, n // 2, consumer if state is IN_USE else None, links=False)
         for n, state in enumerate(states)
     ]
-    return host(name, devices, [holder] if holder else [], group=group, **changes)
+    return host(name, devices, [consumer] if consumer else [], group=group, **changes)
 
 
 def view(*hosts, **changes):
     return CloudView(TAKEN_AT, tuple(hosts), **changes)
 
 
-def stranded(device, cause=Cause.VCPUS, detail="4 of 15 PCPU are free"):
+def stranded(device, cause=Constraint.VCPUS, detail="4 of 15 PCPU are free"):
     return StrandedGpu(device.host, device.address, device.model, cause, detail, "gpu.h100.1")
 
 
-def capacity(seen, flavors=(), lost=(), **changes):
-    return Capacity(seen.taken_at, tuple(flavors), tuple(lost), **changes)
+def capacity(cloud_view, flavors=(), lost=(), **changes):
+    return CloudCapacity(cloud_view.taken_at, tuple(flavors), tuple(lost), **changes)
 
 
 def _refused(cause, detail):
-    return Refused(cause, detail, Stage.PLACEMENT)
+    return Refusal(cause, detail, Stage.PLACEMENT)
 
 
 def one():
-    """One host that is empty."""
-    seen = view(hgx("gpu01", group=None))
+    """A cloud with one empty host."""
+    cloud_view = view(hgx("gpu01", group=None))
     flavor = FlavorCapacity("gpu.h100.1", 1, "H100-SXM", 8, {"gpu01": 8})
-    return Snapshot(seen, capacity(seen, [flavor]))
+    return Snapshot(cloud_view, capacity(cloud_view, [flavor]))
 
 
 def four():
-    """Two HGX hosts, one with PCIe GPUs, one without GPUs; every state and cause there is."""
+    """A cloud with two HGX hosts, one with PCIe GPUs and one without; GPUs in every state."""
     first = hgx(
         "gpu01",
         (IN_USE, IN_USE, IN_USE, FREE, IN_USE, IN_USE, IN_USE, IN_USE),
@@ -198,15 +198,15 @@ def four():
         disabled_reason="new fans on Friday",
     )
     fourth = host("cpu01", servers=[server(31, 0, "cpu01", "web")], group="cpu")
-    seen = view(
+    cloud_view = view(
         first,
         second,
         third,
         fourth,
-        homeless=(dataclasses.replace(server(41, 8, None, "too-big"), status="ERROR"),),
-        notes=("gpu03: servers with hw:emulator_threads_policy=isolate take a CPU more",),
+        servers_without_host=(dataclasses.replace(server(41, 8, None, "too-big"), status="ERROR"),),
+        notes=("gpu03: servers with hw:emulator_threads_policy=isolate use one more CPU",),
     )
-    names = [each.name for each in seen.hosts]
+    names = [each.name for each in cloud_view.hosts]
     flavors = [
         FlavorCapacity(
             "gpu.h100.1",
@@ -215,12 +215,12 @@ def four():
             4,
             dict(zip(names, (0, 4, 0, 0), strict=True)),
             {
-                "gpu01": _refused(Cause.VCPUS, "0 of 15 PCPU are free"),
-                "gpu02": _refused(Cause.GPUS, "none of 1 GPU is free"),
-                "gpu03": _refused(Cause.HOST, "nova-compute is disabled"),
-                "cpu01": _refused(Cause.GPUS, "it has no such GPU"),
+                "gpu01": _refused(Constraint.VCPUS, "0 of 15 PCPU are free"),
+                "gpu02": _refused(Constraint.GPUS, "none of 1 GPU is free"),
+                "gpu03": _refused(Constraint.HOST, "nova-compute is disabled"),
+                "cpu01": _refused(Constraint.GPUS, "it has no such GPU"),
             },
-            having=frozenset(("gpu01", "gpu02")),
+            hosts_with_gpus=frozenset(("gpu01", "gpu02")),
         ),
         FlavorCapacity(
             "gpu.h100.2",
@@ -228,7 +228,7 @@ def four():
             "H100-SXM",
             1,
             dict(zip(names, (0, 1, 0, 0), strict=True)),
-            {"gpu02": _refused(Cause.NUMA, "2 GPUs are free on no NUMA node with 30 CPUs")},
+            {"gpu02": _refused(Constraint.NUMA, "2 GPUs are free on no NUMA node with 30 CPUs")},
         ),
         FlavorCapacity("gpu.h100.8", 8, "H100-SXM", 0, dict.fromkeys(names, 0)),
         FlavorCapacity(
@@ -237,15 +237,15 @@ def four():
             "L40S",
             0,
             dict.fromkeys(names, 0),
-            {"gpu03": _refused(Cause.HOST, "nova-compute is disabled")},
+            {"gpu03": _refused(Constraint.HOST, "nova-compute is disabled")},
             exact=False,
             notes=("gpu.l40s.1: hw:pmem is not modelled",),
         ),
     ]
     lost = [stranded(first.gpus[3])]
     return Snapshot(
-        seen,
-        capacity(seen, flavors, lost),
+        cloud_view,
+        capacity(cloud_view, flavors, lost),
         {"p1": "research", "p2": "training"},
         "paris-1",
         "prod RegionOne",
@@ -253,28 +253,32 @@ def four():
 
 
 def many(count=64, seed=1):
-    """So many hosts, mostly full."""
-    chance = random.Random(seed)
+    """A cloud with many hosts that are mostly full."""
+    rng = random.Random(seed)
     hosts, lost = [], []
     for number in range(count):
         name = f"gpu-r{number // 16 + 1:02}-n{number % 16 + 1:02}"
         if number % 5 == 4:
-            states = [chance.choice((FREE, IN_USE)) for _ in range(4)]
-            holder = server(1000 + number, states.count(IN_USE), name) if IN_USE in states else None
-            hosts.append(l40s(name, states, holder))
+            states = [rng.choice((FREE, IN_USE)) for _ in range(4)]
+            consumer = (
+                server(1000 + number, states.count(IN_USE), name) if IN_USE in states else None
+            )
+            hosts.append(l40s(name, states, consumer))
             continue
-        sizes = chance.choice([(8,), (4, 4), (4, 2, 1), (2, 2), (1, 1, 1), ()])
+        sizes = rng.choice([(8,), (4, 4), (4, 2, 1), (2, 2), (1, 1, 1), ()])
         states = [IN_USE] * sum(sizes) + [FREE] * (8 - sum(sizes))
         if FREE in states:
-            states[-1] = chance.choice((FREE, FREE, RESERVED, STUCK, MISSING))
-        made = hgx(name, tuple(states), sizes, 2000 + 10 * number, chance.choice(("p1", "p2")))
-        if chance.random() < 0.05:
+            states[-1] = rng.choice((FREE, FREE, RESERVED, STUCK, MISSING))
+        made = hgx(name, tuple(states), sizes, 2000 + 10 * number, rng.choice(("p1", "p2")))
+        if rng.random() < 0.05:
             made = dataclasses.replace(made, up=False)
         hosts.append(made)
         free = [device for device in made.gpus if device.state is FREE]
         if len(free) == 1:
-            lost.append(stranded(free[0], chance.choice((Cause.VCPUS, Cause.RAM, Cause.NUMA))))
-    seen = view(*hosts)
+            lost.append(
+                stranded(free[0], rng.choice((Constraint.VCPUS, Constraint.RAM, Constraint.NUMA)))
+            )
+    cloud_view = view(*hosts)
     flavors = [
         FlavorCapacity(
             f"gpu.h100.{size}",
@@ -291,8 +295,10 @@ def many(count=64, seed=1):
                 else 0
                 for each in hosts
             },
-            {each.name: _refused(Cause.GPUS, "none is free") for each in hosts},
+            {each.name: _refused(Constraint.GPUS, "none is free") for each in hosts},
         )
         for size in (1, 2, 4, 8)
     ]
-    return Snapshot(seen, capacity(seen, flavors, lost), {"p1": "research", "p2": "training"})
+    return Snapshot(
+        cloud_view, capacity(cloud_view, flavors, lost), {"p1": "research", "p2": "training"}
+    )

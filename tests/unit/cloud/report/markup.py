@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A page as elements, for tests of what is in it."""
+"""Parse a page to its elements."""
 
 from html.parser import HTMLParser
 

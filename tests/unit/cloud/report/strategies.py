@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Any cloud, however odd."""
+"""Hypothesis strategies for snapshots of arbitrary clouds."""
 
 from hypothesis import strategies as st
 
-from nova_gpu_passthrough.cloud.fit.capacity_model import Capacity, FlavorCapacity, StrandedGpu
+from nova_gpu_passthrough.cloud.fit.capacity import CloudCapacity, FlavorCapacity
+from nova_gpu_passthrough.cloud.fit.stranded_gpus import StrandedGpu
 from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
-from nova_gpu_passthrough.cloud.view.model import CloudView, Device, DeviceState, Host, Resource
-from nova_gpu_passthrough.nova_rules.why_not import Cause, Refused, Stage
+from nova_gpu_passthrough.cloud.view.model import (
+    CloudDevice,
+    CloudHost,
+    CloudView,
+    DeviceState,
+    Resource,
+)
+from nova_gpu_passthrough.nova_rules.refusal import Constraint, Refusal, Stage
 from tests.unit.cloud.report import fleets
 
-#: Among them what HTML and Prometheus' format have to escape, and half characters.
+#: Including text that HTML and Prometheus' format must escape, and lone surrogates.
 TEXTS = st.one_of(
     st.text(max_size=12),
     st.sampled_from(
@@ -28,8 +35,8 @@ RESOURCES = st.builds(
 
 @st.composite
 def devices(draw, host="h", servers=()):
-    holders = st.lists(st.sampled_from([*servers, "no-server"]), max_size=2, unique=True)
-    return Device(
+    consumers = st.lists(st.sampled_from([*servers, "no-server"]), max_size=2, unique=True)
+    return CloudDevice(
         host,
         draw(_ADDRESSES),
         "CUSTOM_GPU",
@@ -39,7 +46,7 @@ def devices(draw, host="h", servers=()):
         tuple(draw(st.lists(TEXTS, max_size=3))),
         draw(st.one_of(st.none(), TEXTS)),
         resource=draw(RESOURCES),
-        consumers=tuple(draw(holders)),
+        consumers=tuple(draw(consumers)),
         note=draw(TEXTS),
     )
 
@@ -61,7 +68,7 @@ def hosts(draw, name):
         fleets.cell(number, draw(st.integers(0, 9)), cores=4, memory_mib=draw(st.integers(0, 9999)))
         for number in range(draw(st.integers(0, 3)))
     ]
-    return Host(
+    return CloudHost(
         name,
         None,
         draw(st.booleans()),
@@ -81,13 +88,15 @@ def hosts(draw, name):
 @st.composite
 def snapshots(draw):
     names = draw(st.lists(TEXTS, max_size=3, unique=True))
-    seen = CloudView(
+    cloud_view = CloudView(
         fleets.TAKEN_AT,
         tuple(draw(hosts(name)) for name in names),
-        homeless=tuple(fleets.server(90 + n, host=None) for n in range(draw(st.integers(0, 2)))),
+        servers_without_host=tuple(
+            fleets.server(90 + n, host=None) for n in range(draw(st.integers(0, 2)))
+        ),
         notes=tuple(draw(st.lists(TEXTS, max_size=2))),
     )
-    refusals = st.builds(Refused, st.sampled_from(Cause), TEXTS, st.sampled_from(Stage))
+    refusals = st.builds(Refusal, st.sampled_from(Constraint), TEXTS, st.sampled_from(Stage))
     flavors = tuple(
         FlavorCapacity(
             flavor,
@@ -102,14 +111,16 @@ def snapshots(draw):
         for flavor in draw(st.lists(TEXTS, max_size=3, unique=True))
     )
     lost = tuple(
-        StrandedGpu(gpu.host, gpu.address, gpu.model, draw(st.sampled_from(Cause)), draw(TEXTS))
-        for host in seen.hosts
+        StrandedGpu(
+            gpu.host, gpu.address, gpu.model, draw(st.sampled_from(Constraint)), draw(TEXTS)
+        )
+        for host in cloud_view.hosts
         for gpu in host.gpus
         if draw(st.booleans())
     )
     return Snapshot(
-        seen,
-        Capacity(seen.taken_at, flavors, lost, tuple(draw(st.lists(TEXTS, max_size=1)))),
+        cloud_view,
+        CloudCapacity(cloud_view.taken_at, flavors, lost, tuple(draw(st.lists(TEXTS, max_size=1)))),
         draw(st.dictionaries(TEXTS, TEXTS, max_size=2)),
         draw(TEXTS),
         draw(TEXTS),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is served while the cloud can, and cannot, be read."""
+"""Metrics while the cloud can and cannot be read."""
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -11,7 +11,7 @@ from tests.unit.cloud.report import fleets
 
 @pytest.fixture
 def cloud():
-    """Snapshots, or what is raised instead, in turn."""
+    """Snapshots, or exceptions to raise, in order."""
     return []
 
 
@@ -33,7 +33,7 @@ def registry(exporter):
     return found
 
 
-def test_before_the_first_reading_nothing_is_told_of_the_cloud(registry):
+def test_before_the_first_reading_there_are_no_metrics_of_the_cloud(registry):
     assert registry.get_sample_value("nova_gpu_read_success") == 0
     assert {family.name for family in registry.collect()} == {
         "nova_gpu_read_success",
@@ -43,7 +43,7 @@ def test_before_the_first_reading_nothing_is_told_of_the_cloud(registry):
     }
 
 
-def test_what_was_read_is_told(cloud, exporter, registry):
+def test_a_successful_reading(cloud, exporter, registry):
     cloud.append(fleets.one())
     exporter.refresh()
     value = registry.get_sample_value
@@ -53,7 +53,7 @@ def test_what_was_read_is_told(cloud, exporter, registry):
     assert value("nova_gpu_reads_total", {"result": "failure"}) == 0
 
 
-def test_a_failed_reading_keeps_what_was_read_before(cloud, exporter, registry):
+def test_a_failed_reading_keeps_the_previous_metrics(cloud, exporter, registry):
     cloud += [fleets.one(), UserError("down"), fleets.four()]
     exporter.refresh()
     read_at = registry.get_sample_value("nova_gpu_read_timestamp_seconds")
@@ -69,18 +69,18 @@ def test_a_failed_reading_keeps_what_was_read_before(cloud, exporter, registry):
     assert value("nova_gpu_host_up", {"host": "gpu02"}) == 1
 
 
-def test_a_scrape_during_a_reading_sees_what_was_read_before():
-    registry, seen = CollectorRegistry(), []
+def test_a_scrape_during_a_reading_gets_the_previous_metrics():
+    registry, values = CollectorRegistry(), []
 
     def take():
-        seen.append(registry.get_sample_value("nova_gpu_notes"))
+        values.append(registry.get_sample_value("nova_gpu_notes"))
         return fleets.four()
 
     exporter = Exporter(take)
     registry.register(exporter)
     exporter.refresh()
     exporter.refresh()
-    assert seen == [None, 2]
+    assert values == [None, 2]
 
 
 def test_neither_registering_nor_scraping_reads_the_cloud(cloud, registry):

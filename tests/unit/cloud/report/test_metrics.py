@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A snapshot as Prometheus' metrics."""
+"""Metrics of a snapshot."""
 
 import re
 
@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from nova_gpu_passthrough.cloud.report import metrics
 from nova_gpu_passthrough.cloud.report.exporter import Exporter
 from nova_gpu_passthrough.cloud.view.model import DeviceState
-from nova_gpu_passthrough.nova_rules.why_not import Cause
+from nova_gpu_passthrough.nova_rules.refusal import Constraint
 from tests.unit.cloud.report import fleets, strategies
 
 GIB = 2**30
@@ -30,7 +30,7 @@ def _samples(text):
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             key = (sample.name, *sorted(sample.labels.items()))
-            assert key not in found, f"{key} is there twice"
+            assert key not in found, f"duplicate sample {key}"
             found[key] = sample.value
     return found
 
@@ -80,18 +80,18 @@ def test_numbers_of_a_cloud(four, name, labels, value):
     assert _value(four, f"nova_gpu_{name}", **labels) == value
 
 
-def test_every_state_of_every_model_is_told_even_if_none_is_in_it(four):
-    """A series that comes and goes makes gaps in graphs, and alerts that never end."""
-    told = {}
+def test_every_state_of_every_model_has_a_series_even_if_it_is_0(four):
+    """Series that appear and disappear cause gaps in graphs and alerts that never end."""
+    states = {}
     for name, *labels in four:
         if name == "nova_gpu_devices":
             found = dict(labels)
-            told.setdefault((found["host"], found["numa_node"]), set()).add(found["state"])
-    assert len(told) == 6
-    assert all(states == set(DeviceState) for states in told.values())
+            states.setdefault((found["host"], found["numa_node"]), set()).add(found["state"])
+    assert len(states) == 6
+    assert all(found == set(DeviceState) for found in states.values())
 
 
-def test_hosts_without_such_gpus_do_not_count_among_those_that_refuse(four):
+def test_hosts_without_such_gpus_are_not_counted_as_refusing(four):
     found = [dict(labels) for name, *labels in four if name == "nova_gpu_flavor_refusing_hosts"]
     causes = {each["cause"] for each in found if each["flavor"] == "gpu.h100.1"}
     assert causes == {"vcpus", "gpus"}
@@ -105,32 +105,32 @@ def test_each_gpu_is_in_one_state(four):
     )
 
 
-def test_without_devices_their_number_does_not_matter():
+def test_without_devices_the_number_of_series_does_not_depend_on_gpus():
     small, large = fleets.view(fleets.l40s("a")), fleets.view(fleets.hgx("a", group="l40s"))
     names = []
-    for seen in (small, large):
-        text = _text(fleets.Snapshot(seen, fleets.capacity(seen)), devices=False)
+    for cloud_view in (small, large):
+        text = _text(fleets.Snapshot(cloud_view, fleets.capacity(cloud_view)), devices=False)
         assert "nova_gpu_device_state" not in text
         assert "address=" not in text
         names.append(len(_samples(text)))
     assert names[0] == names[1]
 
 
-def test_names_of_servers_and_projects_are_not_told():
+def test_labels_contain_no_names_of_servers_or_projects():
     text = _text(fleets.four())
     for word in ("train-1", "research", "render"):
         assert word not in text
 
 
-def test_series_are_bound_by_hosts_and_flavors():
+def test_the_number_of_series_is_limited_by_hosts_and_flavors():
     snapshot = fleets.many(64)
     count = len(_samples(_text(snapshot, devices=False)))
-    # Of a host: states on two NUMA nodes, 12 numbers of its own, 4 of each node, one cause.
-    most = 64 * (2 * len(DeviceState) + 12 + 2 * 4 + 1) + 4 * (4 + len(Cause)) + 20
+    # For each host: states on two NUMA nodes, 12 of the host, 4 of each node, one constraint.
+    most = 64 * (2 * len(DeviceState) + 12 + 2 * 4 + 1) + 4 * (4 + len(Constraint)) + 20
     assert count <= most
 
 
-def test_names_and_units_are_prometheus_own(four):
+def test_names_and_units_follow_the_conventions_of_prometheus(four):
     names = {name for name, *_ in four}
     assert len(names) > 25
     for name in names:
@@ -141,15 +141,15 @@ def test_names_and_units_are_prometheus_own(four):
 
 
 def test_a_cloud_without_gpu_hosts_has_metrics():
-    seen = fleets.view()
-    samples = _samples(_text(fleets.Snapshot(seen, fleets.capacity(seen))))
+    cloud_view = fleets.view()
+    samples = _samples(_text(fleets.Snapshot(cloud_view, fleets.capacity(cloud_view))))
     assert _value(samples, "nova_gpu_read_success") == 1
     assert _value(samples, "nova_gpu_notes") == 0
 
 
 @settings(max_examples=30)
 @given(strategies.snapshots())
-def test_any_cloud_is_told_once_and_in_full(snapshot):
+def test_every_gpu_of_any_cloud_is_counted_once(snapshot):
     gpus = [gpu for host in snapshot.view.hosts for gpu in host.gpus]
     families = {family.name: family for family in metrics.families(snapshot)}
     for family in families.values():

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a cloud for metrics and page, over HTTP."""
+"""Reading a cloud for metrics and page over HTTP."""
 
 import pytest
 from openstack import exceptions
 
-from nova_gpu_passthrough.cloud.report import snapshot, tables
+from nova_gpu_passthrough.cloud.report import html_page, snapshot, tables
 from nova_gpu_passthrough.cloud.report.metrics import families
-from nova_gpu_passthrough.cloud.report.page import page
 from tests.unit.cloud.report import fleets
 
 
@@ -15,30 +14,30 @@ def test_an_empty_cloud(cloud):
     assert found.view.hosts == ()
     assert found.projects["id-research"] == "research"
     assert (found.fleet, found.cloud, found.notes) == ("", "RegionOne", ())
-    assert "There are no GPU hosts." in page.render(found)
+    assert "There are no GPU hosts." in html_page.render(found)
     assert {family.name for family in families(found)} >= {"nova_gpu_devices"}
 
 
-def test_without_a_fleet_it_is_known_that_nothing_was_counted(cloud):
+def test_without_a_fleet_capacity_is_not_counted(cloud):
     found = snapshot.take(cloud.connection())
     assert not found.counted
     assert any("--fleet" in note for note in tables.notes(found))
 
 
-def test_names_are_not_asked_for_where_nobody_reads_them(cloud):
+def test_names_of_projects_are_optional(cloud):
     found = snapshot.take(cloud.connection(), names=False)
     assert found.projects == {}
-    assert cloud.asked("/projects") == []
+    assert cloud.requested("/projects") == []
 
 
-def test_where_keystone_tells_no_names_the_ids_stand_for_them(cloud):
+def test_without_permission_to_list_projects_ids_are_shown(cloud):
     cloud.fail("GET .*/projects", 403)
     found = snapshot.take(cloud.connection())
     assert found.projects == {}
-    assert "Keystone does not tell" in tables.notes(found)[-1]
+    assert "Keystone does not permit listing projects" in tables.notes(found)[-1]
 
 
-def test_another_failure_is_one(cloud):
+def test_other_errors_of_keystone_are_raised(cloud):
     cloud.fail("GET .*/projects", 404)
     with pytest.raises(exceptions.HttpException):
         snapshot.take(cloud.connection())
@@ -50,5 +49,5 @@ def test_servers_and_projects_by_their_ids():
     assert found.servers[key].name == "train-1"
     assert found.project(found.servers[key]) == "research"
     assert "too-big" in {server.name for server in found.servers.values()}
-    stranger = fleets.server(99, project="p9")
-    assert found.project(stranger) == "p9"
+    unknown = fleets.server(99, project="p9")
+    assert found.project(unknown) == "p9"

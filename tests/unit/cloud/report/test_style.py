@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Colours of the page that everybody can tell apart (WCAG 2.2, 1.4.3 and 1.4.11)."""
+"""Contrast of the page's colours (WCAG 2.2, 1.4.3 and 1.4.11)."""
 
 import re
 
 import pytest
 
-from nova_gpu_passthrough.cloud.report.page import page
+from nova_gpu_passthrough.cloud.report import html_page
 
 _COLOUR = re.compile(r"--([a-z-]+): #([0-9a-f]{6}|[0-9a-f]{3});")
-STYLE = str(page._asset("style.css"))
+STYLE = str(html_page._asset("style.css"))
 LIGHT, DARK = (
     dict(_COLOUR.findall(block)) for block in re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)[:2]
 )
@@ -29,7 +29,7 @@ def _contrast(first, second):
     return (high + 0.05) / (low + 0.05)
 
 
-def test_contrast_is_computed_as_the_standard_says():
+def test_contrast_is_computed_by_the_standard():
     assert _contrast("000", "ffffff") == pytest.approx(21)
     assert _contrast("777777", "fff") == pytest.approx(4.48, abs=0.01)
 
@@ -49,7 +49,7 @@ def test_dark_has_every_colour_of_light():
         ("used-text", "used"),
     ],
 )
-def test_texts_can_be_read(colours, text, ground):
+def test_texts_have_enough_contrast(colours, text, ground):
     assert _contrast(colours[text], colours[ground]) >= 4.5
 
 
@@ -58,5 +58,5 @@ def test_texts_can_be_read(colours, text, ground):
     "name", ["free", "stranded", "used", "reserved", "stuck", "missing", "bar"]
 )
 @pytest.mark.parametrize("ground", ["paper", "card", "box"])
-def test_tiles_stand_out(colours, name, ground):
+def test_tiles_have_enough_contrast(colours, name, ground):
     assert _contrast(colours[name], colours[ground]) >= 3

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page's numbers and tables."""
+"""Figures, bars and tables of the page."""
 
 import dataclasses
 
 import pytest
 from hypothesis import given, settings
 
-from nova_gpu_passthrough.cloud.fit.capacity_model import FlavorCapacity
+from nova_gpu_passthrough.cloud.fit.capacity import FlavorCapacity
 from nova_gpu_passthrough.cloud.report import tables
-from nova_gpu_passthrough.cloud.report.page.words import Look
+from nova_gpu_passthrough.cloud.report.formatting import DisplayState
 from nova_gpu_passthrough.cloud.view.model import Resource
-from nova_gpu_passthrough.nova_rules.why_not import Cause, Refused, Stage
+from nova_gpu_passthrough.nova_rules.refusal import Constraint, Refusal, Stage
 from tests.unit.cloud.report import fleets, strategies
 
 
@@ -24,7 +24,7 @@ def test_figures_of_a_fleet(four):
     assert found == {
         "GPUs": 20,
         "free": 8,
-        "of them stranded": 1,
+        "free, but stranded": 1,
         "in use": 9,
         "reserved": 1,
         "stuck": 1,
@@ -33,10 +33,16 @@ def test_figures_of_a_fleet(four):
         "servers with GPUs": 5,
     }
     bad = [figure.name for figure in tables.figures(four) if figure.bad]
-    assert bad == ["of them stranded", "reserved", "stuck", "missing", "hosts, 1 down or disabled"]
+    assert bad == [
+        "free, but stranded",
+        "reserved",
+        "stuck",
+        "missing",
+        "hosts, 1 down or disabled",
+    ]
 
 
-def test_nothing_is_bad_of_an_empty_host():
+def test_no_figure_of_an_empty_host_is_bad():
     assert not any(figure.bad for figure in tables.figures(fleets.one()))
 
 
@@ -49,46 +55,56 @@ def test_a_bar_for_each_model(four):
 
 @settings(max_examples=30)
 @given(strategies.snapshots())
-def test_shares_fill_their_bar_without_gaps(snapshot):
+def test_segments_fill_their_bar_without_gaps(snapshot):
     for bar in tables.model_bars(snapshot):
         end = 0.0
-        for share in bar.shares:
-            assert share.start == pytest.approx(end, abs=0.01)
-            end = share.start + share.length
+        for segment in bar.segments:
+            assert segment.start == pytest.approx(end, abs=0.01)
+            end = segment.start + segment.length
         assert end == pytest.approx(100, abs=0.01)
-        assert sum(share.count for share in bar.shares) == bar.total
+        assert sum(segment.count for segment in bar.segments) == bar.total
 
 
-def test_troubles_are_hosts_and_devices_with_what_to_do(four):
-    found = [(row.host, row.what, row.state) for row in tables.troubles(four)]
+def test_problems_are_hosts_and_devices_with_notes(four):
+    found = [(row.host, row.what, row.state) for row in tables.problems(four)]
     assert found == [
         ("gpu02", "0000:23:00.0 H100-SXM", "reserved"),
         ("gpu02", "0000:25:00.0 H100-SXM", "stuck"),
         ("gpu02", "0000:26:00.0 H100-SXM", "missing"),
         ("gpu03", "host", "disabled"),
     ]
-    assert [row.note for row in tables.troubles(four)][-1] == "new fans on Friday"
-    assert all(row.note for row in tables.troubles(four))
+    assert [row.note for row in tables.problems(four)][-1] == "new fans on Friday"
+    assert all(row.note for row in tables.problems(four))
 
 
-def test_companions_and_remarks_are_troubles_too():
+def test_companions_and_notes_are_problems_too():
     host = fleets.l40s("h")
     audio = dataclasses.replace(
         host.devices[0], address="0000:20:00.1", model=None, state=fleets.STUCK, note="who knows"
     )
-    remark = dataclasses.replace(host.devices[1], note="holds 2 and asks for 1")
-    seen = fleets.view(dataclasses.replace(host, devices=(audio, remark)))
+    noted = dataclasses.replace(host.devices[1], note="has 2 and requests 1")
+    cloud_view = fleets.view(dataclasses.replace(host, devices=(audio, noted)))
     found = [
-        (r.what, r.look) for r in tables.troubles(fleets.Snapshot(seen, fleets.capacity(seen)))
+        (r.what, r.display_state)
+        for r in tables.problems(fleets.Snapshot(cloud_view, fleets.capacity(cloud_view)))
     ]
-    assert found == [("0000:20:00.1 CUSTOM_PCI_L40S", Look.STUCK), ("0000:21:00.0 L40S", Look.FREE)]
+    assert found == [
+        ("0000:20:00.1 CUSTOM_PCI_L40S", DisplayState.STUCK),
+        ("0000:21:00.0 L40S", DisplayState.FREE),
+    ]
 
 
-def test_only_servers_that_ask_for_devices_wait():
-    seen = fleets.view(
-        homeless=(fleets.server(1, 8, None), fleets.server(2, 0, None), fleets.server(3, 1, None))
+def test_only_servers_that_request_devices_are_waiting():
+    cloud_view = fleets.view(
+        servers_without_host=(
+            fleets.server(1, 8, None),
+            fleets.server(2, 0, None),
+            fleets.server(3, 1, None),
+        )
     )
-    found = tables.waiting(fleets.Snapshot(seen, fleets.capacity(seen), {"p1": "research"}))
+    found = tables.waiting(
+        fleets.Snapshot(cloud_view, fleets.capacity(cloud_view), {"p1": "research"})
+    )
     assert [(row.server.name, row.project) for row in found] == [
         ("train-1", "research"),
         ("train-3", "research"),
@@ -104,7 +120,7 @@ def test_rows_of_gpus(four):
     assert (stranded.state, stranded.servers) == ("free, but stranded", "")
 
 
-def test_rows_of_vfs_tell_how_many_are_free():
+def test_rows_of_vfs_show_how_many_are_free():
     servers = fleets.server(1), fleets.server(2)
     gpu = fleets.gpu(
         "h",
@@ -115,15 +131,15 @@ def test_rows_of_vfs_tell_how_many_are_free():
         resource=Resource(8, used=3),
         consumers=(*(each.id for each in servers), "5f0c"),
     )
-    seen = fleets.view(fleets.host("h", [gpu], servers))
-    (row,) = tables.gpus(fleets.Snapshot(seen, fleets.capacity(seen)))
+    cloud_view = fleets.view(fleets.host("h", [gpu], servers))
+    (row,) = tables.gpus(fleets.Snapshot(cloud_view, fleets.capacity(cloud_view)))
     assert (row.numa_node, row.state) == ("", "free, 5 of 8 free")
     assert (row.servers, row.projects) == ("train-1, train-2, 5f0c", "p1")
 
 
-def test_a_limit_is_that_of_most_hosts_with_an_example():
+def test_the_limit_is_that_of_most_hosts_with_an_example():
     def refused(cause, detail):
-        return Refused(cause, detail, Stage.PLACEMENT)
+        return Refusal(cause, detail, Stage.PLACEMENT)
 
     flavor = FlavorCapacity(
         "f",
@@ -132,52 +148,62 @@ def test_a_limit_is_that_of_most_hosts_with_an_example():
         1,
         {"a": 0, "b": 0, "c": 0, "d": 0},
         {
-            "a": refused(Cause.HOST, "down"),
-            "b": refused(Cause.VCPUS, "3 of 15"),
-            "c": refused(Cause.VCPUS, "4 of 15"),
-            "d": refused(Cause.VCPUS, "5 of 15"),
+            "a": refused(Constraint.HOST, "down"),
+            "b": refused(Constraint.VCPUS, "3 of 15"),
+            "c": refused(Constraint.VCPUS, "4 of 15"),
+            "d": refused(Constraint.VCPUS, "5 of 15"),
         },
     )
-    assert tables.limit(flavor) == "b: 3 of 15 (and 2 hosts more)"
-    # Hosts that have no such GPUs do not matter where others have.
-    some = dataclasses.replace(flavor, having=frozenset("ab"))
+    assert tables.limit(flavor) == "b: 3 of 15 (and 2 more hosts)"
+    # Hosts without such GPUs do not count if others have them.
+    some = dataclasses.replace(flavor, hosts_with_gpus=frozenset("ab"))
     assert tables.limit(some) == "a: down"
     assert set(tables.refusals(some)) == {"a", "b"}
     assert tables.limit(dataclasses.replace(flavor, limits={})) == ""
 
 
 def _with_vfs(count):
-    """Five of eight VFs are free, and so many of these stranded."""
+    """A snapshot with one GPU: five of its eight VFs are free, and ``count`` of these stranded."""
     gpu = fleets.gpu("h", 0, "VF", fleets.FREE, 0, resource=Resource(8, used=3))
-    seen = fleets.view(fleets.host("h", [gpu]))
-    snapshot = fleets.Snapshot(seen, fleets.capacity(seen, lost=[fleets.stranded(gpu)] * count))
+    cloud_view = fleets.view(fleets.host("h", [gpu]))
+    snapshot = fleets.Snapshot(
+        cloud_view, fleets.capacity(cloud_view, lost=[fleets.stranded(gpu)] * count)
+    )
     return snapshot, gpu
 
 
-def test_stranded_vfs_count_one_by_one_and_are_one_row():
+def test_stranded_vfs_are_counted_one_by_one_and_are_one_row():
     snapshot, gpu = _with_vfs(2)
-    found = tables.looks(snapshot)
-    assert (found[Look.FREE], found[Look.STRANDED], found[Look.IN_USE]) == (3, 2, 3)
+    found = tables.count_display_states(snapshot)
+    assert (found[DisplayState.FREE], found[DisplayState.STRANDED], found[DisplayState.IN_USE]) == (
+        3,
+        2,
+        3,
+    )
     assert not snapshot.is_stranded(gpu)
     (row,) = tables.stranded(snapshot)
     assert row.address == "0000:20:00.0 (2 VFs)"
     snapshot, gpu = _with_vfs(5)
     assert snapshot.is_stranded(gpu)
-    assert tables.looks(snapshot)[Look.FREE] == 0
+    assert tables.count_display_states(snapshot)[DisplayState.FREE] == 0
 
 
 def test_rows_of_stranded_gpus(four):
     (row,) = tables.stranded(four)
-    assert (row.gpu.host, row.address, row.gpu.cause) == ("gpu01", "0000:23:00.0", Cause.VCPUS)
+    assert (row.gpu.host, row.address, row.gpu.constraint) == (
+        "gpu01",
+        "0000:23:00.0",
+        Constraint.VCPUS,
+    )
 
 
-def test_notes_are_told_once():
+def test_notes_have_no_duplicates():
     snapshot = fleets.four()
     capacity = dataclasses.replace(snapshot.capacity, notes=(*snapshot.view.notes, "another"))
     found = tables.notes(dataclasses.replace(snapshot, capacity=capacity))
     assert found == [*snapshot.view.notes, "another", "gpu.l40s.1: hw:pmem is not modelled"]
 
 
-def test_the_longest_bar_is_of_the_most_servers():
-    assert tables.longest(fleets.four().capacity.flavors) == 4
-    assert tables.longest(()) == 1
+def test_the_most_servers_of_any_flavor():
+    assert tables.most_servers(fleets.four().capacity.flavors) == 4
+    assert tables.most_servers(()) == 1

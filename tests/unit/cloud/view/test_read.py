@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole view, against a real Placement and stand-ins of Nova and Keystone."""
+"""Reading the whole cloud, with a real Placement and fakes of Nova and Keystone."""
 
 import uuid
 
@@ -42,7 +42,7 @@ def only(items):
 
 def test_an_empty_cloud(cloud):
     view = read.read(cloud.connection())
-    assert view.hosts == view.flavors == view.homeless == view.notes == ()
+    assert view.hosts == view.flavors == view.servers_without_host == view.notes == ()
     assert view.taken_at.endswith("Z")
 
 
@@ -51,7 +51,7 @@ def test_free_gpus_are_known_from_placement_alone(cloud, hgx):
     host = only(read.read(cloud.connection()).hosts)
     assert (host.up, host.enabled, host.known, host.group) == (True, True, True, None)
     assert host.provider == providers["hgx1", ""]
-    assert host.cells == host.numa == ()
+    assert host.numa == ()
     assert [gpu.address for gpu in host.gpus] == list(GPUS)
     first = host.gpus[0]
     assert (first.model, first.numa_node, first.link_group) == ("H100-SXM", 0, ("nvs0",))
@@ -60,20 +60,18 @@ def test_free_gpus_are_known_from_placement_alone(cloud, hgx):
     assert "COMPUTE_MANAGED_PCI_DEVICE" in first.traits
 
 
-def test_a_fleet_tells_more(cloud, hgx):
+def test_a_fleet_adds_topology(cloud, hgx):
     clouds.run_computes(cloud, hgx)
     host = read.read(cloud.connection(), hgx).hosts[0]
     first = host.gpus[0]
     assert first.link_group == ("nvs0", "q0", "p0")
     assert (first.switch, first.card) == ("0000:10:00.0", "0000:20:00")
     assert host.group == "gpus"
-    assert [cell.free_pinned_cpus for cell in host.cells] == [14 - 2, 14 - 2]
-    assert host.free_pinned.keys() == {0, 1}
-    assert len(host.cores) == 16
-    assert [cell.as_numa_cell() for cell in host.numa] == list(host.cells)
+    assert [cell.id for cell in host.numa] == [0, 1]
+    assert [len(cell.free_pinned) for cell in host.numa] == [14 - 2, 14 - 2]
 
 
-def test_a_cloud_as_generated_needs_no_notes(cloud, hgx):
+def test_a_cloud_with_the_generated_configuration_has_no_notes(cloud, hgx):
     clouds.run_computes(cloud, hgx)
     assert read.read(cloud.connection(), hgx).notes == ()
 
@@ -92,11 +90,11 @@ def test_gpus_in_use_name_their_server(cloud, two):
     assert (one.resources["VCPU"].used, one.resources["MEMORY_MB"].used) == (2, 1024)
 
 
-def test_guests_take_cpus_and_memory_of_their_nodes(cloud, hgx):
+def test_guests_use_cpus_and_memory_of_their_nodes(cloud, hgx):
     providers = clouds.run_computes(cloud, hgx)
     numa = flavor(cloud, vcpus=4, ram=2048, hw__cpu_policy="dedicated", hw__numa_nodes=1)
     empty = read.read(cloud.connection(), hgx).hosts[0]
-    pinned = sorted(empty.free_pinned[1])[:4]
+    pinned = sorted(empty.numa[1].free_pinned)[:4]
     cell = {
         "vcpu_set": [0, 1, 2, 3],
         "memory_mb": 2048,
@@ -107,11 +105,10 @@ def test_guests_take_cpus_and_memory_of_their_nodes(cloud, hgx):
     clouds.boot(cloud, providers, "hgx1", GPUS[4:5], numa, cells=[cell])
     host = read.read(cloud.connection(), hgx).hosts[0]
     assert only(host.servers).cells == (CellUse(1, 2048, 4, frozenset(pinned)),)
-    assert host.free_pinned[0] == empty.free_pinned[0]
-    assert host.free_pinned[1] == empty.free_pinned[1] - set(pinned)
-    assert host.cells[0] == empty.cells[0]
-    assert host.cells[1].free_pinned_cpus == empty.cells[1].free_pinned_cpus - 4
-    assert host.cells[1].free_memory_mib == empty.cells[1].free_memory_mib - 2048
+    assert host.numa[0] == empty.numa[0]
+    assert host.numa[1].free_pinned == empty.numa[1].free_pinned - set(pinned)
+    before, after = (cell.as_numa_cell() for cell in (empty.numa[1], host.numa[1]))
+    assert after.free_memory_mib == before.free_memory_mib - 2048
 
 
 def test_a_server_on_a_volume_may_have_numa_nodes_by_its_image(cloud, hgx):
@@ -125,7 +122,7 @@ def test_a_server_on_a_volume_may_have_numa_nodes_by_its_image(cloud, hgx):
     assert from_image.cells == ()
 
 
-def test_reserved_devices_tell_why(cloud, hgx):
+def test_reserved_devices_have_a_reason(cloud, hgx):
     providers = clouds.run_computes(cloud, hgx)
     reserved = {CLASS: {"total": 1, "max_unit": 1, "reserved": 1}}
     for address in GPUS[:2]:
@@ -150,19 +147,19 @@ def test_a_one_time_use_device_in_use_is_in_use(cloud, hgx):
     assert (first.state, first.note) == (DeviceState.IN_USE, "")
 
 
-def test_devices_of_nobody_are_stuck(cloud, hgx):
+def test_devices_of_an_unknown_consumer_are_stuck(cloud, hgx):
     providers = clouds.run_computes(cloud, hgx)
-    nobody = str(uuid.uuid4())
-    clouds.hold(cloud, providers, "hgx1", GPUS[:1], nobody)
+    unknown = str(uuid.uuid4())
+    clouds.allocate(cloud, providers, "hgx1", GPUS[:1], unknown)
     first = read.read(cloud.connection(), hgx).hosts[0].gpus[0]
-    assert (first.state, first.consumers) == (DeviceState.STUCK, (nobody,))
-    assert f"{nobody}, which is no server" in first.note
+    assert (first.state, first.consumers) == (DeviceState.STUCK, (unknown,))
+    assert f"{unknown}, which is not a server" in first.note
 
 
-def test_devices_of_a_server_that_is_elsewhere_are_stuck(cloud, two):
+def test_devices_of_a_server_on_another_host_are_stuck(cloud, two):
     providers = clouds.run_computes(cloud, two)
     server = cloud.nova.add_server("evacuated", "hgx2", flavor(cloud))
-    clouds.hold(cloud, providers, "hgx1", GPUS[:1], server["id"])
+    clouds.allocate(cloud, providers, "hgx1", GPUS[:1], server["id"])
     first = read.read(cloud.connection(), two).hosts[0].gpus[0]
     assert first.state is DeviceState.STUCK
     assert "server evacuated" in first.note
@@ -173,26 +170,26 @@ def test_devices_of_a_server_that_is_elsewhere_are_stuck(cloud, two):
     "server",
     [{"status": "RESIZE"}, {"status": "VERIFY_RESIZE"}, {"OS-EXT-STS:task_state": "migrating"}],
 )
-def test_devices_of_a_server_on_its_way_are_in_use(cloud, two, server):
+def test_devices_of_a_server_that_is_being_moved_are_in_use(cloud, two, server):
     providers = clouds.run_computes(cloud, two)
     moving = cloud.nova.add_server("moving", "hgx2", flavor(cloud), **server)
-    clouds.hold(cloud, providers, "hgx1", GPUS[:1], moving["id"])
+    clouds.allocate(cloud, providers, "hgx1", GPUS[:1], moving["id"])
     view = read.read(cloud.connection(), two)
     assert view.hosts[0].gpus[0].state is DeviceState.IN_USE
-    assert only(view.notes).startswith("hgx1: servers on their way to or from it hold CPUs")
+    assert only(view.notes).startswith("hgx1: servers that are being moved to or from it use CPUs")
 
 
 @pytest.mark.parametrize(
     ("status", "state", "word"),
     [
-        ("finished", DeviceState.IN_USE, "held for server moved until"),
+        ("finished", DeviceState.IN_USE, "allocated for server moved until"),
         ("confirmed", DeviceState.STUCK, "has ended"),
     ],
 )
-def test_devices_of_a_move(cloud, two, status, state, word):
+def test_devices_of_a_migration(cloud, two, status, state, word):
     providers = clouds.run_computes(cloud, two)
     moved = cloud.nova.add_server("moved", "hgx2", flavor(cloud), status="VERIFY_RESIZE")
-    clouds.hold(cloud, providers, "hgx2", GPUS[:1], moved["id"])
+    clouds.allocate(cloud, providers, "hgx2", GPUS[:1], moved["id"])
     move = str(uuid.uuid4())
     cloud.nova.migrations.append(
         {
@@ -203,24 +200,26 @@ def test_devices_of_a_move(cloud, two, status, state, word):
             "dest_compute": "hgx2",
         }
     )
-    clouds.hold(cloud, providers, "hgx1", GPUS[:1], move, kind="MIGRATION")
+    clouds.allocate(cloud, providers, "hgx1", GPUS[:1], move, kind="MIGRATION")
     first = read.read(cloud.connection(), two).hosts[0].gpus[0]
     assert first.state is state
     assert word in first.note
 
 
-def test_a_server_that_holds_more_than_it_asked_for(cloud, hgx):
+def test_a_server_with_more_devices_than_it_requested(cloud, hgx):
     providers = clouds.run_computes(cloud, hgx)
     clouds.boot(cloud, providers, "hgx1", GPUS[:2], flavor(cloud, 1), name="moved")
     first = read.read(cloud.connection(), hgx).hosts[0].gpus[0]
     assert first.state is DeviceState.IN_USE
-    assert "server moved holds 2 devices of this host and its flavor asks for 1" in first.note
+    assert (
+        "server moved has 2 devices of this host allocated and its flavor requests 1" in first.note
+    )
 
 
 def test_a_device_that_was_freed_while_the_cloud_was_read_is_not_stuck(cloud, hgx):
     providers = clouds.run_computes(cloud, hgx)
     server = clouds.boot(cloud, providers, "hgx1", GPUS[:1], flavor(cloud))
-    # Nova no longer knows it, and Placement forgets it right after.
+    # Nova has deleted it, and its allocations are deleted right after.
     del cloud.nova.servers[server["id"]]
     consumer = rf"GET /placement/allocations/{server['id']}"
     cloud.fail(consumer, 200, {"allocations": {}})
@@ -229,7 +228,7 @@ def test_a_device_that_was_freed_while_the_cloud_was_read_is_not_stuck(cloud, hg
     assert first.consumers == ()
 
 
-def test_what_only_the_inventory_has_is_missing(cloud, hgx):
+def test_a_device_that_only_the_inventory_has_is_missing(cloud, hgx):
     providers = clouds.run_computes(cloud, hgx)
     cloud.placement.call("DELETE", f"/resource_providers/{providers['hgx1', GPUS[3]]}")
     host = read.read(cloud.connection(), hgx).hosts[0]
@@ -239,7 +238,7 @@ def test_what_only_the_inventory_has_is_missing(cloud, hgx):
     assert "device_spec" in gone.note
 
 
-def test_a_host_without_pci_in_placement_misses_all(cloud, two):
+def test_without_pci_in_placement_all_devices_are_missing(cloud, two):
     root = cloud.placement.add_host("hgx1")
     cloud.nova.add_compute("hgx1", root)
     view = read.read(cloud.connection(), two)
@@ -251,7 +250,7 @@ def test_a_host_without_pci_in_placement_misses_all(cloud, two):
     assert any(note.startswith("hgx2: Nova has no compute node") for note in view.notes)
 
 
-def test_a_compute_node_without_provider_is_told(cloud, hgx):
+def test_a_compute_node_without_provider_is_noted(cloud, hgx):
     clouds.run_computes(cloud, hgx)
     cloud.nova.hypervisors.pop()
     view = read.read(cloud.connection(), hgx)
@@ -259,7 +258,7 @@ def test_a_compute_node_without_provider_is_told(cloud, hgx):
     assert any("hgx1: Placement has no resource provider" in note for note in view.notes)
 
 
-def test_providers_of_a_compute_node_that_is_no_more(cloud, hgx):
+def test_providers_of_a_deleted_compute_node(cloud, hgx):
     clouds.run_computes(cloud, hgx)
     cloud.nova.services.clear()
     cloud.nova.hypervisors.clear()
@@ -301,7 +300,7 @@ def test_a_host_that_nova_and_libvirt_name_differently(cloud):
     assert set(states(host).values()) == {DeviceState.FREE}
 
 
-def test_companions_and_nics_are_no_gpus(cloud):
+def test_companions_and_nics_are_not_gpus(cloud):
     resolved = clouds.fleet(builders.l40s("l40s1", count=2))
     clouds.run_computes(cloud, resolved)
     for fleet in (None, resolved):
@@ -310,15 +309,15 @@ def test_companions_and_nics_are_no_gpus(cloud):
         assert len(host.gpus) == 2
 
 
-def test_hosts_with_other_pci_devices_only_are_left_out(cloud):
+def test_hosts_without_gpus_are_left_out(cloud):
     root = cloud.placement.add_host("nvme1")
     cloud.nova.add_compute("nvme1", root)
     cloud.placement.add_device(root, "nvme1_0000:01:00.0", "CUSTOM_NVME")
     assert read.read(cloud.connection()).hosts == ()
-    assert not cloud.asked("allocation_candidates")
+    assert not cloud.requested("allocation_candidates")
 
 
-def test_gpus_without_traits_are_known_by_the_class_that_nova_gave_them(cloud):
+def test_gpus_without_traits_are_identified_by_the_class_that_nova_derived(cloud):
     root = cloud.placement.add_host("gpu1")
     cloud.nova.add_compute("gpu1", root)
     cloud.placement.add_device(root, "gpu1_0000:01:00.0", "CUSTOM_PCI_10DE_2330")
@@ -344,8 +343,8 @@ def test_vfs_of_one_pf_are_one_device_with_several_units(cloud):
     assert device.link_group == ()
 
 
-def test_a_host_that_has_nothing_left(cloud, hgx):
-    """Placement then lists no candidates, and every provider is asked."""
+def test_a_full_host(cloud, hgx):
+    """Placement then returns no candidates, and every provider is read."""
     providers = clouds.run_computes(cloud, hgx)
     root = providers["hgx1", ""]
     inventories = cloud.placement.call("GET", f"/resource_providers/{root}/inventories")
@@ -363,7 +362,7 @@ def test_a_host_that_has_nothing_left(cloud, hgx):
     assert all(gpu.traits for gpu in host.gpus)
 
 
-def test_fleets_with_vgpus_miss_nothing_and_show_their_providers(cloud):
+def test_fleets_with_vgpus_have_no_missing_devices(cloud):
     group = HostGroup("vgpus", ("*.yaml",), Mode.VGPU)
     resolved = clouds.fleet(builders.l40s("l40s1", count=2), group=group)
     root = cloud.placement.add_host("l40s1")
@@ -385,31 +384,31 @@ def test_flavors_with_access(cloud):
     assert b.extra_specs == {"hw:numa_nodes": "1"}
 
 
-def test_servers_on_no_host(cloud, hgx):
+def test_servers_without_host(cloud, hgx):
     clouds.run_computes(cloud, hgx)
     failed = cloud.nova.add_server("failed", None, flavor(cloud), status="ERROR")
     cloud.nova.add_server("failed-there", "hgx1", flavor(cloud), status="ERROR")
     new = cloud.nova.add_server("new", None, flavor(cloud), status="BUILD")
-    homeless = read.read(cloud.connection()).homeless
-    assert {server.id for server in homeless} == {failed["id"], new["id"]}
+    view = read.read(cloud.connection())
+    assert {server.id for server in view.servers_without_host} == {failed["id"], new["id"]}
 
 
-def test_without_servers_less_is_asked_and_nobody_is_judged(cloud, hgx):
+def test_without_servers_allocations_are_not_checked(cloud, hgx):
     providers = clouds.run_computes(cloud, hgx)
-    clouds.hold(cloud, providers, "hgx1", GPUS[:1], str(uuid.uuid4()))
-    view = read.read(cloud.connection(), hgx, servers=False)
+    clouds.allocate(cloud, providers, "hgx1", GPUS[:1], str(uuid.uuid4()))
+    view = read.read(cloud.connection(), hgx, with_servers=False)
     assert view.hosts[0].gpus[0].state is DeviceState.IN_USE
-    assert not cloud.asked("/servers")
+    assert not cloud.requested("/servers")
 
 
-def test_a_nova_conf_that_is_not_as_generated_is_told(cloud, hgx):
+def test_a_nova_conf_that_differs_from_the_generated_one_is_noted(cloud, hgx):
     clouds.run_computes(cloud, hgx, pcpus=4, memory=100_000)
     notes = read.read(cloud.connection(), hgx).notes
     assert any(note.startswith("hgx1: 4 PCPU in Placement, 24 by inventory") for note in notes)
     assert any("hgx1: 100000 MiB of memory in Placement" in note for note in notes)
 
 
-def test_isolated_emulator_threads_are_told(cloud, hgx):
+def test_isolated_emulator_threads_are_noted(cloud, hgx):
     providers = clouds.run_computes(cloud, hgx)
     isolated = flavor(cloud, hw__emulator_threads_policy="isolate", hw__cpu_policy="dedicated")
     clouds.boot(cloud, providers, "hgx1", GPUS[:1], isolated)
@@ -426,18 +425,18 @@ def test_the_number_of_requests(cloud, hosts, gpus):
     for number in range(hosts):
         clouds.boot(cloud, providers, f"hgx{number}", GPUS[:gpus], flavor(cloud, gpus))
     read.read(cloud.connection(), resolved)
-    assert len(cloud.asked()) <= 12 + 4 * hosts
+    assert len(cloud.requested()) <= 12 + 4 * hosts
 
 
-def test_what_nova_refuses_is_raised(cloud, hgx):
+def test_errors_of_nova_are_raised(cloud, hgx):
     clouds.run_computes(cloud, hgx)
     cloud.fail("GET .*os-hypervisors", 403, {"forbidden": {"code": 403, "message": "no"}})
     with pytest.raises(exceptions.ForbiddenException):
         read.read(cloud.connection())
 
 
-def test_whoever_waits_gets_to_know_how_far_it_is(cloud, two):
+def test_progress_is_reported(cloud, two):
     clouds.run_computes(cloud, two)
-    told = []
-    read.read(cloud.connection(), two, tell=lambda *what: told.append(what))
-    assert ("compute nodes in Placement", 2, 2) in told
+    calls = []
+    read.read(cloud.connection(), two, progress=lambda *call: calls.append(call))
+    assert ("compute nodes in Placement", 2, 2) in calls

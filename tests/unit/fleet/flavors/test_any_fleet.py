@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds for the flavors of whatever hosts there are."""
+"""Properties of the flavors of any hosts."""
 
 from hypothesis import given
-from hypothesis import settings as examples
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from nova import objects
 from nova.api.validation.extra_specs import validators
@@ -11,16 +11,16 @@ from nova.objects.image_meta import ImageMeta, ImageMetaProps
 from nova.virt import hardware
 
 from nova_gpu_passthrough.fleet import cpu_sets, flavors, memory
-from nova_gpu_passthrough.fleet.flavors import capacity as room
-from nova_gpu_passthrough.fleet.model import FleetSettings
-from nova_gpu_passthrough.fleet.references import parse_aliases
+from nova_gpu_passthrough.fleet.flavors import empty_host
+from nova_gpu_passthrough.fleet.references import requested_devices
+from nova_gpu_passthrough.fleet.settings import Settings
 from nova_gpu_passthrough.inventory.host import Cpu
 from tests.unit.generate import builders
 from tests.unit.generate.fleets import resolved
 
 objects.register_all()
-settings = st.builds(
-    FleetSettings,
+any_settings = st.builds(
+    Settings,
     numa_policy=st.sampled_from(["legacy", "preferred", "required", "socket"]),
     host_cores=st.none() | st.integers(0, 12),
     reserved_host_memory_mb=st.none() | st.integers(0, 400_000),
@@ -52,11 +52,11 @@ def regular_hosts(draw):
 
 
 def capacity(found, node):
-    """GPUs, CPUs for pinning and memory for servers of one NUMA node, by the generator's rules."""
+    """Return GPUs, CPUs for pinning and memory for servers of a NUMA node, as generated."""
     (offer,) = found.offers
-    wanted = found.settings
-    sets = cpu_sets.propose(offer, wanted.host_cores)
-    plan = memory.plan(offer, wanted.reserved_host_memory_mb, wanted.hugepages)
+    settings = found.settings
+    sets = cpu_sets.propose(offer, settings.host_cores)
+    plan = memory.plan(offer, settings.reserved_host_memory_mb, settings.hugepages)
     mib = plan.total_by_node[node] - plan.reserved_by_node[node]
     if plan.huge_pages:
         mib = plan.huge_pages[node] * 1024
@@ -67,11 +67,11 @@ def capacity(found, node):
     )
 
 
-@examples(max_examples=50)
-@given(regular_hosts(), settings)
-def test_every_gpu_of_a_node_finds_cpus_and_memory(host, wanted):
-    """Counted by hand: so many servers as there are GPUs for fit on each NUMA node."""
-    found = resolved(host, settings=wanted)
+@hypothesis_settings(max_examples=50)
+@given(regular_hosts(), any_settings)
+def test_every_gpu_of_a_node_finds_cpus_and_memory(host, settings):
+    """On each NUMA node, as many servers fit as it has GPUs for."""
+    found = resolved(host, settings=settings)
     plan = flavors.make(found)
     for flavor in plan.flavors:
         if flavor.extra_specs["hw:numa_nodes"] != "1":
@@ -87,15 +87,15 @@ def test_every_gpu_of_a_node_finds_cpus_and_memory(host, wanted):
         if flavor.extra_specs["hw:pci_numa_affinity_policy"] in ("required", "socket"):
             assert one.servers == {flavor.name: servers}
         else:
-            # A GPU of another node will do, too.
+            # A GPU of another node is allowed, too.
             assert one.servers[flavor.name] >= servers
 
 
-@examples(max_examples=50)
-@given(regular_hosts(), settings)
-def test_a_mix_of_flavors_finds_cpus_and_memory(host, wanted):
-    """On one NUMA node, any flavors for one node whose GPUs it has."""
-    found = resolved(host, settings=wanted)
+@hypothesis_settings(max_examples=50)
+@given(regular_hosts(), any_settings)
+def test_a_mix_of_flavors_finds_cpus_and_memory(host, settings):
+    """A NUMA node fits any two servers for one node whose GPUs it has."""
+    found = resolved(host, settings=settings)
     single = [
         flavor
         for flavor in flavors.make(found).flavors
@@ -110,9 +110,9 @@ def test_a_mix_of_flavors_finds_cpus_and_memory(host, wanted):
                     assert first.ram_mib + second.ram_mib <= mib
 
 
-@examples(max_examples=50)
+@hypothesis_settings(max_examples=50)
 @given(regular_hosts())
-def test_a_host_whose_nodes_are_alike_fills_up(host):
+def test_a_host_with_equal_nodes_fills_up(host):
     by_node = {node.id: 0 for node in host.numa_nodes}
     for device in host.devices:
         by_node[device.numa_node] += 1
@@ -127,10 +127,10 @@ def test_a_host_whose_nodes_are_alike_fills_up(host):
         assert one.left.gpus == len(host.gpus) - per_set // flavor.gpus * sets * flavor.gpus
 
 
-@examples(max_examples=50)
-@given(builders.inventories(), settings)
-def test_flavors_of_any_hosts_are_what_nova_boots(inventories, wanted):
-    found = resolved(*inventories, settings=wanted)
+@hypothesis_settings(max_examples=50)
+@given(builders.inventories(), any_settings)
+def test_nova_accepts_the_flavors_of_any_hosts(inventories, settings):
+    found = resolved(*inventories, settings=settings)
     plan = flavors.make(found)
     names = [flavor.name for flavor in plan.flavors] + [one.name for one in plan.refused]
     assert len(names) == len(set(names))
@@ -143,7 +143,7 @@ def test_flavors_of_any_hosts_are_what_nova_boots(inventories, wanted):
             ImageMeta(properties=ImageMetaProps()),
         )
         assert len(topology.cells) == int(flavor.extra_specs["hw:numa_nodes"])
-        (alias, *_) = parse_aliases(flavor.extra_specs["pci_passthrough:alias"])
+        (alias, *_) = requested_devices(flavor.extra_specs)
         assert plan.hosts[flavor.name]
         for host in plan.hosts[flavor.name]:
             sets = cpu_sets.propose(hosts[host], found.settings.host_cores)
@@ -152,17 +152,17 @@ def test_flavors_of_any_hosts_are_what_nova_boots(inventories, wanted):
         for one in plan.stranded[flavor.name]:
             (servers,) = one.servers.values()
             assert servers >= 1
-            assert one.left.vcpus == one.whole.vcpus - servers * flavor.vcpus
-            assert one.left.gpus == one.whole.gpus - servers * flavor.gpus
+            assert one.left.vcpus == one.total.vcpus - servers * flavor.vcpus
+            assert one.left.gpus == one.total.gpus - servers * flavor.gpus
             assert one.left.ram_mib >= 0
-            # Whatever is left has its reason.
+            # There are reasons if and only if resources are left.
             assert bool(one.left) == bool(one.reasons)
-        needs = room.needs(flavor, found.aliases)
-        assert needs.request.count == flavor.gpus
-        assert dict(needs.query.resources) == {"PCPU": flavor.vcpus, "MEMORY_MB": flavor.ram_mib}
+        demand = empty_host.server_demand(flavor, found.aliases)
+        assert demand.request.count == flavor.gpus
+        assert dict(demand.query.resources) == {"PCPU": flavor.vcpus, "MEMORY_MB": flavor.ram_mib}
     if len({flavor.model for flavor in plan.flavors}) == 1:
         for one in plan.best:
-            # The mix is at least as good as any flavor alone.
+            # The mix leaves no more GPUs than any single flavor.
             for alone in (left for kinds in plan.stranded.values() for left in kinds):
                 if set(one.hosts) <= set(alone.hosts):
                     assert one.left.gpus <= alone.left.gpus

@@ -10,7 +10,7 @@ from tests.unit.audited import HGX, audit_machine, changed, only
 
 
 def _port(inventory):
-    """A bridge above a GPU that has ACS."""
+    """Return a bridge with ACS above a GPU."""
     return next(
         bridge
         for bridge in inventory.device(inventory.gpus[0]).bridges
@@ -18,21 +18,21 @@ def _port(inventory):
     )
 
 
-def test_without_root_it_is_not_told():
+def test_without_root_acs_is_unknown():
     finding = only(check(audit_machine(HGX)), "acs.untold")
-    assert "takes root" in finding.found
+    assert "only root" in finding.found
 
 
-def test_ports_that_have_it_on_are_counted():
+def test_ports_with_acs_are_counted():
     inventory = audit_machine(HGX, full_config=True)
     finding = only(check(inventory), "acs.on")
     above = {bridge for gpu in inventory.gpus for bridge in inventory.device(gpu).bridges}
-    told = [bridge for bridge in above if inventory.by_address[bridge].acs is not None]
-    assert 0 < len(told) < len(above)
-    assert f"at {len(told)} of {len(above)} bridges" in finding.found
+    known = [bridge for bridge in above if inventory.by_address[bridge].acs is not None]
+    assert 0 < len(known) < len(above)
+    assert f"at {len(known)} of {len(above)} bridges" in finding.found
 
 
-def test_a_port_that_has_it_off_is_named():
+def test_a_port_without_acs_is_named():
     inventory = audit_machine(HGX, full_config=True)
     port = _port(inventory)
     finding = only(check(changed(inventory, port, acs=())), "acs.off")
@@ -40,7 +40,7 @@ def test_a_port_that_has_it_off_is_named():
     assert port in finding.found
 
 
-def test_without_an_iommu_the_kernel_does_not_switch_it_on():
+def test_no_finding_about_acs_without_an_iommu():
     inventory = audit_machine(HGX, full_config=True)
     off = dataclasses.replace(changed(inventory, _port(inventory), acs=()), iommu=Iommu())
     assert not list(check(off))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""IOMMU groups: who is in the way, and where the group comes from."""
+"""IOMMU groups: other members, and the bridge above the group."""
 
 import dataclasses
 
@@ -38,7 +38,7 @@ def test_no_group():
     assert finding.severity is Severity.FAILURE
 
 
-def test_without_an_iommu_groups_are_not_spoken_of():
+def test_no_finding_about_groups_without_an_iommu():
     assert list(check(dataclasses.replace(FACTS, iommu=Iommu()))) == []
 
 
@@ -58,17 +58,17 @@ def test_without_an_iommu_groups_are_not_spoken_of():
         ("068000", Role.NVSWITCH, "nvidia-nvswitch", "group.foreign"),
     ],
 )
-def test_others_in_the_group(class_code, role, driver, identity):
+def test_other_members_of_the_group(class_code, role, driver, identity):
     findings = _findings(_with(class_code, role, driver))
     assert set(findings) == {identity}
 
 
-def test_those_with_drivers_are_named_with_them():
+def test_other_members_are_named_with_their_drivers():
     finding = _findings(_with("020000", Role.NIC, "i40e"))["group.foreign"]
-    assert finding.found == f"group {GROUP} also holds 0000:01:01.0 (nic, i40e)"
+    assert finding.found == f"group {GROUP} also contains 0000:01:01.0 (nic, i40e)"
 
 
-def test_another_function_of_the_card_that_is_no_companion():
+def test_a_function_of_the_card_that_is_no_companion_is_foreign():
     inventory = _with("010802", Role.STORAGE, "nvme", address="0000:01:00.2")
     assert set(_findings(inventory)) == {"group.foreign"}
 
@@ -83,19 +83,19 @@ def test_two_gpus_with_their_companions():
     assert OTHER in _findings(inventory)["group.shared"].found
 
 
-def test_a_host_driver_is_worse_than_another_gpu():
+def test_a_host_driver_is_reported_before_another_gpu():
     inventory = changed(_with("020000", Role.NIC, "i40e"), OTHER, iommu_group=GROUP)
     assert set(_findings(inventory)) == {"group.foreign"}
 
 
-def test_a_companion_in_a_group_of_its_own_is_told():
+def test_a_companion_in_its_own_group_is_reported():
     findings = _findings(changed(FACTS, AUDIO, iommu_group=999))
     assert set(findings) == {"group.own", "group.companion_apart"}
     assert "group 999" in findings["group.companion_apart"].found
 
 
 @pytest.mark.parametrize("full_config", [False, True])
-def test_the_port_that_joins_the_group_is_named(full_config):
+def test_the_port_above_the_group_is_named(full_config):
     inventory = audit_machine(defects.no_acs(HGX, "0000:18:00.0"), full_config)
     finding = _findings(inventory, "0000:18:00.0")["group.foreign"]
     assert "they meet below 0000:16:00.0 PEX890xx PCIe Gen 5 Switch" in finding.fix

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models and power."""
+"""Models and power limits of GPUs."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ GPU = "0000:18:00.0"
 
 
 def _one(**changes):
-    """The host with one GPU only."""
+    """Return the host with one GPU only."""
     facts = audit_machine(HGX)
     return dataclasses.replace(facts, gpus=(dataclasses.replace(facts.gpus[0], **changes),))
 
@@ -34,13 +34,13 @@ def test_a_host_without_gpus():
         ("ids", "gpu.model_unknown"),
     ],
 )
-def test_who_names_the_model(source, identity):
+def test_the_source_of_the_model(source, identity):
     (finding,) = check(_one(model="X", model_source=source))
     assert finding.id == identity
     assert finding.found == f"10de:2330 class 0302 is X ({source})"
 
 
-def test_power_that_is_told():
+def test_known_power_is_reported():
     inventory = changed(
         _one(), GPU, slot_power_watts=75.0, power_watts=125.5, power_cap_watts=700.0
     )
@@ -48,6 +48,6 @@ def test_power_that_is_told():
     assert finding.found == "slot limit 75 W, draws 125.5 W, cap 700 W"
 
 
-def test_a_gpu_that_draws_nothing_is_told():
+def test_a_power_draw_of_zero_is_reported():
     finding = only(check(changed(_one(), GPU, power_watts=0.0)), "power.told")
     assert finding.found == "draws 0 W"

@@ -28,7 +28,7 @@ def _ids(inventory):
 ON = Iommu(IommuKind.INTEL, "DMAR", 80, True)
 
 
-def test_an_iommu_that_runs():
+def test_an_active_iommu():
     assert _ids(_host(ON)) == ["iommu.on", "interrupt_remapping.on"]
     assert only(check(_host(ON)), "iommu.on").found == "intel IOMMU on, 80 groups"
 
@@ -37,7 +37,7 @@ def test_an_iommu_that_runs():
     "option",
     ["intel_iommu=off", "amd_iommu=off", "iommu=off", "intel_iommu=sm_on,off", "iommu=off,noagp"],
 )
-def test_an_option_that_switches_it_off_is_named(option):
+def test_an_option_that_disables_the_iommu_is_named(option):
     finding = only(check(_host(Iommu(None, "DMAR"), f"quiet {option} ro")), "iommu.off")
     assert option in finding.found
     assert option in finding.fix
@@ -45,7 +45,7 @@ def test_an_option_that_switches_it_off_is_named(option):
 
 
 @pytest.mark.parametrize("option", ["intel_iommu=on,sm_off", "iommu=pt", "xiommu=off", "iommu="])
-def test_other_options_are_not_blamed(option):
+def test_other_options_are_not_named(option):
     finding = only(check(_host(Iommu(None, "DMAR"), option)), "iommu.off")
     assert option not in finding.found
 
@@ -53,20 +53,20 @@ def test_other_options_are_not_blamed(option):
 @pytest.mark.parametrize(
     ("vendor", "word"), [("intel", "VT-d"), ("amd", "AMD-Vi"), ("arm", "SMMU")]
 )
-def test_firmware_that_offers_none_is_named_by_vendor(vendor, word):
+def test_firmware_without_iommu_is_named_by_vendor(vendor, word):
     finding = only(check(_host(Iommu(), vendor=vendor)), "iommu.no_firmware")
     assert word in finding.fix
     assert finding.remedy is Remedy.FIRMWARE
 
 
-def test_an_unknown_vendor_gets_no_wrong_advice_about_firmware():
+def test_an_unknown_vendor_gets_no_advice_about_firmware():
     finding = only(check(_host(Iommu(), vendor=None)), "iommu.off")
     assert "None" not in finding.found
     assert finding.severity is Severity.FAILURE
 
 
 @pytest.mark.parametrize("vendor", ["intel", "amd", "arm"])
-def test_the_options_are_those_of_the_processor(vendor):
+def test_the_suggested_options_depend_on_the_processor(vendor):
     finding = only(check(_host(Iommu(None, "DMAR"), vendor=vendor)), "iommu.off")
     assert ("intel_iommu=on" in finding.fix) == (vendor == "intel")
 
@@ -90,7 +90,7 @@ def test_interrupt_remapping(iommu, identity, severity):
     assert finding.severity is severity
 
 
-def test_without_an_iommu_interrupts_are_not_spoken_of():
+def test_no_finding_about_interrupts_without_an_iommu():
     assert _ids(_host(Iommu(None, "DMAR"))) == ["iommu.off"]
 
 
@@ -100,12 +100,12 @@ def test_an_acs_override_is_dangerous():
     assert "pcie_acs_override=downstream,multifunction" in finding.fix
 
 
-def test_a_recording_that_knows_no_iommu_is_not_judged():
+def test_an_hwloc_export_is_not_judged():
     assert _ids(_host(Iommu(), source="hwloc")) == []
 
 
-def test_what_a_recording_does_not_tell_is_no_failure():
-    finding = only(check(_host(Iommu(told=False))), "iommu.unknown")
+def test_an_unknown_iommu_is_no_failure():
+    finding = only(check(_host(Iommu(known=False))), "iommu.unknown")
     assert finding.severity is Severity.WARNING
 
 
@@ -113,18 +113,18 @@ def test_what_a_recording_does_not_tell_is_no_failure():
     ("bits", "host_bits", "narrow"),
     [(39, 46, True), (45, 52, True), (46, 52, False), (48, 46, False), (39, 39, False)],
 )
-def test_an_iommu_that_reaches_less_than_guests_use(bits, host_bits, narrow):
-    # UEFI uses 46 bits at most.
+def test_an_iommu_narrower_than_guests_addresses(bits, host_bits, narrow):
+    # UEFI uses at most 46 bits.
     inventory = dataclasses.replace(
         _host(dataclasses.replace(ON, address_bits=bits)), cpu=Cpu("intel", None, host_bits)
     )
-    found = [finding for finding in check(inventory) if finding.id == "iommu.narrow"]
-    assert bool(found) is narrow
-    assert all(f"hw:maxphysaddr_bits={bits}" in finding.fix for finding in found)
+    findings = [finding for finding in check(inventory) if finding.id == "iommu.narrow"]
+    assert bool(findings) is narrow
+    assert all(f"hw:maxphysaddr_bits={bits}" in finding.fix for finding in findings)
 
 
 @pytest.mark.parametrize(("bits", "host_bits"), [(None, 46), (39, None)])
-def test_widths_that_are_not_told_are_not_compared(bits, host_bits):
+def test_unknown_widths_are_not_compared(bits, host_bits):
     inventory = dataclasses.replace(
         _host(dataclasses.replace(ON, address_bits=bits)), cpu=Cpu("intel", None, host_bits)
     )

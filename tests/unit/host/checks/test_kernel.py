@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""VFIO's modules, secure boot and lockdown."""
+"""VFIO modules, secure boot and lockdown."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ def _findings(**kernel):
 
 
 @pytest.mark.parametrize("state", [ModuleState.LOADED, ModuleState.BUILTIN, ModuleState.AVAILABLE])
-def test_a_module_that_is_there_in_any_way(state):
+def test_a_module_in_any_state_but_missing(state):
     findings = _findings(modules={"vfio_pci": state})
     assert [finding.id for finding in findings] == ["vfio.present"]
     assert str(state) in findings[0].found
@@ -29,7 +29,7 @@ def test_a_kernel_without_vfio():
     assert "6.8" in finding.found
 
 
-def test_what_is_not_told_is_not_judged():
+def test_unknown_modules_are_not_judged():
     assert _findings() == []
     assert _findings(modules={"nouveau": ModuleState.LOADED}) == []
 
@@ -54,7 +54,7 @@ def test_secure_boot_and_lockdown(lockdown, secure_boot, identity):
     ("lockdown", "secure_boot", "signed"),
     [("none", False, False), (None, False, False), ("none", True, True), ("integrity", None, True)],
 )
-def test_only_a_locked_kernel_wants_signed_drivers(lockdown, secure_boot, signed):
+def test_only_a_locked_down_kernel_requires_signed_drivers(lockdown, secure_boot, signed):
     (finding,) = _findings(lockdown=lockdown, secure_boot=secure_boot)
     assert ("must be signed" in finding.found) == signed
     assert "no obstacle" in finding.found

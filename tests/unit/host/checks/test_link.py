@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PCIe links: width and speed against what card and slot can do."""
+"""PCIe links: width and speed compared with what card and slot support."""
 
 import pytest
 
@@ -21,14 +21,16 @@ def test_a_link_at_its_best():
     assert findings["link.full"].found == "runs at 32 GT/s x16"
 
 
-def test_a_degraded_link_asks_for_a_look_at_the_card():
+def test_the_fix_of_a_degraded_link_is_to_check_the_card():
     findings = _findings(32.0, 8, 32.0, 16, 32.0, 16)
     assert set(findings) == {"link.narrow"}
-    assert findings["link.narrow"].found == "runs at 32 GT/s x8, the card can do x16, the slot x16"
+    assert (
+        findings["link.narrow"].found == "runs at 32 GT/s x8, the card supports x16, the slot x16"
+    )
     assert "Reseat" in findings["link.narrow"].fix
 
 
-def test_a_narrow_slot_asks_for_another():
+def test_the_fix_of_a_narrow_slot_is_a_wider_slot():
     assert "wider slot" in _findings(32.0, 8, 32.0, 16, 32.0, 8)["link.narrow"].fix
 
 
@@ -38,13 +40,13 @@ def test_an_idle_gpu_may_be_slow():
     assert "under load" in findings["link.slow"].fix
 
 
-def test_an_old_slot_is_slow_for_good():
+def test_the_fix_of_a_slow_slot_is_a_newer_slot():
     finding = _findings(16.0, 16, 32.0, 16, 16.0, 16)["link.slow"]
     assert "generation" in finding.fix
     assert "the slot 16 GT/s" in finding.found
 
 
-def test_both_are_told():
+def test_a_narrow_and_slow_link_is_reported_twice():
     assert set(_findings(8.0, 4, 32.0, 16, None, None)) == {"link.narrow", "link.slow"}
 
 
@@ -54,13 +56,13 @@ def test_both_are_told():
         (None, 16, 32.0, 16, 32.0, 16),
         (32.0, None, 32.0, 16, 32.0, 16),
         (32.0, 16, None, None, None, None),
-        # More than the card says it can: no complaint.
+        # Faster than the card's reported maximum is no defect.
         (64.0, 16, 32.0, 8, 32.0, 16),
     ],
 )
-def test_what_is_not_told_is_no_defect(values):
+def test_unknown_speeds_and_widths_are_no_defect(values):
     assert set(_findings(*values)) == {"link.full"}
 
 
-def test_without_a_link_there_is_nothing_to_say():
+def test_no_finding_without_a_link():
     assert _findings() == {}

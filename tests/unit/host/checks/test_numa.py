@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NUMA nodes, huge pages and where GPUs are."""
+"""NUMA nodes, huge pages and the nodes of GPUs."""
 
 import dataclasses
 
@@ -24,7 +24,7 @@ def _of(inventory, address):
     return [finding.id for finding in check(inventory) if finding.subject == address]
 
 
-def test_nodes_are_told_with_cpus_memory_and_huge_pages():
+def test_nodes_are_reported_with_cpus_memory_and_huge_pages():
     pages = (HugePages(2048, 0, 0), HugePages(1048576, 900, 900))
     inventory = _nodes(_node(0, pages=pages), _node(1, "", 0))
     found = [finding.found for finding in check(inventory) if finding.id == "numa.node"]
@@ -51,7 +51,7 @@ def test_a_gpu_without_a_node_on_a_host_with_one():
 
 
 @pytest.mark.parametrize(("cpus", "memory"), [("", 1024), ("0-3", 0)])
-def test_a_gpu_on_a_node_that_can_hold_no_server(cpus, memory):
+def test_a_gpu_on_a_node_without_cpus_or_memory(cpus, memory):
     assert _of(_nodes(_node(0, cpus, memory), _node(1)), GPU) == [
         "numa.node_without_cpus_or_memory"
     ]
@@ -71,7 +71,7 @@ def test_one_pool_of_huge_pages_is_enough():
     assert "hugepages.none" not in ids
 
 
-def test_huge_pages_that_nothing_tells_of_are_not_missed():
+def test_unknown_huge_pages_are_no_warning():
     assert "hugepages.none" not in [finding.id for finding in check(_nodes(_node(0), _node(1)))]
 
 

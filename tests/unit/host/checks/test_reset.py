@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reset methods and deep sleep."""
+"""Reset methods and D3cold."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def _findings(**changes):
 
 
 @pytest.mark.parametrize("methods", [("flr",), ("bus",), ("pm", "bus"), ("device_specific",)])
-def test_any_method_will_do(methods):
+def test_any_reset_method_suffices(methods):
     (finding,) = _findings(reset_methods=methods)
     assert finding.id == "reset.possible"
     assert finding.found == " ".join(methods)
@@ -32,7 +32,7 @@ def test_no_method_is_a_failure_of_the_hardware():
     )
 
 
-def test_what_an_old_kernel_does_not_tell_is_no_defect():
+def test_facts_missing_in_an_old_kernel_are_no_defect():
     assert _findings() == []
 
 
@@ -47,6 +47,6 @@ def test_what_an_old_kernel_does_not_tell_is_no_defect():
         (None, False, "power.d3cold_forbidden"),
     ],
 )
-def test_deep_sleep(state, allowed, identity):
+def test_d3cold(state, allowed, identity):
     (finding,) = _findings(power_state=state, d3cold_allowed=allowed)
     assert finding.id == identity

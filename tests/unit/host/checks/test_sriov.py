@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's device types, and VFs in the way."""
+"""Device types in Nova, and VFs that prevent passthrough."""
 
 import dataclasses
 
@@ -41,7 +41,7 @@ def test_device_types(changes, found):
     assert (finding.id, finding.severity, finding.found) == ("sriov.type", Severity.OK, found)
 
 
-def test_enabled_vfs_are_in_the_way():
+def test_enabled_vfs_prevent_passthrough():
     finding = _finding(sriov_vfs=4)
     assert finding.id == "sriov.vfs_enabled"
     assert finding.found == "4 of 16 VFs are enabled"
@@ -62,5 +62,5 @@ def test_a_vf_whose_pf_is_not_among_the_devices():
     assert _finding(sriov_total_vfs=None, physical_function="0000:ff:00.0").id == "sriov.type"
 
 
-def test_what_knows_no_sriov_is_not_judged():
+def test_an_hwloc_export_is_not_judged():
     assert list(check(dataclasses.replace(audit_machine(HGX), source="hwloc"))) == []

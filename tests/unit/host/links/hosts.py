@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts for the tests of links: PCI functions and GPUs without anything else."""
+"""PCI functions, GPUs and tool output for the tests of links."""
 
 import dataclasses
 
@@ -13,36 +13,36 @@ BUSES = ("0f", "10", "41", "44", "86", "87", "b8", "bb")
 
 
 def function(address, ids, class_code="030200", **facts):
-    """A PCI function."""
+    """Return a PCI function."""
     vendor, product = ids.split(":")
     role = role_of(class_code, vendor, product, {})
     return PciDevice(address, class_code, vendor, product, role, **facts)
 
 
 def addresses(count=8):
-    """Addresses of GPUs, in their order."""
+    """Return the sorted addresses of GPUs."""
     return [f"0000:{bus}:00.0" for bus in BUSES[:count]]
 
 
 def gpus(ids, count=8):
-    """GPUs of one kind."""
+    """Return GPUs of one product."""
     return [function(address, ids) for address in addresses(count)]
 
 
 def nvswitches(ids, count, driver=None):
-    """NVSwitches of one kind."""
+    """Return NVSwitches of one product."""
     return [
         function(f"0000:03:{slot:02x}.0", ids, "068000", driver=driver) for slot in range(count)
     ]
 
 
 def hgx_h100(driver="nvidia-nvswitch", gpu_count=8, switch_count=4):
-    """An HGX H100 board."""
+    """Return the devices of an HGX H100 board."""
     return gpus("10de:2330", gpu_count) + nvswitches("10de:22a3", switch_count, driver)
 
 
 def gpus_with_peers(devices, peers):
-    """The GPUs among functions, with peers by address."""
+    """Return the GPUs among functions, with these peers by address."""
     return [
         dataclasses.replace(gpu, peers=tuple(peers.get(gpu.address, ())))
         for gpu in gpus_of(devices, {})
@@ -50,7 +50,10 @@ def gpus_with_peers(devices, peers):
 
 
 def matrix(size, joined, nics=0):
-    """``nvidia-smi topo -m``; joined: cells by pairs of indexes, the lower first."""
+    """Return ``nvidia-smi topo -m``.
+
+    :param joined: cells by pairs of indexes, the lower index first
+    """
     head = [f"GPU{i}" for i in range(size)] + [f"NIC{i}" for i in range(nics)]
     lines = ["\t\x1b[4m" + "\t".join([*head, "CPU Affinity", "NUMA Affinity"]) + "\x1b[0m"]
     for a in range(size):
@@ -68,18 +71,18 @@ def matrix(size, joined, nics=0):
 
 
 def every_pair(size, cell="NV18"):
-    """Cells of a matrix in which all are joined."""
+    """Return the cells of a matrix that joins all GPUs."""
     return {(a, b): cell for a in range(size) for b in range(a + 1, size)}
 
 
 def query(members):
-    """``nvidia-smi --query-gpu=index,pci.bus_id --format=csv`` of addresses by index."""
+    """Return ``nvidia-smi --query-gpu=index,pci.bus_id --format=csv`` for addresses by index."""
     rows = [f"{index}, 0000{address.upper()}" for index, address in members.items()]
     return "\n".join(["index, pci.bus_id", *rows]) + "\n"
 
 
 def module_ids(modules):
-    """``nvidia-smi -q``, as much as matters, of module ids by address."""
+    """Return the relevant lines of ``nvidia-smi -q`` for module ids by address."""
     lines = ["==============NVSMI LOG==============", f"Attached GPUs : {len(modules)}"]
     for address, module in modules.items():
         lines += [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Saved outputs of rocm-smi and amd-smi."""
+"""Parsing saved output of rocm-smi and amd-smi."""
 
 import contextlib
 
@@ -49,7 +49,7 @@ NUMA BW TABLE:
 
 
 def document(*links):
-    """``amd-smi topology --json`` of two GPUs with these types of links."""
+    """Return ``amd-smi topology --json`` of two GPUs with this type of link."""
     names = ("0000:0c:00.0", "0000:22:00.0")
     return [
         {
@@ -68,63 +68,63 @@ def parse(text):
     return amd_smi.parse(text, "saved.txt")
 
 
-def test_rocm_smis_table_of_link_types_is_read_and_no_other():
+def test_only_the_link_type_table_of_rocm_smi_is_read():
     found = parse(ROCM)
     assert found.vendor_id == "1002"
     assert found.joined == {(0, 1): 1}
-    assert found.seen == {0, 1, 2}
+    assert found.matrix_gpus == {0, 1, 2}
     assert found.addresses == {}
 
 
-def test_rocm_smi_tells_addresses():
+def test_rocm_smi_reports_addresses():
     assert parse(BUSES).addresses == {0: "0000:0c:00.0", 1: "0000:22:00.0"}
     assert parse(BUSES + ROCM).joined == {(0, 1): 1}
 
 
-def test_amd_smis_table_names_addresses_itself():
+def test_the_amd_smi_table_has_addresses():
     found = parse(AMD)
     assert found.joined == {(0, 1): 1}
     assert found.addresses == {0: "0000:0c:00.0", 1: "0000:22:00.0"}
 
 
 @pytest.mark.parametrize("kind, joined", [("XGMI", {(0, 1): 1}), ("PCIE", {})])
-def test_amd_smis_json_is_read(kind, joined):
-    found = amd_smi.from_json(document(kind), "saved.json")
+def test_the_amd_smi_json_is_read(kind, joined):
+    found = amd_smi.parse_json(document(kind), "saved.json")
     assert found.joined == joined
     assert found.addresses == {0: "0000:0c:00.0", 1: "0000:22:00.0"}
 
 
 @pytest.mark.parametrize("lines", range(8, 11))
-def test_a_table_that_is_cut_off_is_refused(lines):
+def test_a_truncated_table_is_rejected(lines):
     cut = "\n".join(ROCM.splitlines()[: lines + 1])
     with pytest.raises(UserError, match="saved.txt:9: the rows of .*GPU2 are missing"):
         parse(cut)
 
 
-def test_links_that_the_json_leaves_out_are_refused():
+def test_links_missing_from_the_json_are_rejected():
     cut = document("XGMI")
     del cut[0]["links"][1]
     with pytest.raises(UserError, match="0000:0c:00.0 has 1 of 2 columns"):
-        amd_smi.from_json(cut, "saved.json")
+        amd_smi.parse_json(cut, "saved.json")
 
 
-def test_other_text_is_none_of_it():
+def test_other_text_is_ignored():
     assert parse("hello\nGPU0 GPU1\nGPU0 0 XGMI\n") is None
 
 
 @given(strategies.json_values)
-def test_any_json_is_refused_or_something_else(value):
+def test_any_json_is_rejected_or_ignored(value):
     with contextlib.suppress(UserError):
-        amd_smi.from_json(value, "saved.json")
-    assert amd_smi.from_json({"bdf": value}, "saved.json") is None
+        amd_smi.parse_json(value, "saved.json")
+    assert amd_smi.parse_json({"bdf": value}, "saved.json") is None
 
 
 @given(strategies.json_values, st.sampled_from(["bdf", "links"]))
-def test_any_value_in_the_json_is_refused_or_something_else(value, key):
+def test_any_value_in_the_json_is_rejected_or_ignored(value, key):
     damaged = document("XGMI")
     damaged[1][key] = value
     with contextlib.suppress(UserError):
-        amd_smi.from_json(damaged, "saved.json")
+        amd_smi.parse_json(damaged, "saved.json")
 
 
 @given(st.integers(0, len(ROCM)), st.integers(0, len(ROCM)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Link groups from pairs."""
+"""Finding link groups in pairs of GPUs."""
 
 import itertools
 
@@ -20,7 +20,7 @@ def graph(pairs, size=8):
     return neighbours(gpus, {frozenset(pair): links for pair, links in pairs.items()})
 
 
-def test_gpus_of_which_any_two_are_joined_are_one_group():
+def test_gpus_that_are_all_joined_are_one_group():
     pairs = {a + b: 18 for a, b in itertools.combinations("01234567", 2)}
     assert cliques(graph(pairs)) == [list("01234567")]
 
@@ -29,7 +29,7 @@ def test_pairs_stay_pairs():
     assert cliques(graph({"01": 4, "23": 4}, 5)) == [["0", "1"], ["2", "3"]]
 
 
-def test_the_cube_mesh_falls_apart_into_its_two_fours():
+def test_the_cube_mesh_is_split_into_two_groups_of_four():
     assert cliques(graph(CUBE_MESH)) == [list("0123"), list("4567")]
 
 
@@ -43,7 +43,7 @@ def test_no_links_no_groups():
     assert cliques({}) == []
 
 
-def test_components_join_over_others():
+def test_components_are_joined_through_others():
     assert components(graph({"01": 1, "12": 1, "45": 1}, 6)) == [{"0", "1", "2"}, {"3"}, {"4", "5"}]
 
 
@@ -56,7 +56,7 @@ def graphs(draw):
 
 
 @given(graphs())
-def test_any_two_of_a_group_are_joined_and_no_gpu_is_in_two(joined):
+def test_all_gpus_of_a_group_are_joined_and_no_gpu_is_in_two_groups(joined):
     groups = cliques(joined)
     members = [gpu for group in groups for gpu in group]
     assert len(members) == len(set(members))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Saved outputs of nvidia-smi."""
+"""Parsing saved output of nvidia-smi."""
 
 import pytest
 from hypothesis import given
@@ -19,14 +19,14 @@ def parse(text):
     return nvidia_smi.parse(text, "saved.txt")
 
 
-def test_a_matrix_tells_pairs_and_their_links():
+def test_a_matrix_has_pairs_and_their_links():
     found = parse(hosts.matrix(4, {(0, 1): "NV12", (2, 3): "NV4", (0, 2): "NODE"}, nics=2))
     assert found.joined == {(0, 1): 12, (2, 3): 4}
-    assert found.seen == {0, 1, 2, 3}
+    assert found.matrix_gpus == {0, 1, 2, 3}
 
 
 def test_a_matrix_without_escapes_and_with_older_names_is_read():
-    """The output of drivers of 2017: SOC, NICs by their device names, no NUMA column."""
+    """Drivers of 2017 print SOC, name NICs by their devices, and have no NUMA column."""
     found = parse(
         "        GPU0    GPU1    GPU2    mlx5_0  CPU Affinity\n"
         "GPU0     X      NV1     SOC     PIX     0-19,40-59\n"
@@ -37,15 +37,15 @@ def test_a_matrix_without_escapes_and_with_older_names_is_read():
         "Legend:\n"
     )
     assert found.joined == {(0, 1): 1}
-    assert found.seen == {0, 1, 2}
+    assert found.matrix_gpus == {0, 1, 2}
 
 
 def test_a_machine_with_one_gpu_has_a_matrix_too():
     found = parse("\tGPU0\tCPU Affinity\tNUMA Affinity\nGPU0\t X \t0-31\t0\n")
-    assert (found.joined, found.seen) == ({}, {0})
+    assert (found.joined, found.matrix_gpus) == ({}, {0})
 
 
-def test_the_matrix_of_peer_to_peer_access_is_none_of_links():
+def test_the_matrix_of_peer_to_peer_access_is_ignored():
     text = " \tGPU0\tGPU1\t\n GPU0\tX\tOK\t\n GPU1\tOK\tX\t\n"
     assert parse(text) is None
     assert parse(hosts.matrix(2, {}) + text).joined == {}
@@ -60,12 +60,15 @@ def test_the_matrix_of_peer_to_peer_access_is_none_of_links():
         ("\tGPU0\tGPU1\nGPU0\t X \tNVx\nGPU1\tNV2\t X \n", "row GPU0, column GPU1 is 'NVx'"),
         ("\tGPU0\tGPU1\nGPU0\t X \tNV2\nGPU1\t??\t X \n", "row GPU1, column GPU0 is '.."),
         ("\tGPU0\tGPU1\nGPU0\tNV2\t X \nGPU1\tNV2\t X \n", "row GPU0, column GPU0 is 'NV2'"),
-        ("\tGPU0\tGPU1\nGPU0\t X \tNV2\nGPU1\tSYS\t X \n", "GPU0 has 2 links to GPU1, which has 0"),
+        (
+            "\tGPU0\tGPU1\nGPU0\t X \tNV2\nGPU1\tSYS\t X \n",
+            "GPU0 has 2 links to GPU1, but GPU1 has 0",
+        ),
         ("\tGPU0\tGPU1\nGPU0\t X \tNV2\nGPU7\tNV2\t X \n", "row GPU7 has no column in line 1"),
         ("\tGPU0\tGPU0\nGPU0\t X \tNV2\n", "saved.txt:1: a GPU is named twice"),
     ],
 )
-def test_a_matrix_that_is_cut_off_or_garbled_is_refused_with_its_line(text, message):
+def test_a_truncated_or_garbled_matrix_is_rejected_with_its_line(text, message):
     with pytest.raises(UserError, match=message.replace("(", r"\(")):
         parse(text)
 
@@ -82,7 +85,7 @@ def test_states_of_links():
     assert found.joined is None
 
 
-def test_far_ends_of_links_with_and_without_their_link():
+def test_far_ends_with_and_without_link_numbers():
     found = parse(
         "GPU 0: NVIDIA H100 PCIe (UUID: GPU-1)\n"
         "\t Link 0: Remote Device 00000000:D5:00.0: Link 0\n"
@@ -96,7 +99,7 @@ def test_far_ends_of_links_with_and_without_their_link():
     }
 
 
-def test_capabilities_of_links_are_no_states():
+def test_link_capabilities_are_no_link_states():
     text = "GPU 0: NVIDIA H200 (UUID: GPU-1)\n\t Link 0, P2P is supported: true\n"
     assert parse(text) is None
 
@@ -116,19 +119,19 @@ def test_addresses_by_index(text):
     assert parse(text).addresses == {0: "0000:0f:00.0", 1: "0000:10:00.0"}
 
 
-def test_a_csv_may_tell_module_ids():
+def test_a_csv_may_have_module_ids():
     found = parse("index, pci.bus_id, platform.module_id\n0, 00000000:0F:00.0, 5\n")
     assert found.modules == {"0000:0f:00.0": 5}
 
 
-def test_the_query_tells_addresses_and_module_ids():
+def test_the_query_has_addresses_and_module_ids():
     modules = dict(zip(hosts.addresses(), hosts.MODULES, strict=True))
     found = parse(hosts.module_ids(modules))
     assert found.modules == modules
     assert found.addresses == dict(enumerate(hosts.addresses()))
 
 
-def test_a_query_of_some_gpus_tells_no_indexes():
+def test_a_query_of_some_gpus_gives_no_indexes():
     text = hosts.module_ids({"0000:0f:00.0": 5}).replace("GPUs : 1", "GPUs : 8")
     assert parse(text).addresses == {}
     assert parse(text).modules == {"0000:0f:00.0": 5}
@@ -149,7 +152,7 @@ def test_module_ids_survive_grep():
     ).modules == {"0000:83:00.0": 2}
 
 
-def test_one_file_may_hold_several_outputs_with_other_text_between():
+def test_one_file_may_contain_several_outputs_with_other_text_between():
     modules = dict(zip(hosts.addresses(2), (2, 4), strict=True))
     found = parse(
         "hostname: node-1\n--- nvidia-smi topo -m ---\n"
@@ -163,12 +166,12 @@ def test_one_file_may_hold_several_outputs_with_other_text_between():
     assert found.modules == modules
 
 
-def test_a_list_of_gpus_alone_tells_nothing():
+def test_a_list_of_gpus_has_no_links():
     assert parse("GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)\n") is None
 
 
 @given(st.integers(1, 12), st.data())
-def test_what_is_written_is_read(size, data):
+def test_any_matrix_is_read_as_written(size, data):
     pairs = [(a, b) for a in range(size) for b in range(a + 1, size)]
     some = st.lists(st.sampled_from(pairs), unique=True) if pairs else st.just([])
     joined = {pair: f"NV{data.draw(st.integers(1, 18))}" for pair in data.draw(some)}
@@ -177,7 +180,7 @@ def test_what_is_written_is_read(size, data):
 
 
 @given(st.integers(0, 10**4), st.integers(0, 10**4))
-def test_a_cut_in_a_saved_output_never_gives_a_wrong_pair(start, length):
+def test_a_truncated_output_never_gives_a_wrong_pair(start, length):
     whole = hosts.matrix(6, {(0, 1): "NV12", (2, 3): "NV12"}) + hosts.query(
         dict(enumerate(hosts.addresses(6)))
     )
@@ -187,7 +190,9 @@ def test_a_cut_in_a_saved_output_never_gives_a_wrong_pair(start, length):
     except UserError:
         return
     if found is not None and found.joined is not None:
-        assert found.joined.items() <= {(0, 1): 12, (2, 3): 12}.items() or len(found.seen) < 6
+        assert (
+            found.joined.items() <= {(0, 1): 12, (2, 3): 12}.items() or len(found.matrix_gpus) < 6
+        )
 
 
 _PIECES = st.sampled_from(
@@ -199,7 +204,7 @@ _PIECES = st.sampled_from(
 
 
 @given(st.lists(_PIECES | st.text(max_size=6), max_size=60).map("".join))
-def test_junk_is_refused_or_read_but_never_a_traceback(text):
+def test_junk_is_rejected_or_read(text):
     try:
         parse(text)
     except UserError as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operator's word on link groups."""
+"""Link groups that the operator names."""
 
 import pytest
 from hypothesis import given
@@ -28,31 +28,31 @@ def test_short_and_upper_case_addresses():
 
 
 @pytest.mark.parametrize(
-    "words, message",
+    "options, message",
     [
         (["nvs0"], "link group 'nvs0': expected NAME=ADDRESS"),
         ([f"={A}"], "expected NAME=ADDRESS"),
         ([f"a//b={A}"], "expected NAME=ADDRESS"),
         ([f"a b={A}"], "expected NAME=ADDRESS"),
-        ([f"a/b/c/d/e={A}"], "at most 4 parts"),
-        (["a="], "'' is no PCI address"),
-        ([f"a={A},"], "'' is no PCI address"),
-        (["a=GPU0"], "'GPU0' is no PCI address"),
-        (["a=0000:ff:00.0"], "0000:ff:00.0 is no GPU of this host, expected one of: 0000:0f"),
+        ([f"a/b/c/d/e={A}"], "at most 4 levels"),
+        (["a="], "'' is not a PCI address"),
+        ([f"a={A},"], "'' is not a PCI address"),
+        (["a=GPU0"], "'GPU0' is not a PCI address"),
+        (["a=0000:ff:00.0"], "0000:ff:00.0 is not a GPU of this host, expected one of: 0000:0f"),
         ([f"a={A},{A}"], "names a GPU twice"),
-        ([f"a={A}", f"b={A}"], f"{A} is in a and in b; leave it in one"),
+        ([f"a={A}", f"b={A}"], f"{A} is in a and in b; name it in one"),
         ([f"a/q0={A}", f"a/q1={A}"], "is in a/q0 and in a/q1"),
         ([f"a/q0={A}", f"a/q1/p0={A}"], "is in a/q0 and in a/q1/p0"),
     ],
 )
-def test_what_makes_no_sense_is_refused(words, message):
+def test_an_invalid_option_is_rejected(options, message):
     with pytest.raises(UserError, match=message):
-        operator_groups.parse(words, GPUS)
+        operator_groups.parse(options, GPUS)
 
 
 @given(st.permutations([f"n={A},{B},{C},{D}", f"n/q0={A},{B}", f"n/q1={C},{D}", f"n/q1/p0={D}"]))
-def test_the_order_of_words_does_not_matter(words):
-    assert operator_groups.parse(words, GPUS) == {
+def test_the_order_of_options_does_not_matter(options):
+    assert operator_groups.parse(options, GPUS) == {
         A: ("n", "q0"),
         B: ("n", "q0"),
         C: ("n", "q1"),
@@ -61,9 +61,9 @@ def test_the_order_of_words_does_not_matter(words):
 
 
 @given(st.lists(st.text(max_size=20) | st.sampled_from([A, "a=" + A, f"a={A},{B}", "=", ","])))
-def test_any_words_are_read_or_refused(words):
+def test_any_options_are_read_or_rejected(options):
     try:
-        found = operator_groups.parse(words, GPUS)
+        found = operator_groups.parse(options, GPUS)
     except UserError:
         return
     assert found.keys() <= set(GPUS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A web server on a loopback port that gives prepared answers, and a certificate for it."""
+"""A web server on a loopback port with prepared responses, and a certificate for it."""
 
 import datetime
 import http.server
@@ -15,15 +15,15 @@ from cryptography.x509.oid import NameOID
 
 
 class Server:
-    """Answers GET from ``answers``: path to a document, to bytes, or to a status and one of those.
+    """Answers GET from ``answers``: a document, bytes, or a status with one of them, by path.
 
-    :param login: name and password that open a session; None: everything is open
+    :param login: name and password that open a session; None: no login is needed
     """
 
     def __init__(self, answers, login=None, certificate=None):
         self.answers = answers
         self.login = login
-        self.asked = []
+        self.requested = []
         self.sessions = 0
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.owner = self
@@ -49,7 +49,7 @@ class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request, client_address):
-        """A client that does not trust the certificate hangs up: no matter for the server."""
+        """Ignore clients that close the connection because they do not trust the certificate."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -57,29 +57,29 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         owner = self.server.owner
-        owner.asked.append(self.path)
+        owner.requested.append(self.path)
         free = self.path in ("/redfish/v1/", "/redfish/v1")
         if owner.login and not free and self.headers.get("X-Auth-Token") != self._TOKEN:
-            self._say(401, {"error": {"message": "no"}})
+            self._respond(401, {"error": {"message": "no"}})
             return
         answer = owner.answers.get(self.path, (404, {"error": {"message": "none"}}))
         status, body = answer if isinstance(answer, tuple) else (200, answer)
-        self._say(status, body)
+        self._respond(status, body)
 
     def do_POST(self):
         owner = self.server.owner
-        told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if owner.login == (told["UserName"], told["Password"]):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if owner.login == (body["UserName"], body["Password"]):
             owner.sessions += 1
-            self._say(201, {"@odata.id": "/session/1"}, {"X-Auth-Token": self._TOKEN})
+            self._respond(201, {"@odata.id": "/session/1"}, {"X-Auth-Token": self._TOKEN})
         else:
-            self._say(401, {"error": {"message": "no"}})
+            self._respond(401, {"error": {"message": "no"}})
 
     def do_DELETE(self):
         self.server.owner.sessions -= 1
-        self._say(204, b"")
+        self._respond(204, b"")
 
-    def _say(self, status, body, headers=()):
+    def _respond(self, status, body, headers=()):
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         for name, value in dict(headers).items():
@@ -90,15 +90,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, *_):
-        """Tests look at ``asked`` instead."""
+        """Do nothing: tests use ``requested``."""
 
 
 def certificate(folder):
-    """A self-signed certificate for 127.0.0.1 and its key, as files."""
+    """Write a self-signed certificate for 127.0.0.1 and its key; return their paths."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bmc.example")])
     start = datetime.datetime(2020, 1, 1)
-    made = (
+    signed = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -114,7 +114,7 @@ def certificate(folder):
         .sign(key, hashes.SHA256())
     )
     crt, pem = folder / "bmc.crt", folder / "bmc.key"
-    crt.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    crt.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
     pem.write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two management controllers as documents: synthetic, in the shape of DMTF's schemas (DSP8010).
+"""Documents of two synthetic management controllers, following DMTF's schemas (DSP8010).
 
-One has Power and Thermal, the other only what replaced them. No recording of a real machine.
+One has Power and Thermal, the other only the resources that replace them. Nothing was recorded.
 """
 
 import copy
@@ -21,7 +21,7 @@ def collection(*paths):
 
 
 def frame(chassis, *, systems=(SYSTEM,), linked=(CHASSIS,)):
-    """Service root, system and one chassis with these properties."""
+    """Return service root, system and one chassis with these properties."""
     return {
         ROOT: {
             "Id": "RootService",
@@ -41,7 +41,7 @@ def frame(chassis, *, systems=(SYSTEM,), linked=(CHASSIS,)):
 
 
 def legacy():
-    """Eight GPUs' worth of chassis that tells of itself in Power and Thermal."""
+    """Return a chassis for eight GPUs with the resources Power and Thermal."""
     documents = frame(
         {
             "Power": {"@odata.id": f"{CHASSIS}/Power"},
@@ -104,7 +104,7 @@ def legacy():
 
 
 def current():
-    """The like without Power and Thermal: subsystems, sensors and metrics."""
+    """Return a chassis with subsystems, sensors and metrics instead of Power and Thermal."""
     power, thermal = f"{CHASSIS}/PowerSubsystem", f"{CHASSIS}/ThermalSubsystem"
     documents = frame(
         {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenStack's Redfish emulator (sushy-tools) as the management controller: a real other side.
+"""Reading OpenStack's Redfish emulator (sushy-tools) as management controller.
 
 It has temperatures and fans, TLS and HTTP basic login, but no sessions, power or power supplies.
 """
@@ -56,7 +56,7 @@ def emulator(tmp_path_factory):
 
 
 def _started(config, log):
-    """The emulator, once it listens: another process may take the port before it does."""
+    """Start the emulator and wait until it listens; retry if another process uses the port."""
     for _ in range(3):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -84,46 +84,46 @@ def no_proxy(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
-def test_the_emulators_thermal_is_read_and_its_lack_of_power_is_no_fault(emulator):
+def test_the_emulators_temperatures_and_fans_are_read(emulator):
     url, crt = emulator
     chassis, findings = redfish.read(url, login=LOGIN, verify=crt)
     assert chassis == Chassis(
         temperatures={"CPU Temp": 41, "CPU Temp (2)": 41, "Chassis Intake Temp": 25}
     )
-    told = {finding.id.removeprefix("redfish."): finding.found for finding in findings}
-    assert set(told) == {
+    texts = {finding.id.removeprefix("redfish."): finding.found for finding in findings}
+    assert set(texts) == {
         "system",
         "temperature_fine",
         "cooling_fine",
         "supply_untold",
         "power_untold",
     }
-    assert "3 temperatures" in told["temperature_fine"]
-    assert "CPU Temp with 41 degrees C of 42 degrees C" in told["temperature_fine"]
-    assert "2 fans, health OK" in told["cooling_fine"]
+    assert "3 temperatures" in texts["temperature_fine"]
+    assert "CPU Temp with 41 degrees C of 42 degrees C" in texts["temperature_fine"]
+    assert "2 fans, health OK" in texts["cooling_fine"]
     assert {finding.severity for finding in findings} == {Severity.OK}
 
 
-@pytest.mark.parametrize("wanted", SYSTEMS)
-def test_a_system_is_chosen_by_its_id(emulator, wanted):
+@pytest.mark.parametrize("system_id", SYSTEMS)
+def test_a_system_is_chosen_by_its_id(emulator, system_id):
     url, crt = emulator
-    _, findings = redfish.read(url, login=LOGIN, verify=crt, system=wanted)
-    (other,) = set(SYSTEMS) - {wanted}
-    assert findings[0].found.startswith(f"system {wanted}, chassis ")
-    assert f"not asked about: {other} " in findings[0].found
+    _, findings = redfish.read(url, login=LOGIN, verify=crt, system=system_id)
+    (other,) = set(SYSTEMS) - {system_id}
+    assert findings[0].found.startswith(f"system {system_id}, chassis ")
+    assert f"not read: {other} " in findings[0].found
 
 
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"verify": True}, "certificate cannot be trusted"),
-        ({"login": Login("auditor", "wrong")}, "refuses auditor's login"),
-        ({"login": Login("nobody", "pa55word")}, "refuses nobody's login"),
-        ({"login": None}, "wants a login"),
+        ({"verify": True}, "certificate cannot be verified"),
+        ({"login": Login("auditor", "wrong")}, "rejects auditor's login"),
+        ({"login": Login("nobody", "pa55word")}, "rejects nobody's login"),
+        ({"login": None}, "requires a login"),
         ({"system": "gpu-9"}, "no system gpu-9; --redfish-system expects one of "),
     ],
 )
-def test_mistakes_end_with_one_sentence(emulator, options, words, monkeypatch, tmp_path):
+def test_wrong_options_give_one_sentence(emulator, options, words, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     url, crt = emulator
     with pytest.raises(UserError) as raised:

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is taken out of Redfish's answers, and what is not."""
+"""Parsing readings in Redfish resources."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nova_gpu_passthrough.host.redfish import judgement, readings
-from nova_gpu_passthrough.host.redfish.readings import Health, Kind, Readings, Temperature
+from nova_gpu_passthrough.host.redfish import chassis_findings, readings
+from nova_gpu_passthrough.host.redfish.readings import (
+    ChassisReadings,
+    ComponentKind,
+    Health,
+    Temperature,
+)
 
 KEYS = [
     "Temperatures",
@@ -67,21 +72,21 @@ DOCUMENTS = st.dictionaries(st.sampled_from(KEYS), JSON, max_size=8)
 
 
 @given(DOCUMENTS, DOCUMENTS)
-def test_no_answer_is_too_odd_to_read_and_judge(one, other):
-    told = Readings("1", "https://bmc.example/redfish/v1/Chassis/1")
-    told.temperatures = [
+def test_any_document_is_read_and_judged(one, other):
+    result = ChassisReadings("1", "https://bmc.example/redfish/v1/Chassis/1")
+    result.temperatures = [
         *readings.thermal_temperatures(one),
         *readings.sensor_temperatures([one, other]),
         *readings.metrics_temperatures(one),
     ]
-    told.cooling = [
-        *readings.parts(Kind.FAN, readings.entries(one, "Fans")),
-        *readings.groups("fan", readings.entries(one, "Redundancy")),
+    result.cooling = [
+        *readings.components(ComponentKind.FAN, readings.objects(one, "Fans")),
+        *readings.redundancy_groups("fan", readings.objects(one, "Redundancy")),
     ]
-    told.supply = list(readings.parts(Kind.SUPPLY, [one, other]))
-    for power in (readings.control(one), readings.environment(one, other)):
-        told.power = power
-        findings = list(judgement.judge(told))
+    result.supply = list(readings.components(ComponentKind.SUPPLY, [one, other]))
+    for power in (readings.power_from_control(one), readings.power_from_environment(one, other)):
+        result.power = power
+        findings = list(chassis_findings.findings_of(result))
         assert {finding.id.split("_")[0] for finding in findings} >= {
             "redfish.temperature",
             "redfish.cooling",
@@ -114,13 +119,13 @@ def test_legacy_thresholds_keep_their_decimals_and_zero_is_no_upper_one():
     ]
 
 
-def test_an_empty_bay_and_a_disabled_sensor_tell_nothing():
+def test_an_empty_bay_and_a_disabled_sensor_are_ignored():
     absent, disabled = {"Status": {"State": "Absent"}}, {"Status": {"State": "Disabled"}}
-    assert not list(readings.parts(Kind.SUPPLY, [absent]))
+    assert not list(readings.components(ComponentKind.SUPPLY, [absent]))
     assert not list(readings.thermal_temperatures({"Temperatures": [absent, disabled]}))
 
 
-def test_sensors_of_other_quantities_are_no_temperatures():
+def test_sensors_of_other_quantities_are_ignored():
     sensors = [
         {"Name": "12 V", "ReadingType": "Voltage", "Reading": 12.1},
         {
@@ -151,22 +156,24 @@ def test_an_excerpt_is_named_after_its_sensor():
     assert names == ["Inlet", "Outlet"]
 
 
-def test_power_is_that_of_the_first_control():
+def test_the_power_is_that_of_the_first_control():
     power = {
         "PowerControl": [
             {"PowerConsumedWatts": 900, "PowerCapacityWatts": 0, "PowerLimit": None},
             {"PowerConsumedWatts": 300, "PowerCapacityWatts": 400},
         ]
     }
-    assert readings.control(power) == readings.Power(900)
+    assert readings.power_from_control(power) == readings.ChassisPower(900)
 
 
-def test_a_power_limit_that_is_switched_off_is_none():
+def test_a_disabled_power_limit_is_none():
     metrics = {
         "PowerWatts": {"Reading": 10},
         "PowerLimitWatts": {"SetPoint": 2488, "ControlMode": "Disabled"},
     }
-    assert readings.environment(metrics, {"CapacityWatts": 100}) == readings.Power(10, None, 100)
+    assert readings.power_from_environment(
+        metrics, {"CapacityWatts": 100}
+    ) == readings.ChassisPower(10, None, 100)
 
 
 @pytest.mark.parametrize("path", ["//evil.example/x", "https://evil.example/x", "x", "", 7, None])

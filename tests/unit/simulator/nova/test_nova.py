@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ranker nova against Nova's own code for weighing, on hosts that Nova changes."""
+"""Compare the ranker ``nova`` with Nova's weigher code, on hosts that Nova updates."""
 
 import random
 
@@ -7,12 +7,12 @@ import pytest
 from nova.scheduler import weights
 
 from nova_gpu_passthrough.packing.host_state import CellState, GpuGroup, HostState
-from nova_gpu_passthrough.packing.request_class import Reach, RequestClass
-from nova_gpu_passthrough.simulator.hosts import Hosts
-from nova_gpu_passthrough.simulator.nova.nova import Nova, taken_from
+from nova_gpu_passthrough.packing.request_class import GpuLocality, RequestClass
+from nova_gpu_passthrough.simulator.nova.nova import NovaRanker, used_cells
+from nova_gpu_passthrough.simulator.simulated_hosts import SimulatedHosts
 from tests.unit.simulator.nova import twins
 
-#: Like and unlike ones; one without GPUs.
+#: Equal and different hosts, one of them without GPUs.
 FLEET = [
     ("a1", {}),
     ("a2", {}),
@@ -29,13 +29,13 @@ def fleet():
 
 
 def begin(reals, seed=1):
-    ranker = Nova()
+    ranker = NovaRanker()
     sims = [twins.simulated(real) for real in reals]
     ranker.begin(sims, {}, random.Random(seed))
-    return ranker, Hosts(sims)
+    return ranker, SimulatedHosts(sims)
 
 
-def novas_weights(reals, spec):
+def nova_weights(reals, spec):
     handler = weights.HostWeightHandler()
     weighers = [cls() for cls in weights.all_weighers()]
     found = handler.get_weighed_objects(weighers, reals, spec)
@@ -49,29 +49,29 @@ def put(ranker, hosts, index, real):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_weights_and_hosts_are_novas_while_servers_come_and_go(seed):
+def test_weights_and_hosts_are_those_of_nova_while_servers_start_and_end(seed):
     reals = fleet()
     ranker, hosts = begin(reals)
     rng = random.Random(seed)
     servers = []
     decided = 0
-    for wanted in twins.requests(120, seed):
-        spec = twins.spec_of(wanted)
-        offers = hosts.offers(wanted)
-        if offers is not None:
-            names = [reals[index].host for index in offers.hosts]
-            expected = novas_weights([reals[index] for index in offers.hosts], spec)
-            assert dict(zip(names, ranker.weights(offers.hosts), strict=True)) == expected
-            index, _ = ranker.choose(wanted, offers)
+    for request_class in twins.requests(120, seed):
+        spec = twins.spec_of(request_class)
+        fitting = hosts.fitting(request_class)
+        if fitting is not None:
+            names = [reals[index].host for index in fitting.hosts]
+            expected = nova_weights([reals[index] for index in fitting.hosts], spec)
+            assert dict(zip(names, ranker.weights(fitting.hosts), strict=True)) == expected
+            index, _ = ranker.choose(request_class, fitting)
             assert expected[reals[index].host] == max(expected.values())
             decided += len(set(expected.values())) > 1
             reals[index]._locked_consume_from_request(spec)
             twins.built(reals[index])
             put(ranker, hosts, index, reals[index])
-            servers.append((index, wanted))
+            servers.append((index, request_class))
         if servers and rng.random() < 0.4:
             index, _ = servers.pop(rng.randrange(len(servers)))
-            # As the compute node reports it: its servers without that one.
+            # The compute node reports its other servers.
             reals[index] = twins.real_host(FLEET[index][0], **FLEET[index][1])
             for place, other in servers:
                 if place == index:
@@ -81,16 +81,16 @@ def test_weights_and_hosts_are_novas_while_servers_come_and_go(seed):
     assert decided > 60
 
 
-def test_the_ranker_changes_hosts_as_nova_does():
+def test_the_ranker_updates_hosts_as_nova_does():
     reals = fleet()
     ranker, hosts = begin(reals)
-    for wanted in twins.requests(60, 3):
-        offers = hosts.offers(wanted)
-        if offers is None:
+    for request_class in twins.requests(60, 3):
+        fitting = hosts.fitting(request_class)
+        if fitting is None:
             continue
-        index, _ = ranker.choose(wanted, offers)
+        index, _ = ranker.choose(request_class, fitting)
         real, ours = reals[index], ranker._hosts[index].state
-        real._locked_consume_from_request(twins.spec_of(wanted))
+        real._locked_consume_from_request(twins.spec_of(request_class))
         twins.built(real)
         put(ranker, hosts, index, real)
         assert (ours.vcpus_used, ours.free_ram_mb, ours.free_disk_mb, ours.num_instances) == (
@@ -106,16 +106,16 @@ def test_the_ranker_changes_hosts_as_nova_does():
 
 def test_a_single_host_is_not_weighed():
     ranker, hosts = begin(fleet()[:1])
-    offers = hosts.offers(twins.CLASSES[2])
-    assert ranker.weights(offers.hosts).tolist() == [0.0]
-    assert ranker.choose(twins.CLASSES[2], offers)[0] == 0
+    fitting = hosts.fitting(twins.CLASSES[2])
+    assert ranker.weights(fitting.hosts).tolist() == [0.0]
+    assert ranker.choose(twins.CLASSES[2], fitting)[0] == 0
 
 
-def test_parts_of_vcpus_weigh_like_whole_ones():
+def test_thousandths_of_vcpus_weigh_like_whole_ones():
     reals = fleet()
     whole, hosts = begin(reals)
-    parts = Nova()
-    parts.begin(
+    thousandths = NovaRanker()
+    thousandths.begin(
         [
             host._replace(
                 state=host.state._replace(vcpus=1000 * host.state.vcpus), vcpus=1000 * host.vcpus
@@ -125,17 +125,17 @@ def test_parts_of_vcpus_weigh_like_whole_ones():
         {},
         random.Random(1),
     )
-    every = hosts.offers(twins.CLASSES[0]).hosts
-    assert parts.weights(every).tolist() == whole.weights(every).tolist()
+    every = hosts.fitting(twins.CLASSES[0]).hosts
+    assert thousandths.weights(every).tolist() == whole.weights(every).tolist()
 
 
-def test_equal_hosts_keep_one_order_during_a_run_and_have_others_in_other_runs():
+def test_the_order_of_equal_hosts_is_fixed_during_a_run_and_differs_between_runs():
     reals = [twins.real_host(f"host{number}") for number in range(6)]
     firsts = set()
     for seed in range(12):
         ranker, hosts = begin(reals, seed)
-        offers = hosts.offers(twins.CLASSES[0])
-        found = {ranker.choose(twins.CLASSES[0], offers)[0] for _ in range(5)}
+        fitting = hosts.fitting(twins.CLASSES[0])
+        found = {ranker.choose(twins.CLASSES[0], fitting)[0] for _ in range(5)}
         assert len(found) == 1
         firsts |= found
     assert len(firsts) > 2
@@ -168,13 +168,20 @@ def cells_of(*cells):
         (0, [(4, 4000, 2), (8, 4000, 2)], 1),
     ],
 )
-def test_numa_cells_are_tried_in_novas_order(gpus, cells, taken):
-    wanted = RequestClass(
-        "one cell", gpus, "m" if gpus else None, 2, 0, 1024, numa_cells=1, reach=Reach.NEAR
+def test_numa_cells_are_tried_in_the_order_of_nova(gpus, cells, taken):
+    request_class = RequestClass(
+        "one cell",
+        gpus,
+        "m" if gpus else None,
+        2,
+        0,
+        1024,
+        numa_cells=1,
+        gpu_locality=GpuLocality.LOCAL,
     )
     before = cells_of(*cells)
     ranker, _ = begin(fleet())
-    offers = twins.offers([before], wanted)
-    assert len(offers.after(0)) == 2
-    _, after = ranker.choose(wanted, offers)
-    assert taken_from(before, after) == [before.cells[taken]]
+    fitting = twins.fitting([before], request_class)
+    assert len(fitting.after(0)) == 2
+    _, after = ranker.choose(request_class, fitting)
+    assert used_cells(before, after) == [before.cells[taken]]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ranker nova+fragmentation against filter, weighers and claim of a scheduler with ours."""
+"""Compare the ranker ``nova+fragmentation`` with a scheduler that has our filter and weigher."""
 
 import random
 
@@ -7,18 +7,18 @@ import pytest
 from nova.scheduler import filters, weights
 from nova.scheduler.filters.numa_topology_filter import NUMATopologyFilter
 
-from nova_gpu_passthrough.packing.request_class import Reach, RequestClass
+from nova_gpu_passthrough.packing.request_class import GpuLocality, RequestClass
 from nova_gpu_passthrough.policies import mix
 from nova_gpu_passthrough.scheduler.filters import GpuPassthroughFilter
 from nova_gpu_passthrough.scheduler.weights import GpuPassthroughWeigher
-from nova_gpu_passthrough.simulator.hosts import Hosts
-from nova_gpu_passthrough.simulator.nova.nova_with_gpu_weigher import NovaAndFragmentation
+from nova_gpu_passthrough.simulator.nova.nova_with_gpu_weigher import NovaFragmentationRanker
+from nova_gpu_passthrough.simulator.simulated_hosts import SimulatedHosts
 from tests.unit import builders
 from tests.unit.scheduler import nova_hosts
 from tests.unit.simulator.nova import twins
 
 FLEET = [
-    # Linked in pairs, all linked across NUMA nodes, linked crosswise, not linked.
+    # GPUs linked in pairs, all linked across NUMA nodes, linked crosswise, and not linked.
     *((f"pairs{n}", {"link": lambda gpu: f"bridge{gpu // 2}", "cpus": 30 + n}) for n in range(2)),
     ("board", {"link": lambda gpu: "board", "ram": 98304}),
     ("crosswise", {"link": lambda gpu: f"bridge{gpu % 4}", "cpus": 40}),
@@ -26,14 +26,18 @@ FLEET = [
     ("few", {"gpus": 3, "cpus": 48}),
     ("none", {"gpus": 0, "cpus": 8}),
 ]
-PINNED = RequestClass("one cell", 2, twins.MODEL, 8, 0, 16384, 1, numa_cells=1, reach=Reach.NEAR)
-WIDE = RequestClass("two cells", 4, twins.MODEL, 16, 0, 32768, 1, numa_cells=2, reach=Reach.NEAR)
+PINNED = RequestClass(
+    "one cell", 2, twins.MODEL, 8, 0, 16384, 1, numa_cells=1, gpu_locality=GpuLocality.LOCAL
+)
+WIDE = RequestClass(
+    "two cells", 4, twins.MODEL, 16, 0, 32768, 1, numa_cells=2, gpu_locality=GpuLocality.LOCAL
+)
 FLOATING = twins.CLASSES
 WITH_CELLS = [*twins.CLASSES[:3], PINNED, WIDE]
 
 
 class Scheduler:
-    """What of nova-scheduler decides, with Placement's part played by the tests."""
+    """The deciding parts of nova-scheduler; the tests take the part of Placement."""
 
     def __init__(self):
         self.filters = [GpuPassthroughFilter(), NUMATopologyFilter()]
@@ -48,15 +52,15 @@ class Scheduler:
         return {item.obj.host: item.weight for item in found}
 
     def _candidates(self, spec):
-        """Placement's answer."""
+        """Return the hosts that Placement would return."""
         found = []
-        wanted = sum(request.count for request in spec.pci_requests.requests)
+        gpus = sum(request.count for request in spec.pci_requests.requests)
         for real in self.reals.values():
             if (
                 spec.vcpus <= real.vcpus_total - real.vcpus_used
                 and spec.memory_mb <= real.free_ram_mb
                 and spec.root_gb * 1024 <= real.free_disk_mb
-                and wanted <= sum(pool["count"] for pool in real.pci_stats.pools)
+                and gpus <= sum(pool["count"] for pool in real.pci_stats.pools)
             ):
                 real.allocation_candidates = builders.candidates(real, spec)
                 found.append(real)
@@ -80,38 +84,45 @@ def scheduler(options, tmp_path):
 
 
 def counts(classes):
-    return {wanted: len(classes) - number for number, wanted in enumerate(classes) if wanted.gpus}
+    return {
+        request_class: len(classes) - number
+        for number, request_class in enumerate(classes)
+        if request_class.gpus
+    }
 
 
-def guest(wanted):
-    if not wanted.numa_cells:
+def guest(request_class):
+    if not request_class.numa_cells:
         return None
-    return builders.guest_numa(
-        *((wanted.cell_vcpus, 0, wanted.cell_ram_mib) for _ in range(wanted.numa_cells))
+    return builders.guest_numa_topology(
+        *(
+            (request_class.cell_vcpus, 0, request_class.cell_ram_mib)
+            for _ in range(request_class.numa_cells)
+        )
     )
 
 
 @pytest.mark.parametrize("classes", [FLOATING, WITH_CELLS], ids=["floating", "with cells"])
 @pytest.mark.parametrize("seed", range(2))
-def test_the_same_hosts_and_devices_are_taken(scheduler, classes, seed):
+def test_the_same_hosts_and_devices_are_chosen(scheduler, classes, seed):
     nova = scheduler(classes)
     sims = [twins.simulated(real) for real in nova.reals.values()]
     names = [sim.name for sim in sims]
-    ranker, hosts = NovaAndFragmentation(), Hosts(sims)
+    ranker, hosts = NovaFragmentationRanker(), SimulatedHosts(sims)
     ranker.begin(sims, counts(classes), random.Random(seed))
-    # The scheduler learns of hosts from requests.
+    # The scheduler gets to know hosts by requests.
     nova.weigh(twins.spec_of(RequestClass("tiny", 0, None, 1, 0, 1)))
     refused = decided = 0
-    for wanted in twins.requests(120, seed, classes):
-        spec = twins.spec_of(wanted, guest(wanted), in_placement=True)
+    for request_class in twins.requests(120, seed, classes):
+        spec = twins.spec_of(request_class, guest(request_class), in_placement=True)
         expected = nova.weigh(spec)
-        offers = hosts.offers(wanted)
-        if offers is None:
+        fitting = hosts.fitting(request_class)
+        if fitting is None:
             assert not expected
             refused += 1
             continue
-        assert sorted(expected) == sorted(names[index] for index in offers.hosts)
-        index, after = ranker.choose(wanted, offers)
+        assert sorted(expected) == sorted(names[index] for index in fitting.hosts)
+        index, after = ranker.choose(request_class, fitting)
         best = max(expected.values())
         assert expected[names[index]] == best, expected
         decided += len(expected) > 1
@@ -119,7 +130,7 @@ def test_the_same_hosts_and_devices_are_taken(scheduler, classes, seed):
         left = twins.left_of(nova.reals[names[index]])
         if left.free_gpus:
             assert after == left
-        else:  # the scheduler looks no further
+        else:  # the scheduler does not read the cells of a host without free GPUs
             assert (after.free_gpus, after.vcpus, after.ram_mib) == (0, left.vcpus, left.ram_mib)
         hosts.put(index, after)
         ranker.changed(index, after)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts that exist twice: simulated, and as nova-scheduler's own objects that Nova changes."""
+"""Hosts that exist twice: in the simulator, and as objects of nova-scheduler that Nova updates."""
 
 import random
 
 from nova_gpu_passthrough.packing.host_state import HostState
 from nova_gpu_passthrough.packing.request_class import RequestClass
 from nova_gpu_passthrough.scheduler import host_snapshot
-from nova_gpu_passthrough.simulator.hosts import Hosts
-from nova_gpu_passthrough.simulator.ranker import SimHost
+from nova_gpu_passthrough.simulator.ranker import SimulatedHost
+from nova_gpu_passthrough.simulator.simulated_hosts import SimulatedHosts
 from tests.unit.builders import L40S, cell, host_state, pages, pci_request, pool, request_spec
 
 MODEL = "L40S"
@@ -15,7 +15,7 @@ ALIAS = "l40s"
 
 
 def real_host(name, gpus=8, cpus=32, ram=131072, link=lambda gpu: "", disk=None):
-    """A host with two NUMA nodes; CPUs and RAM (MiB) are those of a node."""
+    """Return a host with two NUMA nodes; CPUs and RAM (MiB) are those of each node."""
     pools = []
     for number in range(gpus):
         tags = {"gpu_model": MODEL, "gpu_link_group": link(number)}
@@ -37,13 +37,13 @@ def real_host(name, gpus=8, cpus=32, ram=131072, link=lambda gpu: "", disk=None)
 
 
 def simulated(state):
-    """The same for the simulator."""
+    """Return the same host for the simulator."""
     left = left_of(state)
-    return SimHost(state.host, left, MODEL, left.vcpus, left.ram_mib, left.free_gpus)
+    return SimulatedHost(state.host, left, MODEL, left.vcpus, left.ram_mib, left.free_gpus)
 
 
 def left_of(state):
-    """What one of Nova's objects has left, in the simulator's form."""
+    """Return what one of Nova's host states has left, as a state of the simulator."""
     whole = host_snapshot.read(state)
     if whole is not None:
         return whole.before()
@@ -55,23 +55,25 @@ def left_of(state):
     )
 
 
-def spec_of(wanted, numa=None, in_placement=False):
-    """The request for a server without preferences about its GPUs but those by default."""
-    asked = [pci_request(wanted.gpus, L40S, ALIAS, numa_policy="required" if numa else None)]
+def spec_of(request_class, numa=None, in_placement=False):
+    """Return the request for a server with default preferences for its GPUs."""
+    pci_requests = [
+        pci_request(request_class.gpus, L40S, ALIAS, numa_policy="required" if numa else None)
+    ]
     spec = request_spec(
-        *(asked if wanted.gpus else ()),
-        vcpus=wanted.vcpus,
-        ram=wanted.ram_mib,
+        *(pci_requests if request_class.gpus else ()),
+        vcpus=request_class.vcpus,
+        ram=request_class.ram_mib,
         numa=numa,
         in_placement=in_placement,
     )
-    spec.flavor.root_gb = wanted.disk_gib
-    spec.flavor.name = wanted.name
+    spec.flavor.root_gb = request_class.disk_gib
+    spec.flavor.name = request_class.name
     return spec
 
 
 def built(state):
-    """What the compute node reports once the server runs."""
+    """Update a host as the compute node reports it once the server runs."""
     state.num_io_ops = 0
 
 
@@ -85,11 +87,11 @@ CLASSES = [
 
 
 def requests(count, seed, classes=CLASSES):
-    """Classes in any order, small ones more often."""
+    """Return classes in random order, small ones more often."""
     return random.Random(seed).choices(classes, range(len(classes), 0, -1), k=count)
 
 
-def offers(states, wanted):
-    """What the simulator offers of hosts with these states."""
-    hosts = [SimHost(str(n), state, MODEL, 1, 1, 1) for n, state in enumerate(states)]
-    return Hosts(hosts).offers(wanted)
+def fitting(states, request_class):
+    """Return the simulator's fitting hosts among hosts with these states."""
+    hosts = [SimulatedHost(str(n), state, MODEL, 1, 1, 1) for n, state in enumerate(states)]
+    return SimulatedHosts(hosts).fitting(request_class)

@@ -8,59 +8,59 @@ API = "etc/kolla/nova-api/nova.conf"
 
 
 @pytest.mark.parametrize("host", ["control", "hgx1"])
-def test_an_alias_of_the_fleet_that_is_missing_is_found(site, found, host):
+def test_a_missing_fleet_alias_is_reported(site, all_findings, host):
     text = site.path(host, SHARED).read_text()
     line = next(row for row in text.splitlines() if '"l40s"' in row)
     site.replace(host, SHARED, f"{line}\n", "")
     subject = "nova@control" if host == "control" else "nova-compute@hgx1"
-    assert found(site) == [("alias.missing", subject, "failure")]
+    assert all_findings(site) == [("alias.missing", subject, "failure")]
 
 
-def test_an_alias_that_differs_from_the_fleets_is_found_with_both_values(site, only):
+def test_a_different_fleet_alias_is_reported_with_both_values(site, only_finding):
     site.replace("hgx1", SHARED, "CUSTOM_GPU_H100_SXM", "CUSTOM_GPU_H100")
-    finding = only(site)
+    finding = only_finding(site)
     assert (finding.id, finding.subject) == ("alias.differs", "nova-compute@hgx1")
     assert "resource_class is CUSTOM_GPU_H100, expected CUSTOM_GPU_H100_SXM" in finding.found
     assert f"{SHARED}:" in finding.source
 
 
-def test_another_numa_policy_is_found(site, only):
+def test_a_different_numa_policy_is_reported(site, only_finding):
     site.replace("control", SHARED, '"numa_policy": "legacy"', '"numa_policy": "required"')
-    assert "numa_policy is required, expected legacy" in only(site).found
+    assert "numa_policy is required, expected legacy" in only_finding(site).found
 
 
-def test_what_means_the_same_is_no_difference(site, found):
+def test_equivalent_values_are_accepted(site, all_findings):
     site.replace("hgx1", SHARED, "CUSTOM_GPU_H100_SXM", "gpu_h100_sxm")
     site.replace("hgx1", SHARED, ', "numa_policy": "legacy"', "")
-    assert found(site) == []
+    assert all_findings(site) == []
 
 
-def test_an_alias_that_the_fleet_does_not_make_must_be_the_same_everywhere(site, only):
+def test_an_alias_outside_the_fleet_must_exist_on_all_services(site, only_finding):
     site.add("control", QAT)
     site.add("hgx1", QAT)
-    finding = only(site)
+    finding = only_finding(site)
     assert (finding.id, finding.subject) == ("alias.disagrees", "nova-compute@l40s1")
-    assert "alias qat is not there, but on nova@control" in finding.found
+    assert "alias qat is missing, but defined on nova@control" in finding.found
 
 
-def test_an_alias_with_another_meaning_elsewhere_is_found(site, only):
+def test_an_alias_outside_the_fleet_must_be_the_same_on_all_services(site, only_finding):
     for host in ("control", "hgx1"):
         site.add(host, QAT)
     site.add("l40s1", QAT.replace("4940", "4941"))
-    finding = only(site)
+    finding = only_finding(site)
     assert (finding.id, finding.subject) == ("alias.disagrees", "nova-compute@l40s1")
-    assert "another than on nova@control" in finding.found
+    assert "different from on nova@control" in finding.found
 
 
-def test_the_same_alias_everywhere_is_the_operators_own_affair(site, found):
+def test_an_alias_that_is_the_same_on_all_services_is_accepted(site, all_findings):
     for host in ("control", "hgx1", "l40s1"):
         site.add(host, QAT)
-    assert found(site) == []
+    assert all_findings(site) == []
 
 
-def test_services_of_one_host_are_told_apart(site, found):
+def test_services_of_one_host_are_distinguished(site, all_findings):
     text = site.path("control", SHARED).read_text()
     site.add(
         "other", "[api_database]\nconnection = x\n" + text.replace("l40s-audio", "l40s-snd"), API
     )
-    assert ("alias.missing", "nova-api@other", "failure") in found(site)
+    assert ("alias.missing", "nova-api@other", "failure") in all_findings(site)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Agreement with Nova is tested in ``test_agreement_with_nova``."""
+"""Tests of alias syntax; ``test_agreement_with_nova`` compares with Nova itself."""
 
 import pytest
 
@@ -11,7 +11,7 @@ GOOD = '{"name": "h100-sxm", "device_type": "type-PF", "resource_class": "CUSTOM
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("{'name': 'x'}", "no JSON"),
+        ("{'name': 'x'}", "not JSON"),
         ("[]", "is not of type 'object'"),
         ("{}", "'name' is a required property"),
         ('{"name": "x", "gpu_model": "H100"}', "gpu_model"),
@@ -21,9 +21,9 @@ GOOD = '{"name": "h100-sxm", "device_type": "type-PF", "resource_class": "CUSTOM
         ('{"name": "x", "live_migratable": "perhaps"}', "live_migratable"),
     ],
 )
-def test_what_nova_refuses_is_found_with_its_place(site, only, value, words):
+def test_an_invalid_alias_is_reported_with_its_line(site, only_finding, value, words):
     site.add("hgx1", f"[pci]\nalias = {value}\n")
-    finding = only(site)
+    finding = only_finding(site)
     assert (finding.id, finding.severity) == ("alias.invalid", "failure")
     assert finding.subject == "nova-compute@hgx1"
     assert words in finding.found
@@ -37,33 +37,33 @@ def test_what_nova_refuses_is_found_with_its_place(site, only, value, words):
         (', "numa_policy": "required"}', "alias.policy_mismatch"),
     ],
 )
-def test_a_name_must_not_come_twice(site, found, rest, identity):
+def test_a_repeated_name_is_reported(site, all_findings, rest, identity):
     site.add("control", f"[pci]\nalias = {GOOD}{rest}\n")
-    assert (identity, "nova@control", "failure") in found(site)
+    assert (identity, "nova@control", "failure") in all_findings(site)
 
 
 @pytest.mark.parametrize("kind", ['"device_type": "type-PCI",', ""])
-def test_one_name_with_two_device_types_is_found(site, found, kind):
+def test_a_repeated_name_with_another_device_type_is_reported(site, all_findings, kind):
     site.add(
         "control",
         f'[pci]\nalias = {{"name": "h100-sxm", {kind} "resource_class": "CUSTOM_GPU_H100_SXM"}}\n',
     )
-    assert ("alias.type_mismatch", "nova@control", "failure") in found(site)
+    assert ("alias.type_mismatch", "nova@control", "failure") in all_findings(site)
 
 
-def test_an_alias_by_resource_class_needs_pci_in_placement(site, found):
+def test_an_alias_by_resource_class_requires_pci_in_placement(site, all_findings):
     site.replace("control", SHARED, "pci_in_placement = true", "pci_in_placement = false")
-    ids = [identity for identity, subject, _ in found(site) if subject == "nova@control"]
+    ids = [identity for identity, subject, _ in all_findings(site) if subject == "nova@control"]
     assert ids.count("alias.no_ids") == len(site.resolved.aliases)
 
 
-def test_an_alias_without_anything_to_go_by_is_found(site, found):
+def test_an_alias_without_ids_and_resource_class_is_reported(site, all_findings):
     for host in ("control", "hgx1", "l40s1"):
         site.add(host, '[pci]\nalias = {"name": "any"}\n')
-    ids = {identity for identity, _, _ in found(site)}
+    ids = {identity for identity, _, _ in all_findings(site)}
     assert ids == {"alias.no_ids"}
 
 
-def test_an_alias_of_the_fleet_that_nova_refuses_is_told_once(site, only):
+def test_an_invalid_fleet_alias_is_reported_once(site, only_finding):
     site.replace("control", SHARED, '"legacy"}', '"legacy",}')
-    assert only(site).id == "alias.invalid"
+    assert only_finding(site).id == "alias.invalid"

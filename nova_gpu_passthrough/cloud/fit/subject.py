@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find the server or flavor to explain, by name or id."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from openstack import exceptions
+
+from nova_gpu_passthrough.cloud.fit import gpu_flavors
+from nova_gpu_passthrough.cloud.view.model import CloudFlavor, CloudView
+from nova_gpu_passthrough.cloud.view.reader import CloudReader, is_not_found
+from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.fleet.demand import FlavorSize
+
+#: Image properties that mean the same as the extra spec of that name
+#: (``_get_flavor_image_meta`` in nova/virt/hardware.py).
+_LIKE_FLAVOR = (
+    "cpu_policy",
+    "cpu_thread_policy",
+    "numa_nodes",
+    "pci_numa_affinity_policy",
+    "maxphysaddr_mode",
+)
+_SCHEDULED_BY = re.compile(r"hw_(numa_.*|mem_.*|cpu_realtime.*|tpm_.*|viommu.*)|os_secure_boot")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The flavor to explain, or the server and the flavor with which it was created."""
+
+    flavor: str
+    size: FlavorSize
+    extra_specs: Mapping[str, str]
+    #: None for a flavor.
+    server: "ServerSubject | None" = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ServerSubject:
+    """The server to explain, with its status in Nova."""
+
+    id: str
+    name: str
+    status: str
+    host: str | None = None
+    #: The availability zone in which it must stay.
+    zone: str | None = None
+    fault: str = ""
+    #: Time of the fault, or of the start on its host, in ISO 8601.
+    since: str = ""
+
+
+def find(reader: CloudReader, view: CloudView, word: str, kind: str | None = None) -> Subject:
+    """Find the flavor or server with that name or id, among the servers of all projects.
+
+    :param kind: ``flavor`` or ``server``; None: either of them
+    :raises UserError: if there is none, or more than one
+    """
+    flavors = [f for f in view.flavors if word in (f.id, f.name)] if kind != "server" else []
+    servers = _servers(reader, word) if kind != "flavor" else []
+    if flavors and servers:
+        raise UserError(f"{word} is both a flavor and a server: add --flavor or --server")
+    if len(servers) > 1:
+        ids = ", ".join(f"{server['id']} ({server['status']})" for server in servers)
+        raise UserError(f"{len(servers)} servers are named {word}; give the id of one: {ids}")
+    if servers:
+        return of_server(servers[0])
+    if flavors:
+        # Names of flavors are unique in Nova.
+        return of_flavor(flavors[0])
+    raise UserError(f"no {kind or 'server or flavor'} {word}{_similar(view, word, kind)}")
+
+
+def of_flavor(flavor: CloudFlavor) -> Subject:
+    """Convert a flavor of the cloud."""
+    return Subject(flavor.name, gpu_flavors.size(flavor), flavor.extra_specs)
+
+
+def of_server(server: Mapping[str, Any]) -> Subject:
+    """Convert the body of ``GET /servers/{id}`` (microversion 2.98 or later)."""
+    flavor, image = server["flavor"], server.get("image")
+    extra_specs = dict(flavor.get("extra_specs") or {})
+    notes = []
+    for name, value in ((image or {}).get("properties") or {}).items():
+        extra_spec = name.replace("hw_", "hw:", 1)
+        if name.removeprefix("hw_") in _LIKE_FLAVOR:
+            extra_specs.setdefault(extra_spec, str(value))
+        elif name.startswith("trait:"):
+            extra_specs.setdefault(name, str(value))
+        elif _SCHEDULED_BY.fullmatch(name):
+            notes.append(f"image property {name} is ignored")
+    if not image:
+        notes.append("the server boots from a volume, so its image properties are not known")
+    fault = server.get("fault") or {}
+    since = fault.get("created") or server.get("OS-SRV-USG:launched_at") or server.get("created")
+    return Subject(
+        flavor.get("original_name") or "",
+        FlavorSize(
+            flavor["vcpus"],
+            flavor["ram"],
+            # A volume uses no disk of the host.
+            flavor["disk"] if image else 0,
+            flavor.get("ephemeral") or 0,
+            flavor.get("swap") or 0,
+        ),
+        extra_specs,
+        ServerSubject(
+            server["id"],
+            server.get("name") or server["id"],
+            server["status"],
+            server.get("OS-EXT-SRV-ATTR:host"),
+            server.get("pinned_availability_zone") or None,
+            _sentence(fault.get("message") or ""),
+            since or "",
+        ),
+        tuple(notes),
+    )
+
+
+def _servers(reader: CloudReader, word: str) -> list[Mapping[str, Any]]:
+    server = _by_id(reader, word)
+    if server is not None:
+        return [server]
+    # Nova treats the name as a regular expression. One page is enough for an error message.
+    pattern = f"^{re.escape(word)}$"
+    bodies = reader.nova("/servers/detail", all_tenants="1", name=pattern)["servers"]
+    # Only the response for a single server has its fault.
+    ids = [body["id"] for body in bodies if body.get("name") == word]
+    return [server for server in (_by_id(reader, uuid) for uuid in ids) if server is not None]
+
+
+def _by_id(reader: CloudReader, uuid: str) -> Mapping[str, Any] | None:
+    if not re.fullmatch(r"[0-9a-fA-F-]{32,36}", uuid):
+        return None
+    try:
+        server: Mapping[str, Any] = reader.nova(f"/servers/{uuid}")["server"]
+    except exceptions.HttpException as error:
+        if is_not_found(error):
+            return None
+        raise
+    return server
+
+
+def _similar(view: CloudView, word: str, kind: str | None) -> str:
+    names: list[str] = []
+    if kind != "flavor":
+        names += _names(server.name for host in view.hosts for server in host.servers)
+        names += _names(server.name for server in view.servers_without_host)
+    if kind != "server":
+        names += _names(flavor.name for flavor in view.flavors)
+    similar = difflib.get_close_matches(word, dict.fromkeys(names), 3)
+    return f"; similar names: {', '.join(similar)}" if similar else ""
+
+
+def _names(names: Iterable[str]) -> list[str]:
+    return sorted(set(names))
+
+
+def _sentence(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")

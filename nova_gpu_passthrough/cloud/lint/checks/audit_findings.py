@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Findings of the audit about GPUs that the fleet file offers to servers."""
+
+from collections.abc import Iterator
+
+from nova_gpu_passthrough.cloud.lint.check import lint_check
+from nova_gpu_passthrough.cloud.lint.facts import Facts
+from nova_gpu_passthrough.inventory.findings import HOST, VERDICT, Finding, Severity
+
+#: Warnings of the audit that become failures later.
+_WARNINGS = frozenset(
+    ("power.d3cold", "power.d3cold_allowed", "driver.could_take", "companion.could_take")
+)
+
+
+@lint_check(drift=False)
+def check(facts: Facts) -> Iterator[Finding]:
+    """Report each finding of the audit once for each host, with all GPUs concerned."""
+    for offer in facts.resolved.offers:
+        addresses = {HOST, *(device.address for device in offer.devices)}
+        by_id: dict[str, list[Finding]] = {}
+        for finding in offer.inventory.findings:
+            relevant = finding.severity is Severity.FAILURE or finding.id in _WARNINGS
+            if relevant and finding.id != VERDICT and finding.subject in addresses:
+                by_id.setdefault(finding.id, []).append(finding)
+        for identity, members in by_id.items():
+            yield _repeated(offer.host, identity, members)
+
+
+def _repeated(host: str, identity: str, members: list[Finding]) -> Finding:
+    subjects = ", ".join(dict.fromkeys(finding.subject for finding in members))
+    first = members[0]
+    return Finding(
+        "inventory.told",
+        Severity.WARNING,
+        f"host {host}",
+        f"the audit reported {identity} for {subjects}: {first.found}",
+        f"inventory of {host}",
+        first.why,
+        f"{first.fix} Then audit the host again and replace its inventory.",
+    )

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The filters of nova-scheduler: GpuPassthroughFilter and the filters that it requires."""
+
+from collections.abc import Iterator, Sequence
+
+from nova_gpu_passthrough.cloud.lint.check import lint_check
+from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService, ServiceRole
+from nova_gpu_passthrough.cloud.lint.facts import Facts, generate_fix
+from nova_gpu_passthrough.generate import control_options
+from nova_gpu_passthrough.inventory.findings import Finding, Severity
+
+_SECTION = "filter_scheduler"
+_ALL = "nova.scheduler.filters.all_filters"
+_GPU_FILTER = control_options.FILTER.rpartition(".")[2]
+_MODULE = control_options.FILTER.rpartition(".")[0]
+_REQUIRED = {
+    _GPU_FILTER: "Link groups, switches and companions are ignored, and the first allocation "
+    "candidate determines which GPUs a server gets.",
+    "PciPassthroughFilter": "Hosts without the devices are selected, and the server fails there.",
+    "NUMATopologyFilter": "Hosts whose GPUs and CPUs are on different NUMA nodes are selected.",
+}
+
+
+@lint_check(passthrough=True)
+def check(facts: Facts) -> Iterator[Finding]:
+    """Check every nova-scheduler."""
+    expected = control_options.filters(facts.resolved.settings.enabled_filters)
+    for service in facts.services_with(ServiceRole.SCHEDULER):
+        enabled = service.configuration.names(_SECTION, "enabled_filters")
+        yield from _enabled(service, enabled or (), expected)
+        yield from _available(service, enabled or ())
+
+
+def _enabled(
+    service: ConfiguredService, enabled: Sequence[str], expected: Sequence[str]
+) -> Iterator[Finding]:
+    where = service.configuration.where(_SECTION, "enabled_filters")
+    names = [name.rpartition(".")[2] for name in enabled]
+    for name in expected:
+        if name not in names:
+            yield Finding(
+                "scheduler.filter_missing",
+                Severity.FAILURE if name in _REQUIRED else Severity.WARNING,
+                service.name,
+                f"{name} is not enabled",
+                where,
+                _REQUIRED.get(
+                    name, "It is in enabled_filters of the fleet file, by default Nova's."
+                ),
+                generate_fix(service.name)
+                if name in _REQUIRED
+                else "Enable it, or set enabled_filters in the fleet file's settings.",
+            )
+    early = [n for n in _REQUIRED if n != _GPU_FILTER and n in names and _GPU_FILTER in names]
+    early = [name for name in early if names.index(name) < names.index(_GPU_FILTER)]
+    if early:
+        yield Finding(
+            "scheduler.filter_order",
+            Severity.FAILURE,
+            service.name,
+            f"{_GPU_FILTER} runs after {' and '.join(early)}",
+            where,
+            "Those filters then examine hundreds of candidates instead of the few that "
+            f"{_GPU_FILTER} keeps, which takes seconds for each host.",
+            f"Put {_GPU_FILTER} before them.",
+        )
+
+
+def _available(service: ConfiguredService, enabled: Sequence[str]) -> Iterator[Finding]:
+    assignments = service.configuration.all((_SECTION, "available_filters"))
+    values = [assignment.value.strip() for assignment in assignments] or [_ALL]
+    where = service.configuration.where(_SECTION, "available_filters")
+    names = {name.rpartition(".")[2] for name in enabled}
+    if _GPU_FILTER in names and not any(value.startswith(_MODULE) for value in values):
+        missing = [control_options.FILTER]
+    else:
+        missing = []
+    if _ALL not in values:
+        known = {value.rpartition(".")[2] for value in values}
+        missing += sorted(name for name in names - known if name != _GPU_FILTER)
+    if missing:
+        yield Finding(
+            "scheduler.filter_unavailable",
+            Severity.FAILURE,
+            service.name,
+            f"enabled, but not available: {', '.join(missing)}",
+            where,
+            "nova-scheduler does not start (SchedulerHostFilterNotFound).",
+            f"Set two lines: available_filters = {_ALL} and "
+            f"available_filters = {control_options.FILTER}.",
+        )

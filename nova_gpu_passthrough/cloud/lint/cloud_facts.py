@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The state of the cloud that the checks compare, and reading it.
+
+Reading requires the role admin: see ``cloud.view.read`` and ``cloud.apply.comparison``. No other
+module of lint talks to a cloud.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nova_gpu_passthrough.cloud.apply import comparison, quotas
+from nova_gpu_passthrough.cloud.apply.plan import Plan
+from nova_gpu_passthrough.cloud.apply.record import Record
+from nova_gpu_passthrough.cloud.apply.writer import CloudWriter
+from nova_gpu_passthrough.cloud.view import read as view
+from nova_gpu_passthrough.cloud.view.model import CloudView
+from nova_gpu_passthrough.cloud.view.reader import Progress
+from nova_gpu_passthrough.fleet.desired_state import DesiredState
+
+if TYPE_CHECKING:
+    from openstack.connection import Connection
+
+    from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
+
+
+@dataclass(frozen=True)
+class CloudFacts:
+    """The state of the cloud that the checks compare."""
+
+    view: CloudView
+    #: What ``nova-gpu apply`` would do.
+    plan: Plan
+    #: All traits in Placement.
+    traits: frozenset[str]
+    #: Keystone's registered limits of Nova, by resource; None if they were not read.
+    registered_limits: Mapping[str, int] | None = None
+    #: Why the fleet file's quota driver does not seem to be active; None if it does.
+    driver_note: str | None = None
+
+
+def read(
+    connection: "Connection",
+    resolved: "ResolvedFleet",
+    desired: DesiredState,
+    record: Record | None = None,
+    progress: Progress | None = None,
+) -> CloudFacts:
+    """Read the cloud without changing it.
+
+    :param record: what was applied last, which identifies superfluous objects that apply created
+    :param progress: reports what is being read
+    :raises UserError: if something cannot be read, with the reason
+    :raises openstack.exceptions.SDKException, keystoneauth1.exceptions.ClientException: see
+        ``cloud.failures``
+    """
+    cloud_view = view.read(connection, resolved, progress=progress)
+    api = CloudWriter(connection, progress)
+    plan = comparison.compare(api, desired, record)
+    traits = frozenset(api.placement("/traits")["traits"])
+    state = quotas.read_quota_state(api, desired)
+    return CloudFacts(cloud_view, plan, traits, state.registered_limits, state.driver_note)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Send GET requests to Nova and Placement, several at a time.
+
+A cloud with many GPU hosts needs thousands of requests, and Nova and Placement serve several at
+once. The threads share a keystoneauth session, as Nova's own services do; the openstacksdk objects
+are created before the first thread starts.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from multiprocessing.pool import ThreadPool
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlencode
+
+from openstack import exceptions
+
+if TYPE_CHECKING:
+    from openstack.connection import Connection
+
+#: Nova 31 (2025.1) and newer: server details include image properties.
+NOVA = "2.98"
+#: Placement 7 (Yoga) and newer: ``required=in:``.
+PLACEMENT = "1.39"
+#: Concurrent requests; the connection pool of the requests library holds ten.
+_THREADS = 8
+#: Nova's maximum page size (``[api] max_limit``), unless its operator set a lower one.
+_PAGE = 1000
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+#: Callback that receives what is being read, how many items were read, and how many there are.
+Progress = Callable[[str, int, int], None]
+
+
+class CloudReader:
+    """Reads from one cloud."""
+
+    def __init__(self, connection: "Connection", progress: Progress | None = None) -> None:
+        # Each of these requests the service's list of versions.
+        self._nova, self._placement = connection.compute, connection.placement
+        self._progress: Progress = progress or (lambda what, done, total: None)
+
+    def nova(self, path: str, **parameters: Any) -> Any:
+        """Return the body of Nova's response.
+
+        :raises openstack.exceptions.HttpException: if Nova rejects the request
+        """
+        return _get(self._nova, NOVA, path, parameters)
+
+    def placement(self, path: str, **parameters: Any) -> Any:
+        """Return the body of Placement's response.
+
+        :raises openstack.exceptions.HttpException: if Placement rejects the request
+        """
+        return _get(self._placement, PLACEMENT, path, parameters)
+
+    def pages(
+        self, path: str, name: str, key: str = "id", **parameters: Any
+    ) -> Iterator[Mapping[str, Any]]:
+        """Yield the members of one of Nova's collections, page after page.
+
+        :param key: the field that identifies a member
+        """
+        query = {"limit": _PAGE, **parameters}
+        while True:
+            body = self.nova(path, **query)
+            members: list[Mapping[str, Any]] = body[name]
+            yield from members
+            if not members or f"{name}_links" not in body:
+                return
+            query["marker"] = members[-1][key]
+
+    def each(self, what: str, items: Iterable[_T], read: Callable[[_T], _R]) -> list[_R]:
+        """Call a function for each item, several at a time, and return the results in order.
+
+        :param what: name of the items for the progress callback
+        """
+        todo: Sequence[_T] = list(items)
+        if not todo:
+            return []
+        done: list[_R] = []
+        # Unlike the threads of concurrent.futures, these do not keep the program from ending
+        # while a request hangs: after Ctrl-C, or when another request has failed.
+        with ThreadPool(min(_THREADS, len(todo))) as pool:
+            for result in pool.imap(read, todo):
+                done.append(result)
+                self._progress(what, len(done), len(todo))
+        return done
+
+
+def is_not_found(error: exceptions.HttpException) -> bool:
+    """Check whether a service answered that an object does not exist."""
+    return error.status_code == 404
+
+
+def _get(service: Any, version: str, path: str, parameters: Mapping[str, Any]) -> Any:
+    url = f"{path}?{urlencode(parameters)}" if parameters else path
+    response = service.get(url, microversion=version)
+    exceptions.raise_from_response(response)
+    return response.json()
