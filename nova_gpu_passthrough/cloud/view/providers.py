@@ -22,6 +22,9 @@ from nova_gpu_passthrough.nova_rules import resource_names
 
 #: Resource classes of a compute node's root provider, the likeliest to have a free unit first.
 _ROOT_CLASSES = ("MEMORY_MB", "VCPU", "PCPU", "DISK_GB")
+#: The trait of every provider that Nova 34 or newer manages. With all computes upgraded, Nova
+#: schedules to no other provider (``owner_nova_filter`` in nova/scheduler/request_filter.py).
+_OWNER_NOVA = "OWNER_NOVA"
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,16 @@ def trees(
         children.setdefault(root, {})[device] = pci.names[device]
 
     def read(root: str) -> ProviderTree:
+        """Read a tree, without the providers that another service added to one of Nova 34."""
         names = children.get(root, {})
         if root in with_all_children:
             bodies = reader.placement("/resource_providers", in_tree=root)["resource_providers"]
             names = {body["uuid"]: body["name"] for body in bodies if body["uuid"] != root}
-        return _tree(reader, root, roots[root], names)
+        tree = _tree(reader, root, roots[root], names)
+        if _OWNER_NOVA not in tree.root.traits:
+            return tree
+        devices = (device for device in tree.devices if _OWNER_NOVA in device.traits)
+        return ProviderTree(tree.root, tuple(devices))
 
     return _with_exact_inventories(reader, reader.each("compute nodes in Placement", roots, read))
 

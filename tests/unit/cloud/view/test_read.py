@@ -317,6 +317,17 @@ def test_hosts_without_gpus_are_left_out(cloud):
     assert not cloud.requested("allocation_candidates")
 
 
+def test_devices_of_other_services_are_not_novas(cloud):
+    root = cloud.placement.add_host("gpu1", traits=["OWNER_NOVA"])
+    cloud.nova.add_compute("gpu1", root)
+    traits = ["CUSTOM_GPU_MODEL_H100_SXM"]
+    for bus, owner in (("51", ["OWNER_NOVA"]), ("52", [])):
+        name = f"gpu1_0000:{bus}:00.0"
+        cloud.placement.add_device(root, name, "CUSTOM_GPU_H100", [*traits, *owner])
+    host = only(read.read(cloud.connection()).hosts)
+    assert [device.address for device in host.devices] == ["0000:51:00.0"]
+
+
 def test_gpus_without_traits_are_identified_by_the_class_that_nova_derived(cloud):
     root = cloud.placement.add_host("gpu1")
     cloud.nova.add_compute("gpu1", root)
