@@ -144,7 +144,8 @@ Maximum number of device choices per host that the filter leaves to the filters 
 
 More than one is needed only for servers with a NUMA topology: NUMATopologyFilter decides on which
 NUMA nodes the vCPUs and the memory fit, and needs several milliseconds per choice. A value above
-the number of sets of NUMA nodes that can hold the guest has no effect.
+the number of sets of NUMA nodes that can hold the guest has no effect; sets on which the guest does
+not fit by Nova's rules do not count.
 """,
     ),
     cfg.Opt(
@@ -175,13 +176,29 @@ aggregate from this option. If a host is in several aggregates, ``true`` takes p
         type=_COUNT,
         default=0,
         help="""
-vCPUs to reserve for every free GPU of a host: a server without GPUs is refused if it would leave
-fewer. ``[DEFAULT] cpu_allocation_ratio`` applies.
+vCPUs on shared CPUs to reserve for every free GPU of a host: a server without GPUs whose vCPUs are
+not pinned is refused if it would leave fewer. ``[DEFAULT] cpu_allocation_ratio`` applies. For GPU
+flavors with pinned CPUs, see ``reserved_pcpus_per_gpu``.
 
 Example: ``reserved_vcpus_per_gpu = 12`` on hosts with 8 GPUs and 112 CPUs, whose GPU flavors have
 12 vCPUs per GPU.
 
 Host aggregates override it by the metadata key ``gpu_passthrough:reserved_vcpus_per_gpu``. If a
+host is in several aggregates, the largest value applies.
+""",
+    ),
+    cfg.Opt(
+        "reserved_pcpus_per_gpu",
+        type=_COUNT,
+        default=0,
+        help="""
+Dedicated CPUs to reserve for every free GPU of a host: a server without GPUs whose CPUs are pinned
+is refused if it would leave fewer.
+
+Example: ``reserved_pcpus_per_gpu = 12`` for GPU flavors with ``hw:cpu_policy = dedicated`` and 12
+vCPUs per GPU.
+
+Host aggregates override it by the metadata key ``gpu_passthrough:reserved_pcpus_per_gpu``. If a
 host is in several aggregates, the largest value applies.
 """,
     ),

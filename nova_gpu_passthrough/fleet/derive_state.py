@@ -73,8 +73,13 @@ def _reserved(plan: FlavorPlan, hosts: Iterable[str]) -> dict[str, int]:
     ]
     if not group_flavors:
         return {}
+    cpus: dict[str, list[int]] = {}
+    for flavor in group_flavors:
+        pinned = flavor.extra_specs.get("hw:cpu_policy") == "dedicated"
+        key = "reserved_pcpus_per_gpu" if pinned else "reserved_vcpus_per_gpu"
+        cpus.setdefault(key, []).append(flavor.vcpus // flavor.gpus)
     return {
-        "reserved_vcpus_per_gpu": min(flavor.vcpus // flavor.gpus for flavor in group_flavors),
+        **{key: min(shares) for key, shares in sorted(cpus.items())},
         "reserved_ram_mib_per_gpu": min(flavor.ram_mib // flavor.gpus for flavor in group_flavors),
     }
 

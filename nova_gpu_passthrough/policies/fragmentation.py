@@ -241,6 +241,9 @@ class Fragmentation(HostPolicy):
                 requested[one.model] = requested.get(one.model, 0.0) + gpus
         return [
             sum(demand[n] for n in competitors) / requested[one.model] * self._free[one.model]
+            # The count of a class that is not requested any more becomes 0.
+            if requested[one.model] > 0
+            else 0.0
             for one, competitors in zip(self._classes, self._competitors, strict=True)
         ]
 

@@ -22,6 +22,8 @@ SCHEMA = "nova-gpu-passthrough/mix"
 MAX_CLASSES = 64
 #: Above this, all counts are divided by that of the newest request.
 _LARGE = 1e100
+#: A half-life of less than a hundredth of a request differs in nothing, but would overflow.
+_MAX_DOUBLINGS = 100.0
 NUMA_POLICIES = {
     GpuLocality.ANY_NODE: NumaPolicy.PREFERRED,
     GpuLocality.LOCAL_OR_UNKNOWN: NumaPolicy.LEGACY,
@@ -53,8 +55,10 @@ class Mix:
         self._most = most
         #: How much the newest request counts, and the factor by which the next one counts more.
         self._newest = 1.0
-        self._growth = 2.0 ** (1.0 / half_life) if half_life > 0 else 0.0
+        self._growth = 2.0 ** min(1.0 / half_life, _MAX_DOUBLINGS) if half_life > 0 else 0.0
         if self._growth and self._counts:
+            # In two steps, since a factor for very small counts would overflow.
+            self._scale(1.0 / max(self._counts.values()))
             memory = 1.0 / (1.0 - 1.0 / self._growth)
             self._scale(memory / sum(self._counts.values()))
 

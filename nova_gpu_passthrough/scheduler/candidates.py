@@ -8,7 +8,7 @@ a claim is checked against inventory and capacity only.
 """
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nova_gpu_passthrough.scheduler.pools import Pool
@@ -65,6 +65,8 @@ class HostCandidates:
         self.groups = groups
         #: Providers that Placement listed, in order, by alias request id.
         self.providers: dict[str, dict[str, None]] = {alias: {} for alias in groups}
+        #: The most devices that one candidate takes of a provider: Placement has at least as many.
+        self.capacity: dict[str, int] = {}
         #: Amounts that one device of a provider consumes, by resource class.
         self.resources: dict[str, dict[str, int]] = {}
         #: A pool of the devices that Placement listed, by alias request id.
@@ -77,8 +79,8 @@ class HostCandidates:
         self.total = 0
         self.malformed = 0
 
-    def is_complete(self, free_providers: Mapping[str, Set[str]]) -> bool:
-        """Check whether all these providers are listed and candidates differ in devices only.
+    def is_complete(self, free_devices: Mapping[str, Mapping[str, int]]) -> bool:
+        """Check whether all these devices are listed and candidates differ in devices only.
 
         Other request groups (Neutron ports) and shared providers (storage) allow alternatives of
         what is allocated besides the devices.
@@ -87,7 +89,12 @@ class HostCandidates:
             len(self.other_resources) == 1
             and self.other_resources[0].mappings.keys() <= {""}
             and len(self.other_resources[0].allocations) <= 1
-            and all(free_providers[alias] <= self.providers[alias].keys() for alias in self.groups)
+            and all(
+                provider in self.providers[alias]
+                and self.capacity[provider] >= min(free, len(groups))
+                for alias, groups in self.groups.items()
+                for provider, free in free_devices[alias].items()
+            )
         )
 
     @property
@@ -131,12 +138,12 @@ class HostCandidates:
 def read(
     candidates: Sequence[Mapping[str, Any]],
     groups: Mapping[str, Sequence[str]],
-    free_providers: Mapping[str, Set[str]] | None = None,
+    free_devices: Mapping[str, Mapping[str, int]] | None = None,
 ) -> HostCandidates:
     """Read the allocation candidates of a host.
 
     :param groups: names of Placement's request groups by request id of the PCI alias
-    :param free_providers: providers of the free devices by alias, if candidates can differ in
+    :param free_devices: numbers of free devices by alias and provider, if candidates can differ in
         devices only; reading stops once all of them are listed
     :raises MalformedCandidatesError: if ``candidates`` is not a list, or none is well-formed
     """
@@ -156,7 +163,7 @@ def read(
         except (KeyError, TypeError, IndexError, AttributeError, ValueError) as malformed:
             error = malformed
             host_candidates.malformed += 1
-        if free_providers is not None and host_candidates.is_complete(free_providers):
+        if free_devices is not None and host_candidates.is_complete(free_devices):
             break
     if error is not None and not host_candidates.other_resources:
         raise MalformedCandidatesError(
@@ -184,6 +191,10 @@ def _add_candidate(host_candidates: HostCandidates, candidate: Mapping[str, Any]
     if other not in host_candidates.other_resources:
         host_candidates.other_resources.append(other)
     host_candidates.resources.update(resources)
+    for provider in devices:
+        count = listed.count(provider)
+        if count > host_candidates.capacity.get(provider, 0):
+            host_candidates.capacity[provider] = count
     for known, providers in zip(host_candidates.providers.values(), by_alias, strict=True):
         known.update(dict.fromkeys(providers))
 

@@ -17,7 +17,12 @@ from oslo_log import log as logging
 from nova_gpu_passthrough import conf as gpu_conf
 from nova_gpu_passthrough.policies.base import HostPolicy
 from nova_gpu_passthrough.scheduler import mailbox, pools, requests
-from nova_gpu_passthrough.scheduler.assessment import Assessment, assess, guest_certainly_fits
+from nova_gpu_passthrough.scheduler.assessment import (
+    Assessment,
+    assess,
+    choices_for_nova,
+    may_request_gpus,
+)
 from nova_gpu_passthrough.scheduler.candidates import HostChoice, MalformedCandidatesError
 from nova_gpu_passthrough.scheduler.mailbox import FilterObservations, RequestReporter
 from nova_gpu_passthrough.scheduler.protection import Protection
@@ -54,7 +59,8 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
         self._aliases = frozenset(section.aliases)
         self._resource_classes = frozenset(section.resource_classes)
         self._max_candidates: int = section.max_candidates
-        self._rng = random.Random() if section.randomize_equal_choices else None
+        # It has no state that workers, which are forked from one process, would have in common.
+        self._rng = random.SystemRandom() if section.randomize_equal_choices else None
         self._warnings = HostWarnings()
         self._protection = Protection(section, self._warnings)
         self._reporter = RequestReporter() if isinstance(policy, HostPolicy) else None
@@ -131,6 +137,8 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
             return False
         try:
             assessment = assess(host_state, request, self._rng)
+            for gpus in assessment.host.gpus.values():
+                self._protection.add_gpus(host_state.host, gpus)
             if self._reporter is not None and not request.error:
                 observations.add_assessment(assessment)
             if assessment.host_candidates and assessment.host_candidates.malformed:
@@ -140,7 +148,7 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
             if assessment.choices and not request.error:
                 self._replace_candidates(host_state, spec_obj, assessment)
         except Exception as error:  # never raise into the scheduler
-            if not request.certainly_gpu:
+            if not may_request_gpus(host_state, request):
                 return self._passes_without_gpus(host_state, spec_obj)
             problem = str(error)
             if not isinstance(error, (pools.MalformedPoolError, MalformedCandidatesError)):
@@ -180,12 +188,13 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
         choices = assessment.choices
         if self._reporter is not None:
             choices = self._sort_by_preference(host_state, spec_obj, assessment)
-        # Without guest NUMA cells, no later filter can refuse the best choice.
-        most = self._max_candidates if assessment.request.guest_cells else 1
-        if min(most, len(choices)) > 1 and guest_certainly_fits(host_state, spec_obj, choices[0]):
-            most = 1
+        if not assessment.request.guest_cells:
+            # No later filter can refuse the best choice.
+            choices = choices[:1]
+        elif len(choices) > 1:
+            choices = choices_for_nova(host_state, spec_obj, choices, self._max_candidates)
         host_state.allocation_candidates = host_candidates.write(
-            [HostChoice(assessment.host, assessment.request, choice) for choice in choices[:most]]
+            [HostChoice(assessment.host, assessment.request, choice) for choice in choices]
         )
 
     def _sort_by_preference(

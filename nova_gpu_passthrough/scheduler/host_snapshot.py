@@ -143,7 +143,7 @@ def read(host_state: "host_manager.HostState", has_gpus: bool = False) -> HostSn
     vcpus = int(host_state.vcpus_total * ratio) - host_state.vcpus_used
     state = HostState(
         cells,
-        vcpus + _pinned_dedicated_cpus(host_cells),
+        vcpus + dedicated_cpus_used(host_cells),
         host_state.free_ram_mb,
         int(host_state.free_disk_mb) // 1024,
         tuple(without_cell),
@@ -173,7 +173,7 @@ def request_class(
     )
 
 
-def _pinned_dedicated_cpus(cells: "Sequence[objects.NUMACell]") -> int:
+def dedicated_cpus_used(cells: "Sequence[objects.NUMACell]") -> int:
     """Count the pinned CPUs of the dedicated set.
 
     Nova's ``vcpus_used`` includes them, ``vcpus_total`` does not.

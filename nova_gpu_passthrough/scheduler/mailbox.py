@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 #: request checks whether the scheduler placed a server there. Nova takes the best host, unless
 #: ``[filter_scheduler] host_subset_size`` says otherwise.
 MAX_TRACKED_HOSTS = 16
-#: How many combinations of aliases are remembered, so that memory use is bounded.
+#: How many combinations of aliases and how many refused classes are remembered, so that memory use
+#: is bounded.
 _MAX_ALIASES = 1000
 
 #: Sorts choices of devices that fit a server equally well on a host, best first.
@@ -66,6 +67,11 @@ class FilterObservations:
         if len(self._passed) <= MAX_TRACKED_HOSTS:
             self._passed.append(host_state)
 
+    @property
+    def any_passed(self) -> bool:
+        """Whether any host passed."""
+        return bool(self._passed)
+
     def few_passed(self) -> "Iterable[host_manager.HostState]":
         """Return all hosts that passed, or none if these are too many to track."""
         return self._passed if len(self._passed) <= MAX_TRACKED_HOSTS else ()
@@ -77,6 +83,8 @@ class RequestReporter:
     def __init__(self) -> None:
         #: GPU models that hosts last offered, by the names of the requested aliases.
         self._models: dict[tuple[str, ...], frozenset[str]] = {}
+        #: Projects and classes whose last request fit on no host.
+        self._refused: set[tuple[str, RequestClass]] = set()
 
     def report(self, spec_obj: "objects.RequestSpec", observations: FilterObservations) -> None:
         """Report a request and the few hosts that passed."""
@@ -90,7 +98,15 @@ class RequestReporter:
         if observations.models and len(self._models) < _MAX_ALIASES:
             self._models[aliases] = frozenset(observations.models)
         models = observations.models or self._models.get(aliases, frozenset())
-        _requests.append(host_snapshot.request_class(spec_obj, request, models))
+        request_class = host_snapshot.request_class(spec_obj, request, models)
+        if observations.any_passed:
+            self._refused.discard((spec_obj.project_id, request_class))
+        elif (spec_obj.project_id, request_class) in self._refused:
+            # A request that is repeated until it fits is one request of the mix.
+            return
+        elif len(self._refused) < _MAX_ALIASES:
+            self._refused.add((spec_obj.project_id, request_class))
+        _requests.append(request_class)
 
 
 def set_preference(preference: DevicePreference) -> None:

@@ -6,7 +6,7 @@ in another form than Nova's is refused with a message that names the pool and th
 """
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nova_gpu_passthrough.catalog import models
@@ -103,8 +103,10 @@ def read(pools: Iterable[Mapping[str, Any]]) -> list[Pool]:
     return [pool for raw in pools if (pool := _read_pool(raw)).free]
 
 
-def model_of(pool: Mapping[str, Any]) -> str | None:
+def model_of(pool: Mapping[str, Any], ids: Container[str] = ()) -> str | None:
     """Return the GPU model of a pool; None without free devices or if these are not known GPUs.
+
+    :param ids: ``vendor:product`` of further devices that are GPUs
 
     Checks only the keys that it needs, since it runs on every host for servers without GPUs.
     """
@@ -119,13 +121,20 @@ def model_of(pool: Mapping[str, Any]) -> str | None:
     if type(vendor) is not str or type(product) is not str:
         return None
     known = models.lookup(vendor.lower(), product.lower())
-    return known.name if known else None
+    if known:
+        return known.name
+    return f"{vendor}:{product}" if f"{vendor}:{product}" in ids else None
 
 
-def known_gpus(stats: "PciDeviceStats | None") -> Iterator[tuple[str, int]]:
-    """Yield the model and the number of free devices of every pool of known GPUs."""
+def known_gpus(
+    stats: "PciDeviceStats | None", ids: Container[str] = ()
+) -> Iterator[tuple[str, int]]:
+    """Yield the model and the number of free devices of every pool of known GPUs.
+
+    :param ids: ``vendor:product`` of further devices that are GPUs
+    """
     for pool in stats.pools if stats else ():
-        model = model_of(pool)
+        model = model_of(pool, ids)
         if model is not None:
             yield model, pool["count"]
 

@@ -64,7 +64,7 @@ class RefusalLog:
 
 
 class HostWarnings:
-    """Warnings about hosts, each of which is logged once."""
+    """Warnings about hosts, each of which is logged once, up to a limit."""
 
     def __init__(self) -> None:
         self._logged: set[tuple[str, str]] = set()
@@ -73,9 +73,12 @@ class HostWarnings:
         """Log a warning unless the same problem of the host was logged before."""
         if (host, problem) in self._logged:
             return
-        if len(self._logged) < _MAX_WARNINGS:
-            self._logged.add((host, problem))
+        if len(self._logged) >= _MAX_WARNINGS:
+            return
+        self._logged.add((host, problem))
         LOG.warning(
             "Host %(host)s: %(problem)s; %(consequence)s",
             {"host": host, "problem": problem, "consequence": consequence},
         )
+        if len(self._logged) == _MAX_WARNINGS:
+            LOG.warning("No more warnings about hosts are logged until nova-scheduler is restarted")

@@ -16,7 +16,7 @@ _PLACEMENT_KEYS = frozenset(("resource_class", "traits", "rp_uuids"))
 
 
 class AliasRequest(NamedTuple):
-    """One PCI alias of the flavor."""
+    """The PCI request of an alias of the flavor, or of an SR-IOV port."""
 
     pci_request: PciRequest
     #: Alternative sets of lower-case properties, one of which a pool must have.
@@ -38,6 +38,8 @@ class ServerRequest(NamedTuple):
     groups: Mapping[str, tuple[str, ...]]
     #: Why no host can serve the request; None if the request is valid.
     error: str | None = None
+    #: Requests of SR-IOV Neutron ports.
+    ports: tuple[AliasRequest, ...] = ()
 
     @property
     def certainly_gpu(self) -> bool:
@@ -56,6 +58,7 @@ class ServerRequest(NamedTuple):
             gpu_extra_specs.numa,
             gpu_extra_specs.companions,
             self.guest_cells,
+            tuple(port.pci_request for port in self.ports),
         )
 
     def __str__(self) -> str:
@@ -69,17 +72,17 @@ def read(
 
     :param aliases: names of the aliases that the operator configured as requests for GPUs
     :param resource_classes: resource classes that the operator configured as GPUs
-    :returns: None if the server requests no PCI devices by alias; requests of Neutron ports are
-        ignored
+    :returns: None if the server requests no PCI devices by alias
     """
     pci_requests = spec_obj.pci_requests
     if not pci_requests or not pci_requests.requests:
         return None
-    alias_requests = tuple(
-        _alias_request(request, frozenset(aliases), frozenset(resource_classes))
-        for request in pci_requests.requests
-        if request.source == objects.InstancePCIRequest.FLAVOR_ALIAS
-    )
+    by_source: dict[int, list[AliasRequest]] = {}
+    for request in pci_requests.requests:
+        by_source.setdefault(request.source, []).append(
+            _alias_request(request, frozenset(aliases), frozenset(resource_classes))
+        )
+    alias_requests = tuple(by_source.get(objects.InstancePCIRequest.FLAVOR_ALIAS, ()))
     if not alias_requests:
         return None
     error = None
@@ -95,6 +98,7 @@ def read(
         guest_cells(spec_obj.numa_topology),
         _groups(spec_obj, alias_requests),
         error,
+        tuple(by_source.get(objects.InstancePCIRequest.NEUTRON_PORT, ())),
     )
 
 
@@ -138,7 +142,7 @@ def _alias_request(
     ):
         is_gpu = True
     return AliasRequest(
-        PciRequest(request.request_id, request.alias_name, request.count, policy),
+        PciRequest(request.request_id, request.alias_name or "", request.count, policy),
         tuple(
             {k: _lower(v) for k, v in spec.items() if k not in _PLACEMENT_KEYS} for spec in specs
         ),

@@ -79,8 +79,15 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
         request = self._read(weight_properties)
         hosts = [item.obj for item in weighed_obj_list]
         if self._ranking is not None:
-            return self._weigh_by_ranking(self._ranking, hosts, weight_properties, request)
-        return [self._weigh(host_state, request) for host_state in hosts]
+            weighed = self._weigh_by_ranking(self._ranking, hosts, weight_properties, request)
+        else:
+            weighed = [self._weigh(host_state, request) for host_state in hosts]
+        try:
+            return _put_soft_group_first(weighed, hosts, weight_properties)
+        except Exception as error:  # never raise into the scheduler
+            if hosts:
+                self._warn(hosts[0], error)
+            return weighed
 
     def _weigh_object(
         self, host_state: "HostState", weight_properties: "objects.RequestSpec"
@@ -166,3 +173,29 @@ class GpuPassthroughWeigher(weights.BaseHostWeigher):
             for model, count in pools.known_gpus(host_state.pci_stats)
         ]
         return 0.5 + 0.5 * min(1.0, sum(values) / _MAX_AVOIDED_VALUE) if values else 0.0
+
+
+def _put_soft_group_first(
+    weighed: list[float], hosts: "Sequence[HostState]", spec_obj: "objects.RequestSpec"
+) -> list[float]:
+    """Let the soft policy of a server group decide before the GPUs do.
+
+    The multiplier of this weigher would overrule Nova's weighers of soft affinity and soft
+    anti-affinity (nova/scheduler/weights/affinity.py). So hosts with as many members of the group
+    share a range of weights, 0..1 over all of them.
+    """
+    group = spec_obj.instance_group if "instance_group" in spec_obj else None
+    if group is None:
+        return weighed
+    section = CONF.filter_scheduler
+    multipliers = {
+        "soft-affinity": section.soft_affinity_weight_multiplier,
+        "soft-anti-affinity": section.soft_anti_affinity_weight_multiplier,
+    }
+    if multipliers.get(group.policy, 0) <= 0:
+        return weighed
+    members = set(group.members)
+    counts = [len(members.intersection(host_state.instances)) for host_state in hosts]
+    most = max(counts, default=0)
+    levels = counts if group.policy == "soft-affinity" else [most - count for count in counts]
+    return [(level + w) / (most + 1) for level, w in zip(levels, weighed, strict=True)]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Choose the devices that a server gets with its GPUs: companion functions, NICs, disks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nova_gpu_passthrough.topology.model import (
     FreeDevice,
@@ -25,11 +25,17 @@ def companion_requests(host: HostGpus, request: GpuRequest) -> tuple[PciRequest,
 
 
 def companions_by_gpu(
-    host: HostGpus, request: GpuRequest, gpus: Sequence[FreeGpu], pci_requests: Sequence[PciRequest]
+    host: HostGpus,
+    request: GpuRequest,
+    gpus: Sequence[FreeGpu],
+    pci_requests: Sequence[PciRequest],
+    usable: Mapping[str, Sequence[FreeDevice]],
 ) -> list[tuple[int, ...]]:
-    """Return for each GPU how many free companions its card has, by request.
+    """Return for each GPU how many usable companions its card has, by request.
 
     Without a request for companions, the only entry says whether the card has any.
+
+    :param usable: the companions that the NUMA policy of each request allows, by `PciRequest.id`
     """
     if not pci_requests:
         if request.attached or not host.companion_cards:
@@ -38,7 +44,7 @@ def companions_by_gpu(
     companions_by_card = []
     for pci_request in pci_requests:
         counts: dict[str | None, int] = {}
-        for device in host.attached[pci_request.id]:
+        for device in usable[pci_request.id]:
             counts[device.card] = counts.get(device.card, 0) + 1
         companions_by_card.append(counts)
     result = []

@@ -35,6 +35,8 @@ class Cost(NamedTuple):
     numa_excess: int
     #: Link groups beyond the first.
     link_splits: int
+    #: GPU models beyond the first.
+    model_splits: int
     #: NUMA nodes; an unknown node counts twice.
     numa_nodes: int
     switches: int
@@ -63,6 +65,7 @@ class ChoiceRules:
 class _Shape(NamedTuple):
     """The features of a GPU, with numbers for names, so that hosts of one shape are equal."""
 
+    model: int
     node: int
     switch: int
     partitions: tuple[int, ...]
@@ -125,6 +128,7 @@ def _shapes(
     eligible: Collection[FreeGpu] | None = None,
 ) -> tuple[_Shape, ...]:
     """Return the shape of each GPU, with names numbered in the order of their appearance."""
+    models: dict[str, int] = {}
     nodes: dict[int | None, int] = {None: 0}
     switches: dict[str, int] = {}
     prefixes: dict[tuple[str, ...], int] = {}
@@ -134,6 +138,7 @@ def _shapes(
         path = gpu.link_group
         shapes.append(
             _Shape(
+                models.setdefault(gpu.model, len(models)),
                 nodes.setdefault(gpu.numa_node, len(nodes)),
                 _ALONE if gpu.switch is None else switches.setdefault(gpu.switch, len(switches)),
                 tuple(
@@ -174,6 +179,7 @@ class _Search:
         classes: dict[_Shape, list[int]] = {}
         for index, shape in enumerate(shapes):
             alone = _Shape(
+                shape.model,
                 shape.node,
                 shape.switch if sizes.get(("switch", shape.switch), 0) > 1 else _ALONE,
                 tuple(p if sizes.get(("link", p), 0) > 1 else _ALONE for p in shape.partitions),
@@ -198,7 +204,7 @@ class _Search:
         ]
 
     def run(self) -> _Solution | None:
-        self._extend(0, self.rules.count, (), 0, 0, 0, (0,) * self.depth, (0,) * self.depth)
+        self._extend(0, self.rules.count, (), 0, 0, 0, 0, (0,) * self.depth, (0,) * self.depth)
         if self.best is None:
             return None
         return _Solution(self.best, self.members, tuple(self.ties))
@@ -208,6 +214,7 @@ class _Search:
         index: int,
         missing: int,
         taken: tuple[int, ...],
+        models: int,
         nodes: int,
         switches: int,
         lone_switches: int,
@@ -216,7 +223,7 @@ class _Search:
     ) -> None:
         """Try every number of GPUs of class ``index``; nodes and so on are bit masks."""
         self.steps += 1
-        bound = self._bound(nodes, switches, lone_switches, partitions, lone_partitions)
+        bound = self._bound(models, nodes, switches, lone_switches, partitions, lone_partitions)
         if bound is None or (self.best is not None and bound > self.best[: len(bound)]):
             return
         if not missing:
@@ -232,6 +239,7 @@ class _Search:
                     index + 1,
                     missing,
                     (*taken, 0),
+                    models,
                     nodes,
                     switches,
                     lone_switches,
@@ -244,6 +252,7 @@ class _Search:
                 index + 1,
                 missing - take,
                 (*taken, take),
+                models | 1 << shape.model,
                 nodes | 1 << shape.node,
                 switches if alone else switches | 1 << shape.switch,
                 lone_switches + take if alone else lone_switches,
@@ -259,12 +268,13 @@ class _Search:
 
     def _bound(
         self,
+        models: int,
         nodes: int,
         switches: int,
         lone_switches: int,
         partitions: tuple[int, ...],
         lone_partitions: tuple[int, ...],
-    ) -> tuple[int, int, int, int, int] | None:
+    ) -> tuple[int, int, int, int, int, int] | None:
         """Return the fields of the cost that only grow; None if a requirement is not met."""
         rules = self.rules
         node_count = nodes.bit_count()
@@ -283,12 +293,13 @@ class _Search:
         return (
             0 if limit is None else max(0, node_count - limit),
             max(0, groups - 1) if by_link else 0,
+            max(0, models.bit_count() - 1),
             node_count + (nodes & 1),
             switch_count if rules.switch is not Preference.NONE else 0,
             sum(levels[1:]) if by_link else 0,
         )
 
-    def _complete(self, bound: tuple[int, int, int, int, int], taken: tuple[int, ...]) -> None:
+    def _complete(self, bound: tuple[int, int, int, int, int, int], taken: tuple[int, ...]) -> None:
         """Compute the cost of a complete set, and keep it if none is better."""
         wasted = 0
         if self.rules.companions:

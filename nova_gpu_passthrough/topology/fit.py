@@ -65,6 +65,10 @@ class DeviceChoice(NamedTuple):
     #: Sum over the attached devices: 0 for one on the card or switch of a chosen GPU, 1 for one
     #: on its NUMA node, 2 for any other.
     distance: int
+    #: Devices of Neutron ports that no node set that the choice was made for has.
+    missing_ports: int = 0
+    #: The sets of NUMA nodes that the choice was made for; empty if for no set in particular.
+    node_sets: tuple[frozenset[int], ...] = ()
 
     @property
     def numa_nodes(self) -> set[int | None]:
@@ -89,11 +93,11 @@ class DeviceChoice(NamedTuple):
 
     def fit_key(self) -> tuple[int, ...]:
         """Return how well the choice serves the server; the smaller the better."""
-        return (*self.cost[:5], self.distance)
+        return (self.missing_ports, *self.cost[:6], self.distance)
 
     def sort_key(self) -> tuple[object, ...]:
         """Return `fit_key` and what the choice leaves for other servers; the smaller the better."""
-        return (*self.fit_key(), *self.cost[5:])
+        return (*self.fit_key(), *self.cost[6:])
 
 
 def fit(
@@ -115,8 +119,10 @@ def fit(
         choice = _choose_on(host, request, nodes, rng)
         if choice is not None:
             chosen = (device for devices in choice.devices.values() for device in devices)
-            key = tuple(sorted((d.address, d.provider or "", d.ordinal) for d in chosen))
-            choices.setdefault(key, choice)
+            key = tuple(sorted(map(_device_key, chosen)))
+            known = choices.setdefault(key, choice)
+            if known is not choice:
+                choices[key] = known._replace(node_sets=known.node_sets + choice.node_sets)
     if not choices:
         return _why_not(host, request, tried)
     return sorted(choices.values(), key=DeviceChoice.sort_key)
@@ -166,30 +172,53 @@ def _choose_on(
     groups = _grouped_gpu_requests(host, request)
     # With several groups, no single search knows which cards the companions come from.
     counted = companions if len(groups) == 1 else ()
-    for pci_requests in groups:
+    usable_companions = {
+        pci_request.id: usable_devices(
+            host,
+            request,
+            pci_request.numa_policy,
+            host.attached[pci_request.id],
+            nodes,
+            pci_request.count,
+            are_gpus=False,
+        )
+        for pci_request in counted
+    }
+
+    def usable(group: Sequence[PciRequest]) -> list[FreeGpu]:
+        free = [gpu for gpu in host.gpus[group[0].id] if gpu not in chosen]
+        count = sum(pci_request.count for pci_request in group)
+        return usable_devices(host, request, group[0].numa_policy, free, nodes, count)
+
+    for index, pci_requests in enumerate(groups):
         free_gpus = [gpu for gpu in host.gpus[pci_requests[0].id] if gpu not in chosen]
         rules = _rules(request, pci_requests, counted)
-        near = usable_devices(
-            host, request, pci_requests[0].numa_policy, free_gpus, nodes, rules.count
-        )
-        best = choose(
-            free_gpus,
-            rules,
-            companions_by_gpu(host, request, free_gpus, counted),
-            rng,
-            None if len(near) == len(free_gpus) else frozenset(near),
-        )
+        near = usable(pci_requests)
+        companions_of = companions_by_gpu(host, request, free_gpus, counted, usable_companions)
+        eligible = None if len(near) == len(free_gpus) else frozenset(near)
+        best = choose(free_gpus, rules, companions_of, rng, eligible)
         if best is None:
             return None
+        later = groups[index + 1 :]
+        if later:
+            demands = [(sum(r.count for r in group), usable(group)) for group in later]
+            if _assign([(len(best[0]), best[0]), *demands]) is None:
+                # The best GPUs are the only ones that another alias could get.
+                assigned = _assign([(rules.count, near), *demands])
+                if assigned is None:
+                    return None
+                best = choose(free_gpus, rules, companions_of, rng, frozenset(assigned[0]))
+                if best is None:
+                    return None
         gpus = iter(best[0])
         for pci_request in pci_requests:
             devices[pci_request.id] = tuple(itertools.islice(gpus, pci_request.count))
         chosen += best[0]
         costs.append(best[1])
-    far = 0
-    taken: set[FreeDevice] = set()
-    for pci_request in request.attached:
-        free = [device for device in host.attached[pci_request.id] if device not in taken]
+    far = missing_ports = 0
+    taken = set(map(_device_key, chosen))
+    for pci_request in request.attached + request.ports:
+        free = [d for d in host.attached[pci_request.id] if _device_key(d) not in taken]
         attached = choose_attached(
             pci_request.count,
             usable_devices(
@@ -205,11 +234,54 @@ def _choose_on(
             same_card=pci_request in companions,
         )
         if attached is None:
-            return None
+            if pci_request not in request.ports:
+                return None
+            missing_ports += pci_request.count
+            continue
         devices[pci_request.id] = attached
-        taken.update(attached)
+        taken.update(map(_device_key, attached))
         far += sum(distance(device, chosen) for device in attached)
-    return DeviceChoice(devices, tuple(chosen), _total_cost(costs, chosen), far)
+    return DeviceChoice(
+        devices,
+        tuple(chosen),
+        _total_cost(costs, chosen),
+        far,
+        missing_ports,
+        () if nodes is None else (nodes,),
+    )
+
+
+def _assign(
+    demands: Sequence[tuple[int, Sequence[FreeGpu]]],
+) -> list[list[FreeGpu]] | None:
+    """Assign distinct GPUs to every demand by augmenting paths; None if there are too few.
+
+    :param demands: for each, how many GPUs it needs and which may serve it
+    """
+    slots = [index for index, (count, _) in enumerate(demands) for _ in range(count)]
+    owner: dict[FreeGpu, int] = {}
+
+    def augment(slot: int, seen: set[FreeGpu]) -> bool:
+        for gpu in demands[slots[slot]][1]:
+            if gpu in seen:
+                continue
+            seen.add(gpu)
+            if gpu not in owner or augment(owner[gpu], seen):
+                owner[gpu] = slot
+                return True
+        return False
+
+    if not all(augment(slot, set()) for slot in range(len(slots))):
+        return None
+    assigned: list[list[FreeGpu]] = [[] for _ in demands]
+    for gpu, slot in owner.items():
+        assigned[slots[slot]].append(gpu)
+    return assigned
+
+
+def _device_key(device: FreeGpu | FreeDevice) -> tuple[str, str, int]:
+    """Return what identifies a device, whether it is offered as a GPU or as another device."""
+    return device.address, device.provider or "", device.ordinal
 
 
 def _grouped_gpu_requests(host: HostGpus, request: GpuRequest) -> list[tuple[PciRequest, ...]]:
@@ -250,6 +322,7 @@ def _total_cost(costs: Sequence[Cost], gpus: Sequence[FreeGpu]) -> Cost:
     return Cost(
         max(cost.numa_excess for cost in costs),
         sum(cost.link_splits for cost in costs),
+        len({gpu.model for gpu in gpus}) - 1,
         len(nodes) + (None in nodes),
         sum(cost.switches for cost in costs),
         sum(cost.partitions for cost in costs),

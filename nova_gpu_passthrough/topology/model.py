@@ -114,6 +114,9 @@ class GpuRequest:
     companions: bool = True
     #: Empty if the guest has no NUMA topology: then Nova guarantees no NUMA affinity.
     guest_cells: tuple[GuestCell, ...] = ()
+    #: Requests of SR-IOV Neutron ports. They decide which NUMA nodes are tried first and never
+    #: refuse a host: that is left to Nova.
+    ports: tuple[PciRequest, ...] = ()
 
     @property
     def count(self) -> int:
@@ -133,8 +136,8 @@ class GpuRequest:
 class HostGpus(NamedTuple):
     """The free devices and NUMA cells of one host, as far as they matter to one request."""
 
-    #: Free devices by `PciRequest.id`: those that can serve the requests in ``GpuRequest.gpus``
-    #: and in ``GpuRequest.attached``.
+    #: Free devices by `PciRequest.id`: those that can serve the requests in ``GpuRequest.gpus``,
+    #: and those for ``GpuRequest.attached`` and ``GpuRequest.ports``.
     gpus: Mapping[str, tuple[FreeGpu, ...]]
     attached: Mapping[str, tuple[FreeDevice, ...]] = {}
     #: Host NUMA cells; empty if the host reports none.

@@ -29,7 +29,7 @@ def node_sets(host: HostGpus, request: GpuRequest) -> Iterator[frozenset[int] | 
                 yield frozenset(combination)
         return
     yield None
-    if request.attached:
+    if request.attached or request.ports:
         # The best GPUs of the host may be far from the free NICs.
         for node in nodes:
             yield frozenset((node,))

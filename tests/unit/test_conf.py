@@ -78,6 +78,7 @@ INVALID = [
     ("only_gpu_servers", "2", "expected true or false"),
     ("reserved_vcpus_per_gpu", "-1", "expected a whole number of 0 or more"),
     ("reserved_vcpus_per_gpu", "few", "expected a whole number of 0 or more"),
+    ("reserved_pcpus_per_gpu", "-1", "expected a whole number of 0 or more"),
     ("reserved_ram_mib_per_gpu", "-1", "expected a whole number of 0 or more"),
     ("avoid_gpu_hosts", "1.1", "expected a number from 0 to 1"),
     ("avoid_gpu_hosts", "-0.1", "expected a number from 0 to 1"),

@@ -67,7 +67,7 @@ def test_each_group_is_an_aggregate():
     assert second.metadata == {
         "gpu_mode": "passthrough",
         # The flavor with one GPU has least for each GPU.
-        "gpu_passthrough:reserved_vcpus_per_gpu": "2",
+        "gpu_passthrough:reserved_pcpus_per_gpu": "2",
         "gpu_passthrough:reserved_ram_mib_per_gpu": str(62 * 1024),
     }
 
@@ -79,13 +79,13 @@ def test_the_operator_s_metadata_has_priority():
         group,
         aggregate="mine",
         availability_zone="az1",
-        metadata={"gpu_passthrough:reserved_vcpus_per_gpu": "0", "rack": "7"},
+        metadata={"gpu_passthrough:reserved_pcpus_per_gpu": "0", "rack": "7"},
     )
     file = dataclasses.replace(found.file, groups=(group,))
     found = dataclasses.replace(found, file=file, groups=dict.fromkeys(found.groups, group))
     (aggregate,) = derive_state.make(found)[0].aggregates
     assert (aggregate.name, aggregate.availability_zone) == ("mine", "az1")
-    assert aggregate.metadata["gpu_passthrough:reserved_vcpus_per_gpu"] == "0"
+    assert aggregate.metadata["gpu_passthrough:reserved_pcpus_per_gpu"] == "0"
     assert aggregate.metadata["rack"] == "7"
 
 

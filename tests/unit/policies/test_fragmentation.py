@@ -11,7 +11,7 @@ from nova_gpu_passthrough.packing.count_servers import usable_gpus
 from nova_gpu_passthrough.packing.host_state import canonical
 from nova_gpu_passthrough.policies import mix as mixes
 from nova_gpu_passthrough.policies.base import PlacementOption, PolicySettings
-from nova_gpu_passthrough.policies.fragmentation import Fragmentation
+from nova_gpu_passthrough.policies.fragmentation import LEAST_SCARCITY, Fragmentation
 from nova_gpu_passthrough.policies.mix import Mix
 from nova_gpu_passthrough.policies.pack import Pack
 from nova_gpu_passthrough.topology.fit import fit
@@ -267,3 +267,13 @@ def test_the_cache_of_states_is_bounded(monkeypatch):
         policy.price(plain(8), plain(7, vcpus=vcpus))
     assert len(policy._cache) < 20
     assert list(policy.supply) == [12]
+
+
+def test_a_model_that_is_not_requested_any_more_has_no_need():
+    policy = Fragmentation(Mix(half_life=0.01))
+    policy.observe("host", plain(4))
+    policy.learn(request_class(1, model="H100"))
+    for _ in range(200):
+        policy.learn(request_class(1, model="A100"))
+    assert policy._mix.counts[request_class(1, model="H100")] == 0.0
+    assert policy.weights()[0] == LEAST_SCARCITY

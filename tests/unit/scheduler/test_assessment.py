@@ -161,21 +161,22 @@ def test_an_alias_by_resource_class_requests_gpus_if_placement_lists_only_gpus()
     assert not assess_in_placement(free, [pci_request(spec=spec)], serving=free[1:]).request.gpus
 
 
-def assess_truncated(free, *pci_requests, named):
+def assess_truncated(free, *pci_requests, named, **extra_specs):
     """Return the assessment for a truncated list of candidates with some of the free devices."""
     state = host_state("host", free)
-    spec = request_spec(*pci_requests, in_placement=True)
+    extra_specs = {key.replace("__", ":"): value for key, value in extra_specs.items()}
+    spec = request_spec(*pci_requests, in_placement=True, extra_specs=extra_specs)
     sent = builders.candidates(state, spec, serving=named)
     state.allocation_candidates = sent[:1]
     return assess(state, requests.read(spec, (), ()))
 
 
-def test_unlisted_devices_are_added_to_a_truncated_list_if_the_fit_is_better():
-    free = [pool(n, node=n // 2, host="host") for n in range(4)]
+def test_unlisted_devices_are_added_if_the_listed_ones_of_several_aliases_do_not_fit():
+    free = [pool(n, node=n // 2, host="host", gpu_link_group=f"pair{n // 2}") for n in range(4)]
     nics = [pool(10 + n, NIC, node=n // 2, host="host") for n in range(4)]
     gpus, nic = pci_request(2), pci_request(1, NIC, alias="nic")
     named = {gpus.alias_name: free[1:3], "nic": nics[:1]}
-    result = assess_truncated(free + nics, gpus, nic, named=named)
+    result = assess_truncated(free + nics, gpus, nic, named=named, gpu__link="required")
     best = result.choices[0]
     assert builders.numbers(best.gpus) in ([0, 1], [2, 3])
     (near,) = best.devices[nic.request_id]
@@ -190,12 +191,34 @@ def test_unlisted_devices_are_added_to_a_truncated_list_if_the_fit_is_better():
     }
 
 
-def test_unlisted_devices_are_not_added_if_the_fit_is_not_better():
-    free = [pool(n, host="host") for n in range(4)]
+def test_unlisted_devices_are_not_added_if_the_listed_ones_fit():
+    # Placement may have reserved the others: the claim would fail.
+    free = [pool(n, node=n // 2, host="host") for n in range(4)]
+    nics = [pool(10 + n, NIC, node=n // 2, host="host") for n in range(4)]
+    gpus, nic = pci_request(2), pci_request(1, NIC, alias="nic")
+    named = {gpus.alias_name: free[1:3], "nic": nics[:1]}
+    result = assess_truncated(free + nics, gpus, nic, named=named)
+    assert builders.numbers(result.choices[0].gpus) == [1, 2]
+
+
+def test_unlisted_devices_are_never_added_for_one_alias():
+    free = [pool(n, host="host", gpu_link_group=f"pair{n // 2}") for n in range(4)]
     gpus = pci_request(2)
-    for _ in range(10):
-        result = assess_truncated(free, gpus, named={gpus.alias_name: free[1:3]})
-        assert builders.numbers(result.choices[0].gpus) == [1, 2]
+    for wishes in ({}, {"gpu__link": "required"}):
+        result = assess_truncated(free, gpus, named={gpus.alias_name: free[1:3]}, **wishes)
+        assert [builders.numbers(choice.gpus) for choice in result.choices] == (
+            [] if wishes else [[1, 2]]
+        )
+
+
+@pytest.mark.parametrize("listed", [(1, 2), (2, 1), (1, 1), (2, 2)])
+def test_no_more_vfs_of_a_provider_are_offered_than_placement_has(listed):
+    pools = [pool(n, count=2, host="host", dev_type="type-VF") for n in range(2)]
+    serving = [{**one, "count": count} for one, count in zip(pools, listed, strict=True)]
+    result = assess_in_placement(pools, [pci_request(2)], serving=serving)
+    (gpus,) = result.host.gpus.values()
+    offered = [sum(gpu.address == one["address"] for gpu in gpus) for one in pools]
+    assert offered == [min(count, 2) for count in listed]
 
 
 def test_unlisted_devices_are_never_added_to_a_complete_list():

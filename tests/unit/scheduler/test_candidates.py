@@ -32,7 +32,7 @@ def host_choice(providers, **others):
     devices = {"gpu": gpus}
     for alias, names in others.items():
         devices[alias] = tuple(gpu(0x40 + n, provider=name) for n, name in enumerate(names))
-    choice = DeviceChoice(devices, gpus, Cost(0, 0, 1, 1, 0, (0, 0, 0, 0), 0), 0)
+    choice = DeviceChoice(devices, gpus, Cost(0, 0, 0, 1, 1, 0, (0, 0, 0, 0), 0), 0)
     return HostChoice(host_gpus(gpus), gpu_request(len(gpus)), choice)
 
 

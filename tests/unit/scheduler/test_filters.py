@@ -35,7 +35,8 @@ def with_candidates(name, free, spec, cells=()):
 
 
 def gpus_of(candidate, state):
-    numbers = {p["rp_uuid"]: int(p["address"][5:7], 16) for p in state.pci_stats.pools}
+    pools = [p for p in state.pci_stats.pools if "rp_uuid" in p]
+    numbers = {p["rp_uuid"]: int(p["address"][5:7], 16) for p in pools}
     return sorted(numbers[p] for p in candidate["allocations"] if p in numbers)
 
 
@@ -286,3 +287,96 @@ def test_a_request_that_cannot_be_read_passes(logged):
     (line,) = logged("WARNING")
     assert line.startswith("Cannot read a request (")
     assert 0.0 <= GpuPassthroughWeigher()._weigh_object(states[0], spec) <= 1.0
+
+
+# -- what Nova alone serves ------------------------------------------------------------------------
+
+
+def in_tree_filters_pass(state, spec):
+    return all(
+        list(one().filter_all([state], spec)) for one in (PciPassthroughFilter, NUMATopologyFilter)
+    )
+
+
+@pytest.mark.parametrize("policy", [None, "required"])
+def test_a_host_is_left_with_the_nodes_that_have_the_vfs_of_the_ports(policy):
+    vf = {"vendor_id": "15b3", "product_id": "101e", "physical_network": "physnet0"}
+    port = pci_request(1, vf, alias="port", requester_id="port", numa_policy=policy)
+    gpu = pci_request(1, numa_policy="required")
+    numa = builders.guest_numa_topology((4, 0, 4096))
+    spec = request_spec(gpu, port, in_placement=True, numa=numa)
+    free = [pool(n, node=n, host="host") for n in range(2)]
+    vfs = pool(9, vf, node=1, count=4, dev_type="type-VF", remote_managed="false")
+    state = host_state("host", [*free, vfs], [builders.cell(0), builders.cell(1)])
+    state.allocation_candidates = builders.candidates(state, spec, serving={"a-gpu": free})
+    assert passing(GpuPassthroughFilter(), [state], spec) == ["host"]
+    assert in_tree_filters_pass(state, spec)
+    assert gpus_of(state.allocation_candidates[0], state) == [1]
+
+
+def test_a_port_without_free_vfs_is_left_to_nova():
+    port = pci_request(1, NIC, alias="port", requester_id="port")
+    spec = request_spec(pci_request(), port, in_placement=True)
+    free = [pool(0, host="host")]
+    state = host_state("host", free)
+    state.allocation_candidates = builders.candidates(state, spec, serving={"a-gpu": free})
+    assert passing(GpuPassthroughFilter(), [state], spec) == ["host"]
+
+
+def test_nodes_that_only_nova_can_judge_do_not_use_up_the_choices(options):
+    # 28 pairs of nodes have the CPUs and the memory, two nodes alone have free pages of 1 GiB.
+    options(max_candidates=8)
+    gib = 1048576
+    cells = [
+        builders.cell(
+            n,
+            pcpus=4,
+            mempages=[
+                builders.pages(4, 4 * gib // 4, 0),
+                builders.pages(gib, 8, 0 if n in (6, 7) else 8),
+            ],
+        )
+        for n in range(8)
+    ]
+    numa = builders.guest_numa_topology((0, 2, 4096), (0, 2, 4096))
+    for one in numa.cells:
+        one.pagesize = gib
+    spec = request_spec(pci_request(2, numa_policy="preferred"), in_placement=True, numa=numa)
+    state = with_candidates("host", [pool(n, node=n, host="host") for n in range(8)], spec, cells)
+    assert passing(GpuPassthroughFilter(), [state], spec) == ["host"]
+    assert in_tree_filters_pass(state, spec)
+
+
+def test_an_alias_by_resource_class_requests_gpus_where_tags_are_unknown(logged):
+    spec = request_spec(
+        pci_request(1, {"resource_class": "CUSTOM_H100"}),
+        in_placement=True,
+        extra_specs={"gpu:link": "required"},
+    )
+    malformed = pool(0, {"vendor_id": "1eed", "product_id": "1"}, host="host", gpu_modl="H100")
+    nic = pool(1, NIC, host="nics")
+    states = [host_state("host", [malformed]), host_state("nics", [nic, {"gpu_modl": 1}])]
+    for state, one in zip(states, (malformed, nic), strict=True):
+        state.allocation_candidates = builders.candidates(state, spec, serving={"a-gpu": [one]})
+    # On the second host, Placement offers a NIC: the request is not one for GPUs there.
+    assert passing(GpuPassthroughFilter(), states, spec) == ["nics"]
+    assert logged("WARNING", "tag gpu_modl is unknown")
+
+
+def test_workers_that_are_forked_do_not_choose_alike(options):
+    import multiprocessing
+
+    gpu_filter = GpuPassthroughFilter()
+    queue = multiprocessing.get_context("fork").SimpleQueue()
+
+    def choose():
+        queue.put([gpu_filter._rng.randrange(1 << 30) for _ in range(4)])
+
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=choose) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    first, second = queue.get(), queue.get()
+    for worker in workers:
+        worker.join()
+    assert first != second

@@ -40,9 +40,21 @@ def test_a_request_is_reported_once():
     assert list(mailbox.take_requests()) == []
 
 
+def test_a_request_that_is_repeated_until_it_fits_counts_once():
+    reporter = RequestReporter()
+    for passed in (False, False, False, True, True):
+        spec = request_spec(pci_request(2))
+        observations = observe(gpus("a", 1), spec=spec)
+        if passed:
+            observations.add_passed(gpus("b", 2))
+        reporter.report(spec, observations)
+    assert len(list(mailbox.take_requests())) == 3
+
+
 def test_the_model_is_remembered_while_no_gpu_is_free():
     spec, reporter = request_spec(pci_request(2)), RequestReporter()
-    for states in ((gpus("a", 1),), (gpus("a", 0),), ()):
+    for number, states in enumerate(((gpus("a", 1),), (gpus("a", 0),), ())):
+        spec.project_id = f"project-{number}"
         reporter.report(spec, observe(*states, spec=spec))
     assert [request_class.model for request_class in mailbox.take_requests()] == [
         "H100-SXM",

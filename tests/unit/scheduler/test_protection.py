@@ -4,8 +4,9 @@
 import pytest
 from oslo_config import cfg
 
-from nova_gpu_passthrough.scheduler.protection import Protection, free_gpus
+from nova_gpu_passthrough.scheduler.protection import Protection
 from nova_gpu_passthrough.scheduler.refusal_log import HostWarnings
+from tests.unit import builders
 from tests.unit.builders import NIC, T4, aggregate, host_state, pool, request_spec
 
 RESERVED = "it is reserved for servers with GPUs"
@@ -33,10 +34,22 @@ def test_nothing_is_protected_by_default(refusal_reason):
     assert refusal_reason(gpu_host(vcpus_used=64, free_ram=0)) is None
 
 
-def test_gpus_are_counted_without_other_devices_and_malformed_pools():
-    assert free_gpus(host_state("h", [pool(1), pool(2, T4, count=3), pool(3, NIC, count=64)])) == 4
-    assert free_gpus(host_state("h", [pool(1), {"junk": 1}, pool(2, count=-3), None])) == 1
-    assert free_gpus(host_state("h", [])) == 0
+@pytest.mark.parametrize(
+    ("pools", "free"),
+    [
+        ([pool(1), pool(2, T4, count=3), pool(3, NIC, count=64)], 4),
+        ([pool(1), {"junk": 1}, pool(2, count=-3), None], 1),
+        ([], 0),
+    ],
+)
+def test_gpus_are_counted_without_other_devices_and_malformed_pools(refusal_reason, pools, free):
+    state = host_state("h", pools, vcpus=64, vcpus_used=56)
+    reason = refusal_reason(state, reserved_vcpus_per_gpu=100)
+    assert reason == (
+        free * 100
+        and f"0 shared vCPUs would be left, {free}00 are reserved for its free GPUs"
+        or None
+    )
 
 
 # -- hosts for GPU servers only ----------------------------------------------------------------
@@ -54,6 +67,23 @@ def test_a_gpu_host_is_remembered_when_its_gpus_are_in_use(refusal_reason, optio
     assert refusal_reason(gpu_host(count=0), rules=rules) is None
     assert refusal_reason(gpu_host(), rules=rules) == RESERVED
     assert refusal_reason(gpu_host(count=0), rules=rules) == RESERVED
+
+
+def test_a_host_that_served_a_gpu_request_is_remembered(refusal_reason, options):
+    options(only_gpu_servers=True)
+    rules = Protection(cfg.CONF.gpu_passthrough, HostWarnings())
+    rules.add_gpus("gpu-host", [builders.gpu(1)])
+    assert refusal_reason(gpu_host(count=0), rules=rules) == RESERVED
+
+
+def test_gpus_that_only_an_option_identifies_are_protected(refusal_reason, options):
+    options(only_gpu_servers=True, reserved_vcpus_per_gpu=11)
+    rules = Protection(cfg.CONF.gpu_passthrough, HostWarnings())
+    own = {"vendor_id": "1eed", "product_id": "0001"}
+    state = host_state("other", [pool(1, own)])
+    assert refusal_reason(state, rules=rules) is None
+    rules.add_gpus("gpu-host", [builders.gpu(1, model="1eed:0001")])
+    assert refusal_reason(state, rules=rules) == RESERVED
 
 
 def test_an_aggregate_reserves_hosts_whose_gpus_are_all_in_use(refusal_reason):
@@ -89,7 +119,27 @@ def test_vcpus_are_reserved_for_every_free_gpu(refusal_reason):
     # 64 - 16 - 8 = 40 vCPUs are left.
     assert refusal_reason(gpu_host(), reserved_vcpus_per_gpu=10) is None
     reason = refusal_reason(gpu_host(), reserved_vcpus_per_gpu=11)
-    assert reason == "40 vCPUs would be left, 44 are reserved for its free GPUs"
+    assert reason == "40 shared vCPUs would be left, 44 are reserved for its free GPUs"
+
+
+def test_pinned_cpus_count_against_dedicated_ones_only(refusal_reason):
+    cells = [builders.cell(0, cpus=16, pcpus=48, pinned=40)]
+    state = gpu_host(count=1)
+    state.numa_topology = builders.objects.NUMATopology(cells=cells)
+    state.vcpus_total, state.vcpus_used = 16, 40
+    shared = request_spec(vcpus=8)
+    pinned = request_spec(vcpus=8, numa=builders.guest_numa_topology((0, 8, 4096)))
+    # 8 of 16 shared CPUs and none of 48 dedicated ones would be left.
+    assert refusal_reason(state, shared, reserved_pcpus_per_gpu=12) is None
+    assert refusal_reason(state, pinned, reserved_pcpus_per_gpu=12) == (
+        "0 dedicated CPUs would be left, 12 are reserved for its free GPUs"
+    )
+    assert (
+        refusal_reason(state, pinned, reserved_pcpus_per_gpu=0, reserved_vcpus_per_gpu=12) is None
+    )
+    assert refusal_reason(state, shared, reserved_vcpus_per_gpu=12) == (
+        "8 shared vCPUs would be left, 12 are reserved for its free GPUs"
+    )
 
 
 def test_fewer_free_gpus_reserve_fewer_vcpus(refusal_reason):
@@ -101,13 +151,13 @@ def test_vcpus_are_counted_with_the_allocation_ratio(refusal_reason):
     state = gpu_host()
     state.cpu_allocation_ratio = 2.0
     assert refusal_reason(state, reserved_vcpus_per_gpu=26) is None
-    assert "104 vCPUs would be left, 108" in refusal_reason(state, reserved_vcpus_per_gpu=27)
+    assert "104 shared vCPUs would be left, 108" in refusal_reason(state, reserved_vcpus_per_gpu=27)
 
 
 def test_an_unknown_allocation_ratio_is_one(refusal_reason):
     state = gpu_host()
     state.cpu_allocation_ratio = None
-    assert "40 vCPUs would be left, 44" in refusal_reason(state, reserved_vcpus_per_gpu=11)
+    assert "40 shared vCPUs would be left, 44" in refusal_reason(state, reserved_vcpus_per_gpu=11)
 
 
 def test_memory_is_reserved_for_every_free_gpu(refusal_reason):

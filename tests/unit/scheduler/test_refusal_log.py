@@ -47,10 +47,13 @@ def test_a_warning_is_logged_once_per_host_and_problem(logged):
     ]
 
 
-def test_the_number_of_remembered_warnings_is_bounded(monkeypatch, logged):
+def test_beyond_a_limit_no_warning_is_logged_or_repeated(monkeypatch, logged):
     monkeypatch.setattr("nova_gpu_passthrough.scheduler.refusal_log._MAX_WARNINGS", 2)
     warnings = HostWarnings()
-    for problem in ("1", "2", "3", "1"):
+    for problem in ("1", "2", "3", "1", "3", "4"):
         warnings.warn("a", problem, "it is ignored")
-    assert len(logged("WARNING")) == 3
-    assert len(warnings._logged) == 2
+    assert logged("WARNING") == [
+        "Host a: 1; it is ignored",
+        "Host a: 2; it is ignored",
+        "No more warnings about hosts are logged until nova-scheduler is restarted",
+    ]

@@ -40,6 +40,33 @@ def ranked(hosts, spec, weigher_classes=None):
     return [item.obj.host for item in weighed]
 
 
+# -- server groups ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pci_requests", [(), (pci_request(),)])
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [("soft-affinity", "two members"), ("soft-anti-affinity", "no member"), ("affinity", None)],
+)
+def test_the_soft_policy_of_a_server_group_decides_first(pci_requests, policy, expected):
+    hosts = [gpus("no member", 8), gpus("one member", 2), gpus("two members", 4)]
+    for count, host in enumerate(hosts):
+        host.instances = {f"{count}-{n}": None for n in range(count)}
+    spec = request_spec(*pci_requests)
+    spec.instance_group = builders.objects.InstanceGroup(
+        policy=policy, members=["1-0", "2-0", "2-1"]
+    )
+    order = ranked(hosts, spec)
+    assert order[0] == (expected or ranked(hosts, request_spec(*pci_requests))[0])
+
+
+def test_gpus_decide_among_hosts_with_as_many_members():
+    hosts = [gpus("roomy", 8), gpus("full", 1)]
+    spec = request_spec(pci_request())
+    spec.instance_group = builders.objects.InstanceGroup(policy="soft-affinity", members=["a"])
+    assert ranked(hosts, spec) == ["full", "roomy"]
+
+
 # -- servers with GPUs -------------------------------------------------------------------------
 
 

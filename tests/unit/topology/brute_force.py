@@ -50,6 +50,7 @@ def cost(gpus, rules, companions, chosen):
     return (
         0 if rules.numa_limit is None else max(0, len(nodes) - rules.numa_limit),
         _touched(selected, 1) - 1 if link else 0,
+        len({gpu.model for gpu in selected}) - 1,
         len(nodes) + (None in nodes),
         0 if rules.switch is Preference.NONE else _distinct([gpu.switch for gpu in selected]),
         sum(_touched(selected, level) for level in range(2, depth + 1)) if link else 0,

@@ -284,3 +284,44 @@ def test_choices_meet_the_request(gpus, data):
         if numa is REQUIRED:
             assert len(choice.numa_nodes) == 1
             assert None not in choice.numa_nodes
+
+
+# -- several aliases ------------------------------------------------------------------------------
+
+
+def test_an_alias_leaves_the_devices_that_another_one_needs():
+    # The first alias would get GPU 0, one of the only two that can serve the second.
+    gpus = [gpu(n) for n in range(4)]
+    request = GpuRequest((PciRequest("any", "any", 1), PciRequest("some", "some", 2)))
+    host = HostGpus({"any": (gpus[0], gpus[3]), "some": (gpus[0], gpus[1])})
+    (choice,) = fit(host, request)
+    assert choice.devices["any"] == (gpus[3],)
+    assert choice.devices["some"] == (gpus[0], gpus[1])
+
+
+def test_a_device_is_not_chosen_twice_as_a_gpu_and_as_another_device():
+    card = gpu(1, provider="p")
+    other = FreeDevice(card.address, card.numa_node, None, None, "p")
+    request = GpuRequest((PciRequest("gpu", "gpu", 1),), (PciRequest("any", "any", 1),))
+    host = HostGpus({"gpu": (card,)}, {"any": (other,)})
+    assert isinstance(fit(host, request), FitRefusal)
+
+
+def test_gpus_of_one_model_are_preferred_where_an_alias_has_several():
+    gpus = [gpu(0, model="A"), gpu(1, model="B"), gpu(2, model="B")]
+    choice = fit(host_gpus(gpus), gpu_request(2))[0]
+    assert numbers(choice.gpus) == [1, 2]
+
+
+def test_companions_that_the_numa_policy_excludes_do_not_count():
+    # The audio function of the first card has no NUMA node, so Nova does not give it away.
+    cards = [gpu(n, card=f"card{n}") for n in range(2)]
+    audio = [FreeDevice(address(n, 1), (None, 0)[n], None, f"card{n}") for n in range(2)]
+    request = GpuRequest(
+        (PciRequest("gpu", "gpu", 1, NumaPolicy.REQUIRED),),
+        (PciRequest("audio", "audio", 1, NumaPolicy.REQUIRED),),
+        guest_cells=(GuestCell(1, 0, 1),),
+    )
+    host = HostGpus({"gpu": tuple(cards)}, {"audio": tuple(audio)}, tuple(cells(1)))
+    (choice,) = fit(host, request)
+    assert numbers(choice.gpus) == [1]

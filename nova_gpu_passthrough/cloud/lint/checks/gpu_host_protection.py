@@ -13,10 +13,11 @@ from nova_gpu_passthrough.inventory.findings import Finding, Severity
 _SECTION = "gpu_passthrough"
 _PREFIX = f"{_SECTION}:"
 _ONLY = "only_gpu_servers"
-_RESERVED = ("reserved_vcpus_per_gpu", "reserved_ram_mib_per_gpu")
+_RESERVED = ("reserved_vcpus_per_gpu", "reserved_pcpus_per_gpu", "reserved_ram_mib_per_gpu")
 _FIX = (
     "In the group's metadata in the fleet file, set gpu_passthrough:only_gpu_servers: true, or "
-    "gpu_passthrough:reserved_vcpus_per_gpu and gpu_passthrough:reserved_ram_mib_per_gpu."
+    "gpu_passthrough:reserved_pcpus_per_gpu (reserved_vcpus_per_gpu for flavors without pinned "
+    "CPUs) and gpu_passthrough:reserved_ram_mib_per_gpu."
 )
 
 
