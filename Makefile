@@ -1,6 +1,6 @@
 # NOVA=31 or NOVA=34 selects one Nova release; PYTHON=... the interpreter (3.11 or newer).
 .DEFAULT_GOAL := help
-.PHONY: help demo cloud test test-unit test-functional test-gpu-host test-cloud lint format sample bench docs constraints clean
+.PHONY: help demo cloud test test-full test-unit test-functional test-gpu-host test-cloud lint format sample bench docs constraints clean
 # The recipes of the environments change files that others read: one at a time.
 .NOTPARALLEL:
 
@@ -31,6 +31,9 @@ demo:  ## audit and configure a GPU host, place GPU servers with and without fil
 
 test:  ## lint, unit and functional tests with both Nova releases, virtual GPU server, real cloud
 	@$(PYTHON) tools/run_tests.py lint unit functional gpu_host cloud --nova $(RELEASES)
+
+test-full:  ## every test with both Nova releases and 10,000 random hosts: takes hours
+	@$(PYTHON) tools/run_tests.py lint unit functional gpu_host cloud --nova $(RELEASES) --full
 
 test-unit:  ## unit tests with both Nova releases
 	@$(PYTHON) tools/run_tests.py unit --nova $(RELEASES)

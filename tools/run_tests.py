@@ -71,6 +71,11 @@ SAME_WITH_EVERY_NOVA = (
     "tests/functional/test_embedded.py::Variants",
     "tests/functional/test_fragmentation.py",
 )
+#: Tests that take long with an older release, for which ``--full`` runs them.
+ONLY_FULL_WITH_OLDER = ("tests/functional/test_nova_own_tests.py",)
+#: How much longer the tiers may take with ``--full``, and how many random hosts it compares.
+FULL_FACTOR = 4
+FULL_VARIABLES = {"NOVA_GPU_FUZZ": "10000"}
 HEARTBEAT = 60
 interrupted = threading.Event()
 
@@ -182,8 +187,11 @@ def pytest(kind: str, nova: str, paths: Sequence[str] = (), workers: int = 1) ->
     return Tier(name, environment, command, LIMITS[kind])
 
 
-def tiers_of(kinds: Collection[str], releases: Sequence[str]) -> list[Tier]:
-    """Return the tiers in the order of `LONGEST_FIRST`."""
+def tiers_of(kinds: Collection[str], releases: Sequence[str], full: bool = False) -> list[Tier]:
+    """Return the tiers in the order of `LONGEST_FIRST`.
+
+    :param full: run every test with every release
+    """
     selected = [
         (kind, nova)
         for kind, newest in LONGEST_FIRST
@@ -197,10 +205,14 @@ def tiers_of(kinds: Collection[str], releases: Sequence[str]) -> list[Tier]:
             tiers.append(Tier(kind, f"nova-{nova}", ["make", "lint"], LIMITS[kind]))
             continue
         newest = nova == releases[-1]
-        paths = OF_NOVA if kind == "unit" and not newest else ()
+        paths = OF_NOVA if kind == "unit" and not (newest or full) else ()
         tiers.append(pytest(kind, nova, paths, 1 if kind in ONCE else workers))
-        if kind == "functional" and not newest:
-            tiers[-1].command += [f"--deselect={test}" for test in SAME_WITH_EVERY_NOVA]
+        if kind == "functional" and not (newest or full):
+            left_out = (*SAME_WITH_EVERY_NOVA, *ONLY_FULL_WITH_OLDER)
+            tiers[-1].command += [f"--deselect={test}" for test in left_out]
+    if full:
+        for tier in tiers:
+            tier.limit *= FULL_FACTOR
     return tiers
 
 
@@ -224,13 +236,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run the tiers of the test suite.")
     parser.add_argument("kinds", nargs="+", choices=LIMITS, help="kinds of tests to run")
     parser.add_argument("--nova", nargs="+", default=["31", "34"], help="Nova releases")
+    parser.add_argument(
+        "--full", action="store_true", help="run every test with every release, which takes hours"
+    )
     arguments = parser.parse_args()
+    if arguments.full:
+        os.environ.update(FULL_VARIABLES)
     started = time.monotonic()
     # A signal to this process does not reach the tiers, which run in their own sessions.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     LOGS.mkdir(exist_ok=True)
-    tiers = tiers_of(arguments.kinds, arguments.nova)
+    tiers = tiers_of(arguments.kinds, arguments.nova, arguments.full)
     try:
         run_all(tiers)
     except KeyboardInterrupt:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's own functional tests of PCI devices, with the filter and weigher in its scheduler.
+"""Nova's own functional tests of PCI devices, with the filter and the weigher in its scheduler.
 
-Every alias of these tests counts as one for GPUs: what Nova alone serves must be served still.
+Every alias of these tests counts as one for GPUs: servers that Nova alone places must be placed in
+the same way.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 import warnings
 from typing import Any
 
-import tests.embedded  # noqa: F401  (settles the threading mode before Nova is imported)
+import tests.embedded
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -22,10 +23,23 @@ with warnings.catch_warnings():
 from nova_gpu_passthrough import conf as gpu_conf
 from tests.embedded.cloud import GPU_FILTER, GPU_WEIGHER
 
+CLASSES = {
+    sriov: (
+        "PCIServersTest",
+        "PCIResourceRequestReschedulingTest",
+        "PCIServersWithPreferredNUMATest",
+        "PCIServersWithRequiredNUMATest",
+        "PCIServersWithSRIOVAffinityPoliciesTest",
+        "PCIServersWithPortNUMAPoliciesTest",
+        "TestPackNUMACellsWithPCIDevices",
+    ),
+    in_placement: ("SimpleRCAndTraitBasedPCIAliasTests", "RCAndTraitBasedPCIAliasTests"),
+}
+#: The names of all aliases in the source of the tests, which set them as they run.
 ALIASES = sorted(
     {
         name
-        for module in (sriov, in_placement)
+        for module in CLASSES
         for name in re.findall(
             r"""(?:["']name["']: |ALIAS_NAME = )f?["']([\w-]+)["']""", inspect.getsource(module)
         )
@@ -34,7 +48,7 @@ ALIASES = sorted(
 
 
 class WithPlugins:
-    """Adds the filter and weigher to the scheduler of a Nova test."""
+    """Adds the filter and the weigher to the scheduler of a Nova test."""
 
     def setUp(self) -> None:
         gpu_conf.register_opts(conf.CONF)
@@ -47,9 +61,9 @@ class WithPlugins:
         super().setUp()
 
     def _setup_scheduler_service(self) -> Any:
-        enabled = conf.CONF.filter_scheduler.enabled_filters
-        # Ours goes before Nova's, which the test appends.
-        enabled.append(GPU_FILTER.rpartition(".")[2])
+        # Before Nova's filters of PCI devices and NUMA, which the test appends.
+        enabled = [*conf.CONF.filter_scheduler.enabled_filters, GPU_FILTER.rpartition(".")[2]]
+        self.flags(enabled_filters=enabled, group="filter_scheduler")
         return super()._setup_scheduler_service()
 
     def run(self, result: Any = None) -> Any:
@@ -59,20 +73,19 @@ class WithPlugins:
         return outcome
 
 
-def _with_plugins(cls: type) -> type:
-    return type(f"{cls.__name__}WithPlugins", (WithPlugins, cls), {"__module__": __name__})
+for _module, _names in CLASSES.items():
+    for _name in _names:
+        # Some are newer than the oldest release.
+        if _class := getattr(_module, _name, None):
+            globals()[f"{_name}WithPlugins"] = type(
+                f"{_name}WithPlugins", (WithPlugins, _class), {"__module__": __name__}
+            )
+del _class
 
 
-for _cls in (
-    sriov.PCIServersTest,
-    sriov.PCIResourceRequestReschedulingTest,
-    sriov.PCIServersWithPreferredNUMATest,
-    sriov.PCIServersWithRequiredNUMATest,
-    sriov.PCIServersWithSRIOVAffinityPoliciesTest,
-    sriov.PCIServersWithPortNUMAPoliciesTest,
-    sriov.TestPackNUMACellsWithPCIDevices,
-    in_placement.SimpleRCAndTraitBasedPCIAliasTests,
-    in_placement.RCAndTraitBasedPCIAliasTests,
-):
-    globals()[f"{_cls.__name__}WithPlugins"] = _with_plugins(_cls)
-del _cls
+def test_the_newest_release_has_all_classes():
+    missing = [
+        name for module, names in CLASSES.items() for name in names if name not in vars(module)
+    ]
+    assert not (tests.embedded.NATIVE_THREADS and missing)
+    assert len(ALIASES) > 10

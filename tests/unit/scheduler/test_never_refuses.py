@@ -304,6 +304,7 @@ def plugins():
     logging.disable(logging.NOTSET)
 
 
+@pytest.mark.timeout(7200)
 @settings(
     max_examples=int(os.environ.get("NOVA_GPU_FUZZ", "400")),
     suppress_health_check=list(HealthCheck),
