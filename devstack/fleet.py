@@ -15,6 +15,7 @@ import copy
 import dataclasses
 import glob
 import itertools
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ from typing import Any
 
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.files import cpu_list, documents, generated_files
-from nova_gpu_passthrough.fleet import aliases, releases
+from nova_gpu_passthrough.fleet import aliases, derive_state, releases
 from nova_gpu_passthrough.fleet import resolve as resolving
 from nova_gpu_passthrough.fleet import settings as fleet_settings
 from nova_gpu_passthrough.fleet import store as fleets
@@ -43,10 +44,15 @@ _STAND_IN_FLAVOR = {
 }
 #: The quota of servers of the project that may use the GPU flavors.
 _SERVERS = 100
-#: Disk of a generated flavor: DevStack's unified limits give a project only 20 GiB.
+#: Disk of a generated flavor: small, because the disk of a test machine is.
 _DISK_GIB = 5
 #: Nova's default quotas (nova/conf/quota.py), which DevStack's unified limits repeat (lib/nova).
 _DEFAULT_QUOTAS = {"servers": 10, "vcpus": 20, "ram_mib": 51200}
+#: DevStack's default unified limit on disk (lib/nova). Nova's own quotas do not count disk.
+_DEFAULT_DISK_GIB = 20
+#: Master after a release: pbr counts up the minor version, because OpenStack's release scripts mark
+#: the first commit with "Sem-Ver: feature". A stable branch counts up the patch version.
+_NEXT_RELEASE = re.compile(r"(?P<last>[0-9]+)\.[1-9][0-9]*\.0\.dev[0-9]+")
 
 
 def write_fleet(options: argparse.Namespace) -> None:
@@ -71,9 +77,12 @@ def write_fleet(options: argparse.Namespace) -> None:
     if not options.fleet and "flavors" not in document:
         models = {model for kind, model, _ in resolved.aliases if kind is DeviceKind.GPU}
         document["flavors"] = [{"model": m, "disk_gib": _DISK_GIB} for m in sorted(models)]
-    if options.project and "projects" not in document:
-        _add_project(document, options, resolved)
     _write(options.directory, document, by_host)
+    if options.project and "projects" not in document:
+        _add_project(
+            document, options, resolving.resolve(fleets.load(options.directory / "fleet.yaml"))
+        )
+        _write(options.directory, document, by_host)
     (options.directory / "hosts").write_text("".join(f"{host}\n" for host in local_hosts))
 
 
@@ -201,13 +210,18 @@ def _renamed(host_and_address: str, new_names: dict[str, str]) -> str:
 
 
 def _release() -> int:
-    """Return the release of the installed Nova, or the newest known one if that is newer."""
+    """Return the release of the installed Nova, or the newest known one if that is newer.
+
+    A development version of master is on the way to the next release: 33.1.0.dev433 becomes 34.
+    """
     newest = int(releases.NEWEST.nova)
     try:
-        installed = int(metadata.version("nova").partition(".")[0])
+        version = metadata.version("nova")
     except metadata.PackageNotFoundError:
         return newest
-    return min(installed, newest)
+    if match := _NEXT_RELEASE.match(version):
+        return min(int(match["last"]) + 1, newest)
+    return min(int(version.partition(".")[0]), newest)
 
 
 def _add_project(
@@ -221,14 +235,26 @@ def _add_project(
         "vcpus": sum(len(cpu_list.parse(node.cpus)) for node in nodes) or _SERVERS,
         "ram_mib": sum(node.memory_mib for node in nodes) or _SERVERS * 1024,
     }
+    defaults = dict(_DEFAULT_QUOTAS)
     if options.unified_limits:
         counts = Counter(
             aliases.alias_key(device) for offer in resolved.offers for device in offer.devices
         )
         quotas |= {alias.name: counts[key] for key, alias in resolved.aliases.items()}
+        defaults["disk_gib"] = _DEFAULT_DISK_GIB
+        quotas["disk_gib"] = max(_DEFAULT_DISK_GIB, _disk_gib(resolved))
     driver = "unified-limits" if options.unified_limits else "nova"
-    document["quotas"] = {"driver": driver, "default": dict(_DEFAULT_QUOTAS)}
+    document["quotas"] = {"driver": driver, "default": defaults}
     document["projects"] = [{"name": options.project, "flavors": ["*"], "quotas": quotas}]
+
+
+def _disk_gib(resolved: ResolvedFleet) -> int:
+    """Return the disk of as many servers as there are GPUs, all of the flavor with most disk."""
+    state, _ = derive_state.make(resolved)
+    gpus = sum(
+        device.kind is DeviceKind.GPU for offer in resolved.offers for device in offer.devices
+    )
+    return gpus * max((flavor.disk_gib for flavor in state.flavors if flavor.gpus), default=0)
 
 
 def _write(directory: Path, document: dict[str, Any], by_host: dict[str, Inventory]) -> None:

@@ -3,8 +3,9 @@
 
 ``python smoke.py [CONFIGURATION] [--flavor NAME] [--networks auto|none]``. The plug-in writes the
 configuration in its phase test-config. For each server the test checks that it is ACTIVE, that its
-domain has the devices that Placement allocated, that they are on the domain's NUMA nodes, and that
-nothing is left of the server after its deletion.
+domain has the devices that Placement allocated, that the domain's memory is bound to NUMA nodes if
+the flavor requests NUMA nodes, that the devices are on these nodes, and that nothing is left of the
+server after its deletion.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import yaml
 from nova_gpu_passthrough.files import cpu_list
 from nova_gpu_passthrough.fleet import resolve as resolving
 from nova_gpu_passthrough.fleet import store as fleets
+from nova_gpu_passthrough.fleet.flavors.specs import NUMA_NODES
 from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
 from nova_gpu_passthrough.nova_rules import alias_string
 from nova_gpu_passthrough.nova_rules.alias_string import EXTRA_SPEC
@@ -192,6 +194,11 @@ class GpuServers(unittest.TestCase):
         inventory = self.fleet.inventories[host]
         gpu_nodes = {inventory.by_address[address].numa_node for address in allocated} - {None}
         nodes = domain_nodes(domain)
+        if (requested := flavor.extra_specs.get(NUMA_NODES)) and not nodes:
+            self.fail(
+                f"{flavor.name} requests {NUMA_NODES}={requested}, but the domain of its server on "
+                f"{host} has no <numatune> that binds its memory to NUMA nodes of the host"
+            )
         if gpu_nodes and nodes:
             self.assertLessEqual(gpu_nodes, nodes, "NUMA nodes of the GPUs and of the domain")
         print(f"{flavor.name}: {host}, {', '.join(sorted(allocated))}, NUMA {sorted(nodes)}")

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """A DevStack with real GPUs: a single machine, a controller, a compute node, a stand-in."""
 
+import importlib.util
+import shutil
+
 import pytest
 import yaml
 
+from nova_gpu_passthrough.fleet import derive_state, resolve
+from nova_gpu_passthrough.fleet import store as fleets
 from nova_gpu_passthrough.inventory import store as inventories
 from tests import cache
 from tests.trees import defects, write
 from tests.unit.audited import HGX, L40S
 from tests.unit.devstack.nova import loaded
-from tests.unit.devstack.stack import Stack
+from tests.unit.devstack.stack import PLUGIN, Stack
 
 FLEET = cache.ROOT / "etc/fleet/one-group.yaml"
 _COMPUTE = "n-cpu,q-agt,placement-client"
@@ -19,6 +24,12 @@ _CONTROLLER = "mysql,rabbit,key,g-api,placement-api,n-api,n-cond,n-sch,q-svc"
 @pytest.fixture(scope="module")
 def hgx(tmp_path_factory):
     return write(HGX, tmp_path_factory.mktemp("hgx") / "tree")
+
+
+def desired_state(stack):
+    """Return the desired state of the cloud for the fleet file that the plug-in wrote."""
+    state, _ = derive_state.make(resolve.resolve(fleets.load(stack.made / "fleet.yaml")))
+    return state
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +98,73 @@ def test_unified_limits_count_gpus(hgx, tmp_path):
     fleet = yaml.safe_load((stack.made / "fleet.yaml").read_text())
     assert fleet["quotas"]["driver"] == "unified-limits"
     assert fleet["projects"][0]["quotas"]["h100-sxm"] == 8
-    # DevStack registers 20 GiB for a project.
     assert fleet["flavors"] == [{"model": "H100-SXM", "disk_gib": 5}]
+
+
+def test_unified_limits_leave_disk_for_a_server_of_each_gpu(hgx, tmp_path):
+    stack = Stack(tmp_path, tree=hgx, NOVA_USE_UNIFIED_LIMITS="True")
+    stack.run("stack post-config")
+    state = desired_state(stack)
+    limits = {limit.project: limit.value for limit in state.limits if "DISK" in limit.resource}
+    (project,) = [one for one in limits if one]
+    # 8 GPUs. DevStack registers 20 GiB for all other projects.
+    assert limits == {None: 20, project: 8 * max(flavor.disk_gib for flavor in state.flavors)}
+    assert project.name == "demo"
+
+
+def test_disk_of_unified_limits_follows_the_flavors_of_a_fleet_file(tmp_path):
+    fleet = tmp_path / "fleet/fleet.yaml"
+    shutil.copytree(FLEET.parent, fleet.parent)
+    fleet.write_text(
+        "schema: nova-gpu-passthrough/fleet\nversion: 1\nname: disk\ngroups:\n"
+        "  - {name: l40s, inventories: [inventories/l40s01.yaml]}\n"
+        "flavors:\n  - {model: L40S, disk_gib: 100}\n"
+        "fixed_flavors:\n  - {name: cpu, vcpus: 1, ram_mib: 512, disk_gib: 300}\n"
+    )
+    stack = Stack(
+        tmp_path / "stack",
+        services=_CONTROLLER,
+        GPU_PASSTHROUGH_FLEET=fleet,
+        NOVA_USE_UNIFIED_LIMITS="True",
+    )
+    stack.run("stack post-config")
+    (project,) = yaml.safe_load((stack.made / "fleet.yaml").read_text())["projects"]
+    # 4 L40S. A server without a GPU needs no place beside them.
+    assert project["quotas"]["disk_gib"] == 4 * 100
+
+
+def test_novas_own_quotas_have_no_disk(alone):
+    fleet = yaml.safe_load((alone.made / "fleet.yaml").read_text())
+    assert "disk_gib" not in fleet["quotas"]["default"]
+    assert "disk_gib" not in fleet["projects"][0]["quotas"]
+
+
+@pytest.mark.parametrize(
+    "version, release",
+    [
+        ("32.0.0", "32"),
+        ("33.0.0.0rc2.dev3", "33"),
+        # Of stable/2026.1, with and without a tag since the first one.
+        ("33.0.1.dev12", "33"),
+        ("33.1.1.dev2", "33"),
+        # Of master, after the branch stable/2025.2 and after stable/2026.1.
+        ("32.1.0.dev7", "33"),
+        ("33.1.0.dev433", "34"),
+        ("33.1.0.dev433+g1234567", "34"),
+        ("34.0.0", "34"),
+        ("34.1.0.dev1", "34"),
+        ("35.0.0", "34"),
+    ],
+)
+def test_the_release_is_that_of_the_installed_nova(version, release, tmp_path, monkeypatch):
+    fleet = importlib.util.spec_from_file_location("devstack_fleet", PLUGIN / "fleet.py")
+    module = importlib.util.module_from_spec(fleet)
+    fleet.loader.exec_module(module)
+    monkeypatch.setattr(module.metadata, "version", {"nova": version}.__getitem__)
+    given = str(FLEET.parent / "inventories/l40s01.yaml")
+    assert module.main([str(tmp_path), "--inventory", given, "--host", "l40s01"]) == 0
+    settings = yaml.safe_load((tmp_path / "fleet.yaml").read_text())["settings"]
+    assert str(settings["release"]) == release
 
 
 def test_a_controller_has_the_aliases_of_hosts_elsewhere_and_no_devices(tmp_path):

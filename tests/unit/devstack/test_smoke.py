@@ -27,6 +27,10 @@ _DOMAIN = """\
 """
 
 
+#: The resource providers of the devices of _DOMAIN.
+_PROVIDERS = ("gpu01_0000:18:00.0", "gpu01_0001:AF:1F.7")
+
+
 @pytest.fixture(scope="module")
 def smoke():
     spec = importlib.util.spec_from_file_location("smoke", PLUGIN / "smoke.py")
@@ -55,6 +59,54 @@ def test_devices_of_a_domain_are_those_of_the_host(smoke):
 )
 def test_nodes_of_a_domain_are_those_of_its_memory(smoke, numatune, nodes):
     assert smoke.domain_nodes(_DOMAIN.format(numatune=numatune)) == nodes
+
+
+@pytest.fixture
+def check(smoke, monkeypatch):
+    """Check a server of a flavor with two GPUs on NUMA node 1, with a given domain."""
+    gpu = types.SimpleNamespace(numa_node=1)
+    inventory = types.SimpleNamespace(
+        by_address=dict.fromkeys(smoke.provider_addresses(_PROVIDERS), gpu)
+    )
+    server = types.SimpleNamespace(id="1", status="ACTIVE", fault=None, compute_host="gpu01")
+    compute = types.SimpleNamespace(get_server=lambda server: server)
+    test = smoke.GpuServers()
+    test.settings = types.SimpleNamespace(hosts=("gpu01",))
+    test.fleet = types.SimpleNamespace(inventories={"gpu01": inventory})
+    test.admin = types.SimpleNamespace(compute=compute)
+
+    def done(numatune, **extra_specs):
+        specs = {"pci_passthrough:alias": "h100:2"} | extra_specs
+        flavor = types.SimpleNamespace(name="gpu.h100.2", extra_specs=specs)
+        monkeypatch.setattr(test, "_providers", lambda server: list(_PROVIDERS))
+        monkeypatch.setattr(test, "_domain", lambda *_: _DOMAIN.format(numatune=numatune))
+        return test._check(server, flavor)
+
+    return done
+
+
+def test_a_domain_without_numa_tuning_fails_if_the_flavor_requests_numa_nodes(check):
+    with pytest.raises(AssertionError) as failure:
+        check("", **{"hw:numa_nodes": "2"})
+    assert str(failure.value) == (
+        "gpu.h100.2 requests hw:numa_nodes=2, but the domain of its server on gpu01 has no "
+        "<numatune> that binds its memory to NUMA nodes of the host"
+    )
+
+
+def test_a_domain_without_numa_tuning_passes_if_the_flavor_requests_no_numa_nodes(check):
+    assert check("") == "gpu01"
+
+
+def test_a_domain_on_the_nodes_of_its_gpus_passes(check):
+    numatune = '<numatune><memory mode="strict" nodeset="0-1"/></numatune>'
+    assert check(numatune, **{"hw:numa_nodes": "2"}) == "gpu01"
+
+
+def test_a_domain_on_other_nodes_than_its_gpus_fails(check):
+    numatune = '<numatune><memory mode="strict" nodeset="0"/></numatune>'
+    with pytest.raises(AssertionError, match="NUMA nodes of the GPUs and of the domain"):
+        check(numatune, **{"hw:numa_nodes": "1"})
 
 
 def test_providers_of_devices_are_distinguished_from_those_of_hosts(smoke):

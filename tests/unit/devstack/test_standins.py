@@ -2,6 +2,7 @@
 """A DevStack whose computes are stand-ins on Nova's fake libvirt."""
 
 import configparser
+import json
 import shlex
 
 import pytest
@@ -86,6 +87,16 @@ def test_a_compute_offers_the_gpus_of_its_inventory(stack, number, model, count)
     assert nova.options.compute_driver == "libvirt.LibvirtDriver"
     assert nova.options.pci.report_in_placement
     assert nova.aliases == {"h100-sxm", "l40s", "l40s-audio"}
+
+
+@pytest.mark.parametrize("managed, value", [("True", "yes"), ("False", "no")])
+def test_the_devices_of_a_compute_are_managed_as_the_variable_says(tmp_path, managed, value):
+    stack = Stack(tmp_path, GPU_PASSTHROUGH_STANDIN="fake-libvirt", GPU_PASSTHROUGH_MANAGED=managed)
+    stack.stack()
+    for number in (1, 2):
+        specs = loaded(stack.etc / "nova.conf", *options(stack, number)[2:]).options.pci.device_spec
+        gpus = [spec for spec in map(json.loads, specs) if "gpu_model" in spec]
+        assert {spec["managed"] for spec in gpus} == {value}
 
 
 def test_cpus_are_numbered_as_the_fake_libvirt_numbers_them(stack):
