@@ -92,7 +92,7 @@ def test_a_refusal_is_the_schedulers(plane, explain, boot, name):
         if sentences:
             assert sentences == {notes[-1].removeprefix("nova-scheduler would log: ")}
         else:
-            assert notes[-1] == "nova-scheduler would find no host: Placement names none"
+            assert notes[-1] == "nova-scheduler would find no host: Placement returns none"
         for host, detail in refusals.items():
             assert rows[host]["Detail"].startswith(detail)
         # Explaining the flavor gives the same result.

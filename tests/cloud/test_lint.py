@@ -332,7 +332,7 @@ def _left_over(lint):
     lint.placement(
         "PUT", f"{path}/{provider}/inventories", {**generation, "inventories": inventory}
     )
-    traits = ["COMPUTE_MANAGED_PCI_DEVICE", "CUSTOM_GPU_MODEL_H100_SXM"]
+    traits = ["COMPUTE_MANAGED_PCI_DEVICE", "CUSTOM_GPU_MODEL_H100_SXM", "OWNER_NOVA"]
     generation["resource_provider_generation"] = 1
     lint.placement("PUT", f"{path}/{provider}/traits", {**generation, "traits": traits})
     try:

@@ -143,11 +143,11 @@ def test_what_a_guest_takes_of_its_numa_node(plane, admin, fleet_file, pair):
             .json()["allocations"]
             .values()
         )
-    empty = {cell.id: cell for cell in others[0].cells}[use.node]
-    cell = {cell.id: cell for cell in host.cells}[use.node]
-    assert cell.free_pinned_cpus == empty.free_pinned_cpus - 14
-    assert cell.free_memory_mib == empty.free_memory_mib - 128000
-    assert not host.free_pinned[use.node] & use.pinned
+    empty, cell = ({cell.id: cell for cell in one.numa}[use.node] for one in (others[0], host))
+    assert len(cell.free_pinned) == len(empty.free_pinned) - 14
+    free, all_free = (one.as_numa_cell().free_memory_mib for one in (cell, empty))
+    assert free == all_free - 128000
+    assert not cell.free_pinned & use.pinned
 
 
 @contextlib.contextmanager
