@@ -15,6 +15,7 @@ from nova_gpu_passthrough.fleet.flavors import FlavorPlan, group_traits
 from nova_gpu_passthrough.fleet.model import HostGroup
 from nova_gpu_passthrough.fleet.references import gpu_aliases
 from nova_gpu_passthrough.nova_rules import placement_extra_specs
+from nova_gpu_passthrough.nova_rules.guest_topology import CpuPolicy
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
@@ -75,7 +76,7 @@ def _reserved(plan: FlavorPlan, hosts: Iterable[str]) -> dict[str, int]:
         return {}
     cpus: dict[str, list[int]] = {}
     for flavor in group_flavors:
-        pinned = flavor.extra_specs.get("hw:cpu_policy") == "dedicated"
+        pinned = flavor.extra_specs.get("hw:cpu_policy") == CpuPolicy.DEDICATED
         key = "reserved_pcpus_per_gpu" if pinned else "reserved_vcpus_per_gpu"
         cpus.setdefault(key, []).append(flavor.vcpus // flavor.gpus)
     return {

@@ -6,7 +6,8 @@ Restates ``GET /allocation_candidates`` of Placement for one host, the second re
 nova-compute, around the choice of GpuPassthroughFilter (`topology.fit`).
 """
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -64,7 +65,7 @@ def fit_server(
 ) -> ServerFit | Refusal:
     """Fit a server on a host.
 
-    :param max_choices: how many choices of devices GpuPassthroughFilter passes to Nova's filters
+    :param max_choices: ``[gpu_passthrough] max_candidates``
     """
     query = query_placement(capacity, demand)
     if isinstance(query, Refusal):
@@ -75,7 +76,9 @@ def fit_server(
         fitted = fit(host, demand.request)
         if isinstance(fitted, FitRefusal):
             return _refusal_by_filter(capacity, demand, fitted)
-        choices = fitted[: max_choices if demand.guest.cells else 1]
+        choices = fitted[:1]
+        if demand.guest.cells:
+            choices = _choices_for_nova(capacity, demand, fitted, max_choices)
     claimed = _claim(capacity, demand, host, choices)
     if isinstance(claimed, Refusal):
         return claimed
@@ -203,6 +206,43 @@ def lacking_devices(capacity: HostCapacity, demand: ServerDemand) -> Refusal | N
             Stage.PLACEMENT,
         )
     return None
+
+
+def _choices_for_nova(
+    capacity: HostCapacity, demand: ServerDemand, choices: Sequence[DeviceChoice], most: int
+) -> Sequence[DeviceChoice]:
+    """Return the choices that GpuPassthroughFilter leaves to NUMATopologyFilter.
+
+    Restates ``choices_for_nova`` in nova_gpu_passthrough/scheduler/guest_nodes.py: choices for NUMA
+    nodes that the guest does not fit do not count. It leaves out only choices that do not matter if
+    the first one fits.
+    """
+    if len(choices) <= most:
+        return choices
+    fitting = (
+        choice
+        for choice in choices
+        if any(_guest_fits_on(capacity, demand, nodes) for nodes in choice.node_sets)
+    )
+    return list(itertools.islice(fitting, most)) or choices[:most]
+
+
+def _guest_fits_on(capacity: HostCapacity, demand: ServerDemand, nodes: Set[int]) -> bool:
+    """Check whether every cell of the guest fits on a node of its own, without its devices."""
+    guest = demand.guest
+    guests = [
+        # The CPU of the emulator threads is beside the first cell.
+        replace(guest, cells=(cell,), emulator_isolated=guest.emulator_isolated and not index)
+        for index, cell in enumerate(guest.cells)
+    ]
+    cells = [cell for cell in capacity.cells if cell.id in nodes]
+    return any(
+        all(
+            fit_guest([cell], GuestFitState(one), capacity.ratios)
+            for cell, one in zip(order, guests, strict=True)
+        )
+        for order in itertools.permutations(cells, len(guests))
+    )
 
 
 def _claim(

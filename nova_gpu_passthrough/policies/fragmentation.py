@@ -239,13 +239,13 @@ class Fragmentation(HostPolicy):
         for one, gpus in zip(self._classes, demand, strict=True):
             if one.model is not None:
                 requested[one.model] = requested.get(one.model, 0.0) + gpus
-        return [
-            sum(demand[n] for n in competitors) / requested[one.model] * self._free[one.model]
-            # The count of a class that is not requested any more becomes 0.
-            if requested[one.model] > 0
-            else 0.0
-            for one, competitors in zip(self._classes, self._competitors, strict=True)
-        ]
+        needs = []
+        for one, competitors in zip(self._classes, self._competitors, strict=True):
+            total = requested[one.model]
+            # The counts of classes that are no longer requested become 0.
+            share = sum(demand[n] for n in competitors) / total if total else 0.0
+            needs.append(share * self._free[one.model])
+        return needs
 
     def _subtract(self, host: _StateValue) -> None:
         """Subtract a host from the sums."""

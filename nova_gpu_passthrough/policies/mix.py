@@ -22,7 +22,7 @@ SCHEMA = "nova-gpu-passthrough/mix"
 MAX_CLASSES = 64
 #: Above this, all counts are divided by that of the newest request.
 _LARGE = 1e100
-#: A half-life of less than a hundredth of a request differs in nothing, but would overflow.
+#: How often counts double from one request to the next: more makes no difference, but overflows.
 _MAX_DOUBLINGS = 100.0
 NUMA_POLICIES = {
     GpuLocality.ANY_NODE: NumaPolicy.PREFERRED,
@@ -57,10 +57,10 @@ class Mix:
         self._newest = 1.0
         self._growth = 2.0 ** min(1.0 / half_life, _MAX_DOUBLINGS) if half_life > 0 else 0.0
         if self._growth and self._counts:
-            # In two steps, since a factor for very small counts would overflow.
-            self._scale(1.0 / max(self._counts.values()))
+            # In two steps, since the quotient of a very small sum would be 0.
+            self._divide(max(self._counts.values()))
             memory = 1.0 / (1.0 - 1.0 / self._growth)
-            self._scale(memory / sum(self._counts.values()))
+            self._divide(sum(self._counts.values()) / memory)
 
     @property
     def counts(self) -> Mapping[RequestClass, float]:
@@ -81,13 +81,13 @@ class Mix:
         self._newest *= self._growth
         self._counts[request_class] = self._counts.get(request_class, 0.0) + self._newest
         if self._newest > _LARGE:
-            self._scale(1.0 / self._newest)
+            self._divide(self._newest)
             self._newest = 1.0
         return dropped
 
-    def _scale(self, factor: float) -> None:
+    def _divide(self, divisor: float) -> None:
         for request_class in self._counts:
-            self._counts[request_class] *= factor
+            self._counts[request_class] /= divisor
 
 
 def load(path: Path) -> dict[RequestClass, float]:

@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fit a request to a host: what the filter and the weigher have in common."""
 
-import functools
 import itertools
 import random
-from collections.abc import Container, Iterable, Mapping, Sequence, Set
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from nova import objects
-from nova.virt import hardware
+from collections.abc import Container, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, NamedTuple
 
 from nova_gpu_passthrough.scheduler import candidates, pools
 from nova_gpu_passthrough.scheduler.requests import ServerRequest
@@ -17,6 +13,7 @@ from nova_gpu_passthrough.topology.fit import DeviceChoice, FitReason, FitRefusa
 from nova_gpu_passthrough.topology.model import FreeDevice, FreeGpu, GpuRequest, HostGpus, NumaCell
 
 if TYPE_CHECKING:
+    from nova import objects
     from nova.scheduler.host_manager import HostState
 
 
@@ -46,176 +43,62 @@ def assess(
     """
     stats = host_state.pci_stats
     free_pools = pools.read(stats.pools) if stats else []
-    matching: Mapping[str, Sequence[pools.Pool]] = {
-        alias.pci_request.id: [pool for pool in free_pools if pool.serves(alias.specs)]
-        for alias in request.aliases + request.ports
+    matching = {
+        device_request.pci_request.id: [p for p in free_pools if p.serves(device_request.specs)]
+        for device_request in request.aliases + request.ports
     }
     host_candidates = None
     if request.groups and host_state.allocation_candidates:
         host_candidates = candidates.read(
             host_state.allocation_candidates, request.groups, _free_devices(request, matching)
         )
-    if host_candidates:
-        matching = _limit_to_capacity(request, matching, host_candidates.capacity)
     listed = host_candidates.providers if host_candidates else None
-    host, gpu_request = _offer(host_state, request, free_pools, matching, listed)
+    units = host_candidates.units if host_candidates else {}
+    host, gpu_request = _offer(host_state, request, free_pools, matching, listed, units)
     if not gpu_request.gpus:
         return Assessment(host, gpu_request, (), None, host_candidates)
     fitted = fit(host, gpu_request, rng)
-    if (
-        isinstance(fitted, FitRefusal)
-        and host_candidates
-        and host_candidates.truncated
-        and len(request.aliases) > 1
-    ):
-        # With one alias, even a truncated list has all devices of the host. With several, it may
-        # have few of the first alias: others of the same kind are better than a refusal.
+    if not isinstance(fitted, FitRefusal):
+        return Assessment(host, gpu_request, fitted, None, host_candidates)
+    if host_candidates and host_candidates.truncated and len(request.aliases) > 1:
+        # The last alias has all its devices in a truncated list, but the first may have few: others
+        # of the same kind are better than a refusal.
         providers = _with_unlisted_providers(host_candidates, request, free_pools)
-        larger_host, _ = _offer(host_state, request, free_pools, matching, providers)
-        larger_fit = fit(larger_host, gpu_request, rng)
-        if not isinstance(larger_fit, FitRefusal):
-            host, fitted = larger_host, larger_fit
-    if isinstance(fitted, FitRefusal):
-        if host_candidates and not isinstance(
-            host_state.allocation_candidates[0], candidates.AllocationCandidate
-        ):
-            fitted = _placement_mismatch(host, host_candidates) or fitted
-        return Assessment(host, gpu_request, (), fitted, host_candidates)
-    return Assessment(host, gpu_request, fitted, None, host_candidates)
+        if any(providers[id_] > known.keys() for id_, known in host_candidates.providers.items()):
+            larger_host, _ = _offer(host_state, request, free_pools, matching, providers, units)
+            larger_fit = fit(larger_host, gpu_request, rng)
+            if not isinstance(larger_fit, FitRefusal):
+                return Assessment(larger_host, gpu_request, larger_fit, None, host_candidates)
+    if host_candidates and not isinstance(
+        host_state.allocation_candidates[0], candidates.AllocationCandidate
+    ):
+        fitted = _placement_mismatch(host, host_candidates) or fitted
+    return Assessment(host, gpu_request, (), fitted, host_candidates)
 
 
 def may_request_gpus(host_state: "HostState", request: ServerRequest) -> bool:
     """Check whether some alias requests GPUs on a host with malformed pools or candidates.
 
     It does if it requests them on every host, or if a pool that Placement lists for it, or that
-    matches it where Placement lists none, has a GPU or any ``gpu_`` tag.
+    matches it where Placement lists none, has a GPU or any ``gpu_`` tag. Never raises.
     """
     if request.certainly_gpu:
         return True
-    found = getattr(host_state.pci_stats, "pools", None)
-    raw_pools = [raw for raw in found if isinstance(raw, dict)] if isinstance(found, list) else []
-    listed = _listed_providers(host_state.allocation_candidates, request)
+    raw_pools = getattr(host_state.pci_stats, "pools", None)
+    if not isinstance(raw_pools, list):
+        return False
+    groups = itertools.chain.from_iterable(request.groups.values())
+    listed = candidates.listed_providers(host_state.allocation_candidates, groups)
     return any(
-        (raw.get("rp_uuid") in listed if listed else _has_properties(raw, alias.specs))
+        (
+            str(raw.get("rp_uuid")) in listed
+            if listed
+            else any(pools.serves(raw, alias.specs) for alias in request.aliases)
+        )
         and (pools.model_of(raw) or any(str(key).startswith(tags.PREFIX) for key in raw))
         for raw in raw_pools
-        for alias in request.aliases
+        if isinstance(raw, dict)
     )
-
-
-def _listed_providers(found: Any, request: ServerRequest) -> set[str]:
-    """Return the providers that well-formed candidates list for the aliases."""
-    groups = {group for names in request.groups.values() for group in names}
-    listed: set[str] = set()
-    for candidate in found if isinstance(found, list) else ():
-        mappings = candidate.get("mappings") if isinstance(candidate, dict) else None
-        if not isinstance(mappings, dict):
-            continue
-        for group in groups:
-            providers = mappings.get(group)
-            if isinstance(providers, list):
-                listed.update(provider for provider in providers if isinstance(provider, str))
-    return listed
-
-
-def _has_properties(raw: Mapping[str, Any], specs: Iterable[Mapping[str, Any]]) -> bool:
-    return any(
-        all(str(raw.get(key)).lower() == str(value) for key, value in spec.items())
-        for spec in specs
-    )
-
-
-def choices_for_nova(
-    host_state: "HostState",
-    spec_obj: "objects.RequestSpec",
-    choices: Sequence[DeviceChoice],
-    most: int,
-) -> Sequence[DeviceChoice]:
-    """Select the choices that NUMATopologyFilter is to try, the best first.
-
-    :param most: how many at most; choices for NUMA nodes that the guest does not fit do not count
-    """
-    if guest_certainly_fits(host_state, spec_obj, choices[0]):
-        return choices[:1]
-    if len(choices) <= most:
-        return choices
-    fitting_nodes = _NodesOfGuest(host_state, spec_obj)
-    fitting = (
-        choice
-        for choice in choices
-        if not choice.node_sets or any(map(fitting_nodes.hold_guest, choice.node_sets))
-    )
-    if "network_metadata" in spec_obj and spec_obj.network_metadata:
-        # Only Nova knows on which nodes the networks are.
-        return list(fitting)
-    return list(itertools.islice(fitting, most)) or choices[:most]
-
-
-class _NodesOfGuest:
-    """Which NUMA nodes of a host the cells of a guest fit on, by Nova's rules."""
-
-    def __init__(self, host_state: "HostState", spec_obj: "objects.RequestSpec") -> None:
-        self._guest = spec_obj.numa_topology
-        self._cells = {cell.id: cell for cell in host_state.numa_topology.cells}
-        self._limits = _numa_limits(host_state)
-
-    def hold_guest(self, nodes: Set[int]) -> bool:
-        """Check whether every cell of the guest fits on a node of its own."""
-        numbers = range(len(self._guest.cells))
-        return any(
-            all(self._holds(node, number) for node, number in zip(order, numbers, strict=False))
-            for order in itertools.permutations(nodes, len(numbers))
-        )
-
-    @functools.cache  # noqa: B019 (lives as long as one host's choices are selected)
-    def _holds(self, node: int, number: int) -> bool:
-        guest = objects.InstanceNUMATopology(cells=[self._guest.cells[number].obj_clone()])
-        if number == 0 and "emulator_threads_policy" in self._guest:
-            # Nova reserves the CPU of the emulator threads beside the first cell.
-            guest.emulator_threads_policy = self._guest.emulator_threads_policy
-        host = objects.NUMATopology(cells=[self._cells[node]])
-        return hardware.numa_fit_instance_to_host(host, guest, None, self._limits) is not None
-
-
-def _numa_limits(host_state: "HostState") -> "objects.NUMATopologyLimits":
-    """Return the limits that NUMATopologyFilter applies."""
-    return objects.NUMATopologyLimits(
-        cpu_allocation_ratio=host_state.cpu_allocation_ratio,
-        ram_allocation_ratio=host_state.ram_allocation_ratio,
-    )
-
-
-def guest_certainly_fits(
-    host_state: "HostState", spec_obj: "objects.RequestSpec", choice: DeviceChoice
-) -> bool:
-    """Check whether Nova fits the guest on exactly the NUMA nodes of the chosen devices.
-
-    If so, every device is local to the guest, which satisfies any NUMA policy, and no second choice
-    is needed. If not, a second choice may be needed. The check takes a thirtieth of the time that
-    the filters behind GpuPassthroughFilter spend on a second choice.
-    """
-    if choice.missing_ports:
-        return False
-    nodes = {device.numa_node for devices in choice.devices.values() for device in devices}
-    guest, host = spec_obj.numa_topology, host_state.numa_topology
-    if not guest or not host or len(nodes) != len(guest.cells):
-        return False
-    if len({(len(c.cpuset), len(c.pcpuset), c.memory, c.pagesize) for c in guest.cells}) > 1:
-        # With all cells of the host, Nova may refuse a guest with different cells although it fits:
-        # Nova caches by the id of the guest cell what fits, and overwrites this id with that of the
-        # host cell while it tries (numa_fit_instance_to_host in nova/virt/hardware.py).
-        return False
-    cells = [cell for cell in host.cells if cell.id in nodes]
-    if len(cells) != len(nodes):
-        return False
-    limits = _numa_limits(host_state)
-    if "network_metadata" in spec_obj and spec_obj.network_metadata:
-        limits.network_metadata = spec_obj.network_metadata
-    # A copy, since Nova writes the pinning into the guest's topology.
-    fitted_guest = hardware.numa_fit_instance_to_host(
-        objects.NUMATopology(cells=cells), guest.obj_clone(), None, limits=limits
-    )
-    return fitted_guest is not None
 
 
 def free_memory_mib(cell: "objects.NUMACell") -> int:
@@ -231,39 +114,28 @@ def free_memory_mib(cell: "objects.NUMACell") -> int:
 
 def _free_devices(
     request: ServerRequest, matching: Mapping[str, Sequence[pools.Pool]]
-) -> Mapping[str, Mapping[str, int]] | None:
-    """Return how many devices are free, by alias and provider; None for a guest with pinned CPUs.
+) -> candidates.FreeDevices | None:
+    """Return the free devices of all aliases; None for a guest with pinned CPUs.
 
     For such a guest Nova adds candidates with VCPU instead of PCPU (nova/scheduler/manager.py).
     """
     if any(cell.pinned_cpus for cell in request.guest_cells):
         return None
-    return {
-        alias: {pool.provider: pool.free for pool in alias_pools if pool.provider is not None}
-        for alias, alias_pools in matching.items()
-    }
-
-
-def _limit_to_capacity(
-    request: ServerRequest,
-    matching: Mapping[str, Sequence[pools.Pool]],
-    capacity: Mapping[str, int],
-) -> Mapping[str, Sequence[pools.Pool]]:
-    """Offer no more devices of a provider, such as VFs of one PF, than its candidates have.
-
-    Placement may have fewer than the pools show: some may be reserved, or allocated to servers
-    that moved away.
-    """
-    aliases = {alias.pci_request.id for alias in request.aliases}
-    return {
-        request_id: [
-            pool._replace(free=min(pool.free, capacity.get(pool.provider, 1)))
-            if pool.free > 1 and pool.provider is not None and request_id in aliases
-            else pool
-            for pool in found
-        ]
-        for request_id, found in matching.items()
-    }
+    providers: dict[str, set[str]] = {}
+    free: dict[str, int] = {}
+    requested: dict[str, int] = {}
+    for alias, groups in request.groups.items():
+        known = providers[alias] = set()
+        for pool in matching[alias]:
+            if pool.provider is None:
+                continue
+            known.add(pool.provider)
+            if pool.free > 1:
+                free[pool.provider] = pool.free
+                requested[pool.provider] = requested.get(pool.provider, 0) + len(groups)
+    return candidates.FreeDevices(
+        providers, {name: min(count, requested[name]) for name, count in free.items()}
+    )
 
 
 def _offer(
@@ -272,12 +144,18 @@ def _offer(
     free_pools: Sequence[pools.Pool],
     matching: Mapping[str, Sequence[pools.Pool]],
     providers: Mapping[str, Container[str | None]] | None,
+    units: Mapping[str, int],
 ) -> tuple[HostGpus, GpuRequest]:
-    """Return the devices that the host offers to each alias, and the request for GPUs there.
+    """Return the devices that the host offers to each request, and the request for GPUs there.
 
-    :param matching: the free pools that match each alias
+    No more devices of a provider, such as VFs of one PF, are offered than one candidate has:
+    Placement may have fewer than the pools show, since some may be reserved, or allocated to
+    servers that moved away.
+
+    :param matching: the free pools that match each request
     :param providers: the providers that may be used for each alias; None: Placement does not track
         the devices
+    :param units: `HostCandidates.units`
     """
     gpus: dict[str, tuple[FreeGpu, ...]] = {}
     attached: dict[str, tuple[FreeDevice, ...]] = {}
@@ -285,7 +163,13 @@ def _offer(
         offered = matching[alias.pci_request.id]
         if providers is not None:
             usable = providers[alias.pci_request.id]
-            offered = [pool for pool in offered if pool.provider in usable]
+            offered = [
+                pool
+                if pool.free == 1
+                else pool._replace(free=min(pool.free, units.get(pool.provider or "", 1)))
+                for pool in offered
+                if pool.provider in usable
+            ]
         is_gpu = alias.is_gpu
         if is_gpu is None:
             is_gpu = bool(offered) and all(pool.model is not None for pool in offered)

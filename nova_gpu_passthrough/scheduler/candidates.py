@@ -8,7 +8,7 @@ a claim is checked against inventory and capacity only.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 from nova_gpu_passthrough.scheduler.pools import Pool
@@ -18,6 +18,15 @@ from nova_gpu_passthrough.topology.model import GpuRequest, HostGpus
 
 class MalformedCandidatesError(ValueError):
     """No candidate of the host has the form that Placement sends."""
+
+
+class FreeDevices(NamedTuple):
+    """The free devices of a host, as far as candidates can show them."""
+
+    #: By alias request id.
+    providers: Mapping[str, Set[str]]
+    #: How many devices a candidate may take of a provider, where this is more than one.
+    units: Mapping[str, int]
 
 
 class HostChoice(NamedTuple):
@@ -65,8 +74,8 @@ class HostCandidates:
         self.groups = groups
         #: Providers that Placement listed, in order, by alias request id.
         self.providers: dict[str, dict[str, None]] = {alias: {} for alias in groups}
-        #: The most devices that one candidate takes of a provider: Placement has at least as many.
-        self.capacity: dict[str, int] = {}
+        #: The most devices that one candidate takes of a provider, where this is more than one.
+        self.units: dict[str, int] = {}
         #: Amounts that one device of a provider consumes, by resource class.
         self.resources: dict[str, dict[str, int]] = {}
         #: A pool of the devices that Placement listed, by alias request id.
@@ -79,7 +88,7 @@ class HostCandidates:
         self.total = 0
         self.malformed = 0
 
-    def is_complete(self, free_devices: Mapping[str, Mapping[str, int]]) -> bool:
+    def is_complete(self, free: FreeDevices) -> bool:
         """Check whether all these devices are listed and candidates differ in devices only.
 
         Other request groups (Neutron ports) and shared providers (storage) allow alternatives of
@@ -89,12 +98,8 @@ class HostCandidates:
             len(self.other_resources) == 1
             and self.other_resources[0].mappings.keys() <= {""}
             and len(self.other_resources[0].allocations) <= 1
-            and all(
-                provider in self.providers[alias]
-                and self.capacity[provider] >= min(free, len(groups))
-                for alias, groups in self.groups.items()
-                for provider, free in free_devices[alias].items()
-            )
+            and all(free.providers[alias] <= self.providers[alias].keys() for alias in self.groups)
+            and all(self.units.get(provider, 1) >= most for provider, most in free.units.items())
         )
 
     @property
@@ -138,13 +143,13 @@ class HostCandidates:
 def read(
     candidates: Sequence[Mapping[str, Any]],
     groups: Mapping[str, Sequence[str]],
-    free_devices: Mapping[str, Mapping[str, int]] | None = None,
+    free: FreeDevices | None = None,
 ) -> HostCandidates:
     """Read the allocation candidates of a host.
 
     :param groups: names of Placement's request groups by request id of the PCI alias
-    :param free_devices: numbers of free devices by alias and provider, if candidates can differ in
-        devices only; reading stops once all of them are listed
+    :param free: the free devices, if candidates can differ in devices only; reading stops once all
+        of them are listed
     :raises MalformedCandidatesError: if ``candidates`` is not a list, or none is well-formed
     """
     if not isinstance(candidates, list):
@@ -163,7 +168,7 @@ def read(
         except (KeyError, TypeError, IndexError, AttributeError, ValueError) as malformed:
             error = malformed
             host_candidates.malformed += 1
-        if free_devices is not None and host_candidates.is_complete(free_devices):
+        if free is not None and host_candidates.is_complete(free):
             break
     if error is not None and not host_candidates.other_resources:
         raise MalformedCandidatesError(
@@ -171,6 +176,21 @@ def read(
             f"mappings ({type(error).__name__}: {error})"
         )
     return host_candidates
+
+
+def listed_providers(candidates: Any, groups: Iterable[str]) -> set[str]:
+    """Return the providers that candidates, which may be malformed, list for request groups."""
+    names = tuple(groups)
+    listed: set[str] = set()
+    for candidate in candidates if isinstance(candidates, list) else ():
+        mappings = candidate.get("mappings") if isinstance(candidate, dict) else None
+        if not isinstance(mappings, dict):
+            continue
+        for name in names:
+            providers = mappings.get(name)
+            if isinstance(providers, list):
+                listed.update(provider for provider in providers if isinstance(provider, str))
+    return listed
 
 
 def _add_candidate(host_candidates: HostCandidates, candidate: Mapping[str, Any]) -> None:
@@ -191,10 +211,11 @@ def _add_candidate(host_candidates: HostCandidates, candidate: Mapping[str, Any]
     if other not in host_candidates.other_resources:
         host_candidates.other_resources.append(other)
     host_candidates.resources.update(resources)
-    for provider in devices:
-        count = listed.count(provider)
-        if count > host_candidates.capacity.get(provider, 0):
-            host_candidates.capacity[provider] = count
+    if len(devices) < len(listed):
+        for provider in devices:
+            count = listed.count(provider)
+            if count > host_candidates.units.get(provider, 1):
+                host_candidates.units[provider] = count
     for known, providers in zip(host_candidates.providers.values(), by_alias, strict=True):
         known.update(dict.fromkeys(providers))
 

@@ -17,13 +17,9 @@ from oslo_log import log as logging
 from nova_gpu_passthrough import conf as gpu_conf
 from nova_gpu_passthrough.policies.base import HostPolicy
 from nova_gpu_passthrough.scheduler import mailbox, pools, requests
-from nova_gpu_passthrough.scheduler.assessment import (
-    Assessment,
-    assess,
-    choices_for_nova,
-    may_request_gpus,
-)
+from nova_gpu_passthrough.scheduler.assessment import Assessment, assess, may_request_gpus
 from nova_gpu_passthrough.scheduler.candidates import HostChoice, MalformedCandidatesError
+from nova_gpu_passthrough.scheduler.guest_nodes import choices_for_nova
 from nova_gpu_passthrough.scheduler.mailbox import FilterObservations, RequestReporter
 from nova_gpu_passthrough.scheduler.protection import Protection
 from nova_gpu_passthrough.scheduler.refusal_log import HostWarnings, RefusalLog
@@ -59,7 +55,7 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
         self._aliases = frozenset(section.aliases)
         self._resource_classes = frozenset(section.resource_classes)
         self._max_candidates: int = section.max_candidates
-        # It has no state that workers, which are forked from one process, would have in common.
+        # Without a state that the workers, which are forked from one process, would share.
         self._rng = random.SystemRandom() if section.randomize_equal_choices else None
         self._warnings = HostWarnings()
         self._protection = Protection(section, self._warnings)
@@ -188,11 +184,11 @@ class GpuPassthroughFilter(filters.BaseHostFilter):
         choices = assessment.choices
         if self._reporter is not None:
             choices = self._sort_by_preference(host_state, spec_obj, assessment)
-        if not assessment.request.guest_cells:
+        if assessment.request.guest_cells:
+            choices = choices_for_nova(host_state, spec_obj, choices, self._max_candidates)
+        else:
             # No later filter can refuse the best choice.
             choices = choices[:1]
-        elif len(choices) > 1:
-            choices = choices_for_nova(host_state, spec_obj, choices, self._max_candidates)
         host_state.allocation_candidates = host_candidates.write(
             [HostChoice(assessment.host, assessment.request, choice) for choice in choices]
         )

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 #: request checks whether the scheduler placed a server there. Nova takes the best host, unless
 #: ``[filter_scheduler] host_subset_size`` says otherwise.
 MAX_TRACKED_HOSTS = 16
-#: How many combinations of aliases and how many refused classes are remembered, so that memory use
-#: is bounded.
-_MAX_ALIASES = 1000
+#: How many combinations of aliases, and how many refused classes, are remembered, so that memory
+#: use is bounded.
+_MAX_REMEMBERED = 1000
 
 #: Sorts choices of devices that fit a server equally well on a host, best first.
 DevicePreference = Callable[
@@ -83,8 +83,8 @@ class RequestReporter:
     def __init__(self) -> None:
         #: GPU models that hosts last offered, by the names of the requested aliases.
         self._models: dict[tuple[str, ...], frozenset[str]] = {}
-        #: Projects and classes whose last request fit on no host.
-        self._refused: set[tuple[str, RequestClass]] = set()
+        #: Projects and classes whose last request fit on no host, the oldest first.
+        self._refused: dict[tuple[str, RequestClass], None] = {}
 
     def report(self, spec_obj: "objects.RequestSpec", observations: FilterObservations) -> None:
         """Report a request and the few hosts that passed."""
@@ -95,18 +95,29 @@ class RequestReporter:
         if request is None:
             return
         aliases = tuple(demand.alias for demand in request.gpus)
-        if observations.models and len(self._models) < _MAX_ALIASES:
+        if observations.models and len(self._models) < _MAX_REMEMBERED:
             self._models[aliases] = frozenset(observations.models)
         models = observations.models or self._models.get(aliases, frozenset())
         request_class = host_snapshot.request_class(spec_obj, request, models)
-        if observations.any_passed:
-            self._refused.discard((spec_obj.project_id, request_class))
-        elif (spec_obj.project_id, request_class) in self._refused:
-            # A request that is repeated until it fits is one request of the mix.
-            return
-        elif len(self._refused) < _MAX_ALIASES:
-            self._refused.add((spec_obj.project_id, request_class))
-        _requests.append(request_class)
+        if self._is_new(spec_obj.project_id, request_class, observations.any_passed):
+            _requests.append(request_class)
+
+    def _is_new(self, project: str, request_class: RequestClass, passed: bool) -> bool:
+        """Check whether a request does not repeat one that fit on no host.
+
+        A request that is repeated until it fits is one request of the mix.
+        """
+        key = project, request_class
+        if passed:
+            self._refused.pop(key, None)
+            return True
+        if key in self._refused:
+            return False
+        if len(self._refused) >= _MAX_REMEMBERED:
+            # Another thread may have dropped the same one.
+            self._refused.pop(next(iter(self._refused)), None)
+        self._refused[key] = None
+        return True
 
 
 def set_preference(preference: DevicePreference) -> None:

@@ -6,7 +6,7 @@ in another form than Nova's is refused with a message that names the pool and th
 """
 
 import functools
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nova_gpu_passthrough.catalog import models
@@ -45,7 +45,7 @@ class Pool(NamedTuple):
 
     def gpus(self) -> list[FreeGpu]:
         """Return the free devices as GPUs."""
-        model = self.model or f"{self.raw['vendor_id']}:{self.raw['product_id']}"
+        model = self.model or device_id(self.raw)
         return [
             FreeGpu(
                 self.address,
@@ -74,23 +74,8 @@ class Pool(NamedTuple):
         }
 
     def serves(self, specs: Iterable[Mapping[str, Any]]) -> bool:
-        """Check whether the pool matches one of an alias's specs.
-
-        These are the rules of ``PciDeviceStats._filter_pools`` that do not depend on NUMA.
-        """
-        return any(self._matches(spec) for spec in specs)
-
-    def _matches(self, spec: Mapping[str, Any]) -> bool:
-        raw = self.raw
-        for key, expected in spec.items():
-            value = raw.get(key)
-            if (value.lower() if isinstance(value, str) else value) != expected:
-                return False
-        dev_type = raw.get("dev_type")
-        # A spec with dev_type matched above. Without it, these types are never offered.
-        if dev_type in ("type-PF", "vdpa") and "dev_type" not in spec:
-            return False
-        return not _is_true(raw.get("remote_managed")) or _is_true(spec.get("remote_managed"))
+        """Check whether the pool matches one of the specs of a PCI request."""
+        return serves(self.raw, specs)
 
 
 def read(pools: Iterable[Mapping[str, Any]]) -> list[Pool]:
@@ -103,12 +88,31 @@ def read(pools: Iterable[Mapping[str, Any]]) -> list[Pool]:
     return [pool for raw in pools if (pool := _read_pool(raw)).free]
 
 
-def model_of(pool: Mapping[str, Any], ids: Container[str] = ()) -> str | None:
+def serves(raw: Mapping[str, Any], specs: Iterable[Mapping[str, Any]]) -> bool:
+    """Check whether a pool, which may be malformed, matches one of the specs of a PCI request.
+
+    These are the rules of ``PciDeviceStats._filter_pools`` that do not depend on NUMA.
+    """
+    return any(_matches(raw, spec) for spec in specs)
+
+
+def _matches(raw: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
+    for key, expected in spec.items():
+        value = raw.get(key)
+        if (value.lower() if isinstance(value, str) else value) != expected:
+            return False
+    # A spec with dev_type matched above. Without it, these types are never offered.
+    if raw.get("dev_type") in ("type-PF", "vdpa") and "dev_type" not in spec:
+        return False
+    return not _is_true(raw.get("remote_managed")) or _is_true(spec.get("remote_managed"))
+
+
+def model_of(pool: Mapping[str, Any], ids: Collection[str] = ()) -> str | None:
     """Return the GPU model of a pool; None without free devices or if these are not known GPUs.
 
-    :param ids: ``vendor:product`` of further devices that are GPUs
-
     Checks only the keys that it needs, since it runs on every host for servers without GPUs.
+
+    :param ids: ``vendor:product`` of further devices that are GPUs
     """
     if type(pool) is not dict:
         return None
@@ -123,11 +127,18 @@ def model_of(pool: Mapping[str, Any], ids: Container[str] = ()) -> str | None:
     known = models.lookup(vendor.lower(), product.lower())
     if known:
         return known.name
-    return f"{vendor}:{product}" if f"{vendor}:{product}" in ids else None
+    if ids and (name := device_id(pool)) in ids:
+        return name
+    return None
+
+
+def device_id(raw: Mapping[str, Any]) -> str:
+    """Return ``vendor:product``, the model of GPUs that only options identify."""
+    return f"{raw['vendor_id']}:{raw['product_id']}"
 
 
 def known_gpus(
-    stats: "PciDeviceStats | None", ids: Container[str] = ()
+    stats: "PciDeviceStats | None", ids: Collection[str] = ()
 ) -> Iterator[tuple[str, int]]:
     """Yield the model and the number of free devices of every pool of known GPUs.
 
@@ -144,7 +155,7 @@ def _read_pool(raw: Mapping[str, Any]) -> Pool:
     numa_node, link_group, address = raw["numa_node"], raw.get(tags.LINK_GROUP), raw.get("address")
     return Pool(
         raw,
-        f"{raw['vendor_id']}:{raw['product_id']}" if address is None else address,
+        device_id(raw) if address is None else address,
         raw["count"],
         # The kernel reports -1 for an unknown node; Nova passes it on as -1 or None.
         None if numa_node is None or numa_node < 0 else numa_node,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keep servers without GPUs from using up GPU hosts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from oslo_config import cfg
@@ -35,15 +35,15 @@ class Protection:
         self._warnings = warnings
         #: Hosts that had free GPUs at some time: once all are in use, the pools do not show them.
         self._gpu_hosts: set[str] = set()
-        #: ``vendor:product`` of GPUs that only options identify.
+        #: ``vendor:product`` of GPUs that only an option identifies.
         self._configured_ids: set[str] = set()
 
     def add_gpus(self, host: str, gpus: Iterable[FreeGpu]) -> None:
         """Record the GPUs that a host offered to a GPU request."""
-        for gpu in gpus:
+        models = {gpu.model for gpu in gpus}
+        if models:
             self._gpu_hosts.add(host)
-            if ":" in gpu.model:
-                self._configured_ids.add(gpu.model)
+            self._configured_ids.update(model for model in models if ":" in model)
 
     def refusal_reason(
         self, host_state: "HostState", spec_obj: "objects.RequestSpec"
@@ -52,13 +52,14 @@ class Protection:
         aggregates = host_state.aggregates
         if not self._set_by_option and not aggregates:
             return None
-        only = self._only_gpu_servers(host_state)
+        metadata = [aggregate.metadata for aggregate in aggregates]
+        only = self._only_gpu_servers(host_state, metadata)
         by_aggregate = only is not None
         if only is None:
             only = self._only_option
-        vcpus = self._reserved(host_state, _VCPUS, self._vcpus)
-        pcpus = self._reserved(host_state, _PCPUS, self._pcpus)
-        ram = self._reserved(host_state, _RAM, self._ram)
+        vcpus = self._reserved(host_state, metadata, _VCPUS, self._vcpus)
+        pcpus = self._reserved(host_state, metadata, _PCPUS, self._pcpus)
+        ram = self._reserved(host_state, metadata, _RAM, self._ram)
         if not (only or vcpus or pcpus or ram):
             return None
         free = self._free_gpus(host_state)
@@ -66,6 +67,8 @@ class Protection:
             self._gpu_hosts.add(host_state.host)
         if only and (by_aggregate or host_state.host in self._gpu_hosts):
             return "it is reserved for servers with GPUs"
+        if not free:
+            return None
         return _shortage(host_state, spec_obj, free * vcpus, free * pcpus, free * ram)
 
     def _free_gpus(self, host_state: "HostState") -> int:
@@ -74,18 +77,28 @@ class Protection:
             count for _, count in pools.known_gpus(host_state.pci_stats, self._configured_ids)
         )
 
-    def _only_gpu_servers(self, host_state: "HostState") -> bool | None:
+    def _only_gpu_servers(
+        self, host_state: "HostState", metadata: Sequence[Mapping[str, Any]]
+    ) -> bool | None:
         only: bool | None = None
-        for value in _metadata(host_state, _ONLY):
+        for value in _values(metadata, _ONLY):
             try:
                 only = bool(only) or strutils.bool_from_string(value, strict=True)
             except ValueError:
                 self._warn(host_state, _ONLY, value, "true or false")
         return only
 
-    def _reserved(self, host_state: "HostState", key: str, default: int) -> int:
+    def _reserved(
+        self,
+        host_state: "HostState",
+        metadata: Sequence[Mapping[str, Any]],
+        key: str,
+        default: int,
+    ) -> int:
+        if not metadata:
+            return default
         amounts = []
-        for value in _metadata(host_state, key):
+        for value in _values(metadata, key):
             if str(value).isdecimal():
                 amounts.append(int(value))
             else:
@@ -100,27 +113,34 @@ class Protection:
         )
 
 
-def _metadata(host_state: "HostState", key: str) -> list[Any]:
-    return [a.metadata[key] for a in host_state.aggregates if key in a.metadata]
+def _values(metadata: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
+    return [one[key] for one in metadata if key in one]
 
 
 def _shortage(
     host_state: "HostState", spec_obj: "objects.RequestSpec", vcpus: int, pcpus: int, ram_mib: int
 ) -> str | None:
     """Return which reserved amount the server would use; CPUs count against CPUs of their kind."""
-    host, guest = host_state.numa_topology, spec_obj.numa_topology
-    cells = host.cells if host else []
+    guest = spec_obj.numa_topology
     pinned = sum(len(cell.pcpuset) for cell in guest.cells) if guest else 0
     shared = spec_obj.vcpus - pinned
-    ratio = host_state.cpu_allocation_ratio or 1.0
-    vcpus_used = host_state.vcpus_used - dedicated_cpus_used(cells)
-    vcpus_left = int(host_state.vcpus_total * ratio) - vcpus_used - shared
-    if vcpus and shared and vcpus_left < vcpus:
-        return f"{vcpus_left} shared vCPUs would be left, {vcpus} are reserved for its free GPUs"
-    pcpus_left = sum(cell.avail_pcpus for cell in cells) - pinned
-    if pcpus and pinned and pcpus_left < pcpus:
-        return f"{pcpus_left} dedicated CPUs would be left, {pcpus} are reserved for its free GPUs"
+    if vcpus and shared:
+        total = int(host_state.vcpus_total * (host_state.cpu_allocation_ratio or 1.0))
+        left = total - host_state.vcpus_used - shared
+        if left < vcpus:
+            left += dedicated_cpus_used(_cells(host_state))
+        if left < vcpus:
+            return f"{left} shared vCPUs would be left, {vcpus} are reserved for its free GPUs"
+    if pcpus and pinned:
+        left = sum(cell.avail_pcpus for cell in _cells(host_state)) - pinned
+        if left < pcpus:
+            return f"{left} dedicated CPUs would be left, {pcpus} are reserved for its free GPUs"
     ram_left = host_state.free_ram_mb - spec_obj.memory_mb
     if ram_mib and ram_left < ram_mib:
         return f"{ram_left} MiB of RAM would be left, {ram_mib} are reserved for its free GPUs"
     return None
+
+
+def _cells(host_state: "HostState") -> "Sequence[objects.NUMACell]":
+    topology = host_state.numa_topology
+    return topology.cells if topology else ()

@@ -15,11 +15,19 @@ from nova_gpu_passthrough.topology.model import GpuRequest, GuestCell, NumaPolic
 _PLACEMENT_KEYS = frozenset(("resource_class", "traits", "rp_uuids"))
 
 
-class AliasRequest(NamedTuple):
-    """The PCI request of an alias of the flavor, or of an SR-IOV port."""
+class PortRequest(NamedTuple):
+    """The PCI request of an SR-IOV port."""
 
     pci_request: PciRequest
     #: Alternative sets of lower-case properties, one of which a pool must have.
+    specs: tuple[dict[str, Any], ...]
+
+
+class AliasRequest(NamedTuple):
+    """The PCI request of one alias of the flavor."""
+
+    pci_request: PciRequest
+    #: As in `PortRequest`.
     specs: tuple[dict[str, Any], ...]
     #: None if only the devices that match it show whether it requests GPUs.
     is_gpu: bool | None
@@ -28,7 +36,7 @@ class AliasRequest(NamedTuple):
 
 
 class ServerRequest(NamedTuple):
-    """The PCI aliases of a server that may request GPUs."""
+    """The PCI requests of a server that may request GPUs by an alias."""
 
     server: str
     aliases: tuple[AliasRequest, ...]
@@ -38,8 +46,7 @@ class ServerRequest(NamedTuple):
     groups: Mapping[str, tuple[str, ...]]
     #: Why no host can serve the request; None if the request is valid.
     error: str | None = None
-    #: Requests of SR-IOV Neutron ports.
-    ports: tuple[AliasRequest, ...] = ()
+    ports: tuple[PortRequest, ...] = ()
 
     @property
     def certainly_gpu(self) -> bool:
@@ -77,12 +84,11 @@ def read(
     pci_requests = spec_obj.pci_requests
     if not pci_requests or not pci_requests.requests:
         return None
-    by_source: dict[int, list[AliasRequest]] = {}
-    for request in pci_requests.requests:
-        by_source.setdefault(request.source, []).append(
-            _alias_request(request, frozenset(aliases), frozenset(resource_classes))
-        )
-    alias_requests = tuple(by_source.get(objects.InstancePCIRequest.FLAVOR_ALIAS, ()))
+    alias_requests = tuple(
+        _alias_request(request, frozenset(aliases), frozenset(resource_classes))
+        for request in pci_requests.requests
+        if request.source == objects.InstancePCIRequest.FLAVOR_ALIAS
+    )
     if not alias_requests:
         return None
     error = None
@@ -98,7 +104,11 @@ def read(
         guest_cells(spec_obj.numa_topology),
         _groups(spec_obj, alias_requests),
         error,
-        tuple(by_source.get(objects.InstancePCIRequest.NEUTRON_PORT, ())),
+        tuple(
+            PortRequest(_pci_request(request), _properties(request))
+            for request in pci_requests.requests
+            if request.source == objects.InstancePCIRequest.NEUTRON_PORT
+        ),
     )
 
 
@@ -134,20 +144,29 @@ def _alias_request(
     aliases: frozenset[str],
     resource_classes: frozenset[str],
 ) -> AliasRequest:
-    policy = NumaPolicy(request.numa_policy) if request.numa_policy else NumaPolicy.LEGACY
-    specs = [dict(spec) for spec in request.spec]
+    specs = request.spec
     is_gpu: bool | None = None
     if request.alias_name in aliases or any(
         _resource_class(spec) in resource_classes or _in_catalog(spec) for spec in specs
     ):
         is_gpu = True
     return AliasRequest(
-        PciRequest(request.request_id, request.alias_name or "", request.count, policy),
-        tuple(
-            {k: _lower(v) for k, v in spec.items() if k not in _PLACEMENT_KEYS} for spec in specs
-        ),
+        _pci_request(request),
+        _properties(request),
         is_gpu,
         any(spec.get("traits") for spec in specs),
+    )
+
+
+def _pci_request(request: "objects.InstancePCIRequest") -> PciRequest:
+    policy = NumaPolicy(request.numa_policy) if request.numa_policy else NumaPolicy.LEGACY
+    return PciRequest(request.request_id, request.alias_name or "", request.count, policy)
+
+
+def _properties(request: "objects.InstancePCIRequest") -> tuple[dict[str, Any], ...]:
+    return tuple(
+        {key: _lower(value) for key, value in spec.items() if key not in _PLACEMENT_KEYS}
+        for spec in request.spec
     )
 
 

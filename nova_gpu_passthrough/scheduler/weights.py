@@ -198,4 +198,7 @@ def _put_soft_group_first(
     counts = [len(members.intersection(host_state.instances)) for host_state in hosts]
     most = max(counts, default=0)
     levels = counts if group.policy == "soft-affinity" else [most - count for count in counts]
-    return [(level + w) / (most + 1) for level, w in zip(levels, weighed, strict=True)]
+    return [
+        (level + weight_of_gpus) / (most + 1)
+        for level, weight_of_gpus in zip(levels, weighed, strict=True)
+    ]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Choose the devices that a server gets with its GPUs: companion functions, NICs, disks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from nova_gpu_passthrough.topology.model import (
     FreeDevice,
@@ -28,23 +28,22 @@ def companions_by_gpu(
     host: HostGpus,
     request: GpuRequest,
     gpus: Sequence[FreeGpu],
-    pci_requests: Sequence[PciRequest],
-    usable: Mapping[str, Sequence[FreeDevice]],
+    companions: Sequence[Sequence[FreeDevice]],
 ) -> list[tuple[int, ...]]:
     """Return for each GPU how many usable companions its card has, by request.
 
     Without a request for companions, the only entry says whether the card has any.
 
-    :param usable: the companions that the NUMA policy of each request allows, by `PciRequest.id`
+    :param companions: the devices that each request for companions may use
     """
-    if not pci_requests:
+    if not companions:
         if request.attached or not host.companion_cards:
             return []
         return [(int(gpu.card in host.companion_cards),) for gpu in gpus]
     companions_by_card = []
-    for pci_request in pci_requests:
+    for devices in companions:
         counts: dict[str | None, int] = {}
-        for device in usable[pci_request.id]:
+        for device in devices:
             counts[device.card] = counts.get(device.card, 0) + 1
         companions_by_card.append(counts)
     result = []

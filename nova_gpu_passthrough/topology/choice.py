@@ -48,6 +48,16 @@ class Cost(NamedTuple):
     #: GPUs with free companions, if the server does not request companions.
     companions_wasted: int
 
+    @property
+    def of_server(self) -> tuple[int, ...]:
+        """Return what matters to the server itself."""
+        return self[:6]
+
+    @property
+    def of_others(self) -> tuple[object, ...]:
+        """Return what matters to other servers: what remains free for them."""
+        return self[6:]
+
 
 @dataclass(frozen=True, slots=True)
 class ChoiceRules:

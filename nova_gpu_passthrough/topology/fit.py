@@ -65,9 +65,9 @@ class DeviceChoice(NamedTuple):
     #: Sum over the attached devices: 0 for one on the card or switch of a chosen GPU, 1 for one
     #: on its NUMA node, 2 for any other.
     distance: int
-    #: Devices of Neutron ports that no node set that the choice was made for has.
+    #: SR-IOV ports for which no free device is usable.
     missing_ports: int = 0
-    #: The sets of NUMA nodes that the choice was made for; empty if for no set in particular.
+    #: The sets of NUMA nodes that the guest's cells may be on; empty if it has no cells.
     node_sets: tuple[frozenset[int], ...] = ()
 
     @property
@@ -93,11 +93,11 @@ class DeviceChoice(NamedTuple):
 
     def fit_key(self) -> tuple[int, ...]:
         """Return how well the choice serves the server; the smaller the better."""
-        return (self.missing_ports, *self.cost[:6], self.distance)
+        return (self.missing_ports, *self.cost.of_server, self.distance)
 
     def sort_key(self) -> tuple[object, ...]:
         """Return `fit_key` and what the choice leaves for other servers; the smaller the better."""
-        return (*self.fit_key(), *self.cost[6:])
+        return (*self.fit_key(), *self.cost.of_others)
 
 
 def fit(
@@ -117,12 +117,16 @@ def fit(
     for nodes in node_sets(host, request):
         tried += 1
         choice = _choose_on(host, request, nodes, rng)
-        if choice is not None:
-            chosen = (device for devices in choice.devices.values() for device in devices)
-            key = tuple(sorted(map(_device_key, chosen)))
-            known = choices.setdefault(key, choice)
-            if known is not choice:
-                choices[key] = known._replace(node_sets=known.node_sets + choice.node_sets)
+        if choice is None:
+            continue
+        # Candidates do not name the devices of ports, so these do not make another choice.
+        chosen = (d for r in request.gpus + request.attached for d in choice.devices[r.id])
+        key = tuple(sorted(map(_device_key, chosen)))
+        known = choices.get(key)
+        if known is not None:
+            best = min(known, choice, key=DeviceChoice.sort_key)
+            choice = best._replace(node_sets=known.node_sets + choice.node_sets)
+        choices[key] = choice
     if not choices:
         return _why_not(host, request, tried)
     return sorted(choices.values(), key=DeviceChoice.sort_key)
@@ -143,7 +147,7 @@ def check_request(request: GpuRequest) -> FitRefusal | None:
 def _check_counts(host: HostGpus, request: GpuRequest) -> FitRefusal | None:
     for pci_requests in _grouped_gpu_requests(host, request):
         free = len(host.gpus[pci_requests[0].id])
-        requested = sum(pci_request.count for pci_request in pci_requests)
+        requested = _count(pci_requests)
         if free < requested:
             return FitRefusal(
                 FitReason.TOO_FEW_GPUS if free else FitReason.NO_GPUS,
@@ -165,6 +169,7 @@ def _choose_on(
     nodes: frozenset[int] | None,
     rng: random.Random | None,
 ) -> DeviceChoice | None:
+    """Return the best choice with the guest's cells, if it has any, on these NUMA nodes."""
     devices: dict[str, tuple[FreeGpu | FreeDevice, ...]] = {}
     chosen: list[FreeGpu] = []
     costs: list[Cost] = []
@@ -172,64 +177,23 @@ def _choose_on(
     groups = _grouped_gpu_requests(host, request)
     # With several groups, no single search knows which cards the companions come from.
     counted = companions if len(groups) == 1 else ()
-    usable_companions = {
-        pci_request.id: usable_devices(
-            host,
-            request,
-            pci_request.numa_policy,
-            host.attached[pci_request.id],
-            nodes,
-            pci_request.count,
-            are_gpus=False,
-        )
-        for pci_request in counted
-    }
-
-    def usable(group: Sequence[PciRequest]) -> list[FreeGpu]:
-        free = [gpu for gpu in host.gpus[group[0].id] if gpu not in chosen]
-        count = sum(pci_request.count for pci_request in group)
-        return usable_devices(host, request, group[0].numa_policy, free, nodes, count)
-
     for index, pci_requests in enumerate(groups):
-        free_gpus = [gpu for gpu in host.gpus[pci_requests[0].id] if gpu not in chosen]
-        rules = _rules(request, pci_requests, counted)
-        near = usable(pci_requests)
-        companions_of = companions_by_gpu(host, request, free_gpus, counted, usable_companions)
-        eligible = None if len(near) == len(free_gpus) else frozenset(near)
-        best = choose(free_gpus, rules, companions_of, rng, eligible)
+        best = _choose_gpus(host, request, nodes, groups[index:], chosen, counted, rng)
         if best is None:
             return None
-        later = groups[index + 1 :]
-        if later:
-            demands = [(sum(r.count for r in group), usable(group)) for group in later]
-            if _assign([(len(best[0]), best[0]), *demands]) is None:
-                # The best GPUs are the only ones that another alias could get.
-                assigned = _assign([(rules.count, near), *demands])
-                if assigned is None:
-                    return None
-                best = choose(free_gpus, rules, companions_of, rng, frozenset(assigned[0]))
-                if best is None:
-                    return None
         gpus = iter(best[0])
         for pci_request in pci_requests:
             devices[pci_request.id] = tuple(itertools.islice(gpus, pci_request.count))
         chosen += best[0]
         costs.append(best[1])
     far = missing_ports = 0
-    taken = set(map(_device_key, chosen))
-    for pci_request in request.attached + request.ports:
+    others = request.attached + request.ports
+    taken = set(map(_device_key, chosen)) if others else set()
+    for pci_request in others:
         free = [d for d in host.attached[pci_request.id] if _device_key(d) not in taken]
         attached = choose_attached(
             pci_request.count,
-            usable_devices(
-                host,
-                request,
-                pci_request.numa_policy,
-                free,
-                nodes,
-                pci_request.count,
-                are_gpus=False,
-            ),
+            _usable_others(host, request, nodes, pci_request, free),
             chosen,
             same_card=pci_request in companions,
         )
@@ -247,8 +211,78 @@ def _choose_on(
         _total_cost(costs, chosen),
         far,
         missing_ports,
-        () if nodes is None else (nodes,),
+        (nodes,) if nodes is not None and request.guest_cells else (),
     )
+
+
+def _choose_gpus(
+    host: HostGpus,
+    request: GpuRequest,
+    nodes: frozenset[int] | None,
+    groups: Sequence[tuple[PciRequest, ...]],
+    taken: Sequence[FreeGpu],
+    companions: Sequence[PciRequest],
+    rng: random.Random | None,
+) -> tuple[tuple[FreeGpu, ...], Cost] | None:
+    """Choose the GPUs of the first group so that enough remain for the other groups."""
+    first = groups[0]
+    free = _free_gpus(host, first, taken)
+    usable = _usable_gpus(host, request, nodes, first, free)
+    rules = _rules(request, first, companions)
+    companions_of = companions_by_gpu(
+        host,
+        request,
+        free,
+        [_usable_others(host, request, nodes, r, host.attached[r.id]) for r in companions],
+    )
+    eligible = None if len(usable) == len(free) else frozenset(usable)
+    best = choose(free, rules, companions_of, rng, eligible)
+    if best is None or len(groups) == 1:
+        return best
+    later = [
+        (_count(group), _usable_gpus(host, request, nodes, group, _free_gpus(host, group, taken)))
+        for group in groups[1:]
+    ]
+    if _assign([(rules.count, best[0]), *later]) is not None:
+        return best
+    # The best GPUs include some that another group cannot do without.
+    assigned = _assign([(rules.count, usable), *later])
+    if assigned is None:
+        return None
+    return choose(free, rules, companions_of, rng, frozenset(assigned[0]))
+
+
+def _count(pci_requests: Sequence[PciRequest]) -> int:
+    return sum(pci_request.count for pci_request in pci_requests)
+
+
+def _free_gpus(
+    host: HostGpus, pci_requests: Sequence[PciRequest], taken: Sequence[FreeGpu]
+) -> Sequence[FreeGpu]:
+    gpus = host.gpus[pci_requests[0].id]
+    return [gpu for gpu in gpus if gpu not in taken] if taken else gpus
+
+
+def _usable_gpus(
+    host: HostGpus,
+    request: GpuRequest,
+    nodes: frozenset[int] | None,
+    pci_requests: Sequence[PciRequest],
+    free: Sequence[FreeGpu],
+) -> list[FreeGpu]:
+    policy = pci_requests[0].numa_policy
+    return usable_devices(host, request, policy, free, nodes, _count(pci_requests))
+
+
+def _usable_others(
+    host: HostGpus,
+    request: GpuRequest,
+    nodes: frozenset[int] | None,
+    pci_request: PciRequest,
+    free: Sequence[FreeDevice],
+) -> list[FreeDevice]:
+    policy, count = pci_request.numa_policy, pci_request.count
+    return usable_devices(host, request, policy, free, nodes, count, are_gpus=False)
 
 
 def _assign(
@@ -306,7 +340,7 @@ def _rules(
 ) -> ChoiceRules:
     soft = request.guest_cells and pci_requests[0].numa_policy is NumaPolicy.PREFERRED
     return ChoiceRules(
-        sum(pci_request.count for pci_request in pci_requests),
+        _count(pci_requests),
         request.link,
         request.switch,
         len(request.guest_cells) if soft else None,
@@ -322,7 +356,7 @@ def _total_cost(costs: Sequence[Cost], gpus: Sequence[FreeGpu]) -> Cost:
     return Cost(
         max(cost.numa_excess for cost in costs),
         sum(cost.link_splits for cost in costs),
-        len({gpu.model for gpu in gpus}) - 1,
+        sum(cost.model_splits for cost in costs),
         len(nodes) + (None in nodes),
         sum(cost.switches for cost in costs),
         sum(cost.partitions for cost in costs),

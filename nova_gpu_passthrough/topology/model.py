@@ -114,8 +114,8 @@ class GpuRequest:
     companions: bool = True
     #: Empty if the guest has no NUMA topology: then Nova guarantees no NUMA affinity.
     guest_cells: tuple[GuestCell, ...] = ()
-    #: Requests of SR-IOV Neutron ports. They decide which NUMA nodes are tried first and never
-    #: refuse a host: that is left to Nova.
+    #: Requests of SR-IOV ports: they decide which NUMA nodes are tried first, but are no reason to
+    #: refuse a host.
     ports: tuple[PciRequest, ...] = ()
 
     @property

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fits of servers on hosts; scheduler/test_server_fit_against_nova.py compares them with Nova."""
 
+from dataclasses import replace
+
 import pytest
 
-from nova_gpu_passthrough.nova_rules.host_capacity import PlacementQuery
+from nova_gpu_passthrough.nova_rules.host_capacity import DeviceCapacity, PlacementQuery
+from nova_gpu_passthrough.nova_rules.host_cell import MemoryPages
 from nova_gpu_passthrough.nova_rules.refusal import Constraint, Refusal, Stage
 from nova_gpu_passthrough.nova_rules.server_fit import describe_nodes, fit_server
 from nova_gpu_passthrough.topology.fit import FitReason
@@ -129,6 +132,25 @@ def test_the_policy_preferred_allows_gpus_on_other_nodes():
     fitted = fit_server(capacity, server_demand(policy=NumaPolicy.PREFERRED))
     assert [cell.node for cell in fitted.cells] == [1]
     assert builders.numbers(fitted.choice.gpus) == [0]
+
+
+def test_nodes_without_free_pages_do_not_use_up_the_choices():
+    # As in test_filters.py: 28 pairs of nodes have the CPUs, only one pair has the pages.
+    cells = [
+        replace(
+            cell(n),
+            pages=(MemoryPages(4, 1 << 21), MemoryPages(1 << 20, 8, 0 if n in (6, 7) else 8)),
+        )
+        for n in range(8)
+    ]
+    devices = [
+        DeviceCapacity("CUSTOM_H100", builders.gpu(n, n, provider=f"p{n}")) for n in range(8)
+    ]
+    specs = {"hw__numa_nodes": "2", "hw__mem_page_size": "1GB"}
+    demand = server_demand(2, policy=NumaPolicy.PREFERRED, **specs)
+    fitted = fit_server(free_capacity(cells, devices), demand)
+    assert sorted(cell.node for cell in fitted.cells) == [6, 7]
+    assert builders.numbers(fitted.choice.gpus) == [6, 7]
 
 
 def test_a_host_without_numa_topology_refuses_guests_with_cells():

@@ -221,6 +221,25 @@ def test_no_more_vfs_of_a_provider_are_offered_than_placement_has(listed):
     assert offered == [min(count, 2) for count in listed]
 
 
+def test_aliases_that_share_providers_are_offered_all_vfs_that_candidates_have():
+    pools = [pool(n, count=4, host="host", dev_type="type-VF") for n in range(2)]
+    state = host_state("host", pools)
+    requested = [pci_request(1, alias="a"), pci_request(2, alias="b")]
+    spec = request_spec(*requested, in_placement=True)
+    names = [group.requester_id for group in spec.requested_resources]
+    state.allocation_candidates = [
+        builders.candidate(
+            {name: pools[number]["rp_uuid"] for name, number in zip(names, numbers, strict=True)},
+            {state.uuid: {"VCPU": 4}},
+            {"": [state.uuid]},
+        )
+        # The first two take at most two VFs of a provider, as many as each alias alone can.
+        for numbers in ((0, 0, 1), (1, 1, 0), (0, 0, 0), (1, 1, 1))
+    ]
+    result = assess(state, requests.read(spec, (), ()))
+    assert [len(gpus) for gpus in result.host.gpus.values()] == [6, 6]
+
+
 def test_unlisted_devices_are_never_added_to_a_complete_list():
     free = [pool(n, node=n // 2, host="host") for n in range(4)]
     result = assess_in_placement(free, [pci_request(2)], serving=free[1:3])

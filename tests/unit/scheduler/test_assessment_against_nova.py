@@ -11,7 +11,8 @@ from nova import objects
 from nova.virt import hardware
 
 from nova_gpu_passthrough.scheduler import pools, requests
-from nova_gpu_passthrough.scheduler.assessment import assess, guest_certainly_fits
+from nova_gpu_passthrough.scheduler.assessment import assess
+from nova_gpu_passthrough.scheduler.guest_nodes import GuestNodes
 from nova_gpu_passthrough.topology.fit import FitReason
 from tests.unit import builders
 
@@ -147,7 +148,7 @@ def check(state, spec):
             for group, device in zip(groups, choice.devices[alias], strict=True)
         }
         ours.append(nova_accepts(state, spec, mapping))
-        if guest_certainly_fits(state, spec, choice):
+        if request.guest_cells and GuestNodes(state, spec).certainly_suit(choice):
             event("certain to fit")
             assert nova_accepts(state, spec, mapping, LIMITS)
     assert any(ours) == bool(accepted), (result.choices, accepted)
@@ -248,7 +249,7 @@ def _certainty(state, spec):
             for alias, groups in request.groups.items()
             for group, device in zip(groups, choice.devices[alias], strict=True)
         }
-        certain = guest_certainly_fits(state, spec, choice)
+        certain = GuestNodes(state, spec).certainly_suit(choice)
         yield certain, nova_accepts(state, spec, mapping, LIMITS)
 
 

@@ -3,6 +3,7 @@
 
 import copy
 import json
+import multiprocessing
 
 import pytest
 from nova.scheduler.filters.numa_topology_filter import NUMATopologyFilter
@@ -347,6 +348,39 @@ def test_nodes_that_only_nova_can_judge_do_not_use_up_the_choices(options):
     assert in_tree_filters_pass(state, spec)
 
 
+@pytest.mark.parametrize(
+    "network", [{"physnets": {"fast"}, "tunneled": False}, {"physnets": set(), "tunneled": True}]
+)
+@pytest.mark.parametrize("most", [1, 8])
+def test_nodes_without_the_networks_of_the_server_are_left_out(network, most, options):
+    options(max_candidates=most)
+    cells = [builders.cell(n) for n in range(4)]
+    cells[3].network_metadata = builders.objects.NetworkMetadata(**network)
+    numa = builders.guest_numa_topology((2, 0, 4096))
+    spec = request_spec(pci_request(1, numa_policy="required"), in_placement=True, numa=numa)
+    spec.network_metadata = builders.objects.NetworkMetadata(
+        physnets={"fast", "without nodes"}, tunneled=True
+    )
+    state = with_candidates("host", [pool(n, node=n, host="host") for n in range(4)], spec, cells)
+    assert passing(GpuPassthroughFilter(), [state], spec) == ["host"]
+    assert len(state.allocation_candidates) <= most
+    assert in_tree_filters_pass(state, spec)
+    assert gpus_of(state.allocation_candidates[0], state) == [3]
+
+
+def test_networks_without_numa_nodes_do_not_exceed_the_choices(options):
+    options(max_candidates=2)
+    cells = [builders.cell(n, cpus_used=15) for n in range(4)]
+    numa = builders.guest_numa_topology((1, 0, 512), (2, 0, 512))
+    spec = request_spec(pci_request(2, numa_policy="required"), in_placement=True, numa=numa)
+    spec.network_metadata = builders.objects.NetworkMetadata(physnets={"any"}, tunneled=True)
+    for cell in cells[1:]:
+        cell.cpu_usage = 0
+    state = with_candidates("host", [pool(n, node=n, host="host") for n in range(4)], spec, cells)
+    assert passing(GpuPassthroughFilter(), [state], spec) == ["host"]
+    assert len(state.allocation_candidates) == 2
+
+
 def test_an_alias_by_resource_class_requests_gpus_where_tags_are_unknown(logged):
     spec = request_spec(
         pci_request(1, {"resource_class": "CUSTOM_H100"}),
@@ -364,15 +398,13 @@ def test_an_alias_by_resource_class_requests_gpus_where_tags_are_unknown(logged)
 
 
 def test_workers_that_are_forked_do_not_choose_alike(options):
-    import multiprocessing
-
     gpu_filter = GpuPassthroughFilter()
-    queue = multiprocessing.get_context("fork").SimpleQueue()
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
 
     def choose():
         queue.put([gpu_filter._rng.randrange(1 << 30) for _ in range(4)])
 
-    context = multiprocessing.get_context("fork")
     workers = [context.Process(target=choose) for _ in range(2)]
     for worker in workers:
         worker.start()

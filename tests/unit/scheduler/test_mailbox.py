@@ -51,6 +51,16 @@ def test_a_request_that_is_repeated_until_it_fits_counts_once():
     assert len(list(mailbox.take_requests())) == 3
 
 
+def test_the_oldest_refused_classes_are_forgotten(monkeypatch):
+    monkeypatch.setattr(mailbox, "_MAX_REMEMBERED", 2)
+    reporter = RequestReporter()
+    for project in ("a", "b", "c", "c", "b", "a"):
+        spec = request_spec(pci_request(2))
+        spec.project_id = project
+        reporter.report(spec, observe(gpus("full", 1), spec=spec))
+    assert len(list(mailbox.take_requests())) == 4
+
+
 def test_the_model_is_remembered_while_no_gpu_is_free():
     spec, reporter = request_spec(pci_request(2)), RequestReporter()
     for number, states in enumerate(((gpus("a", 1),), (gpus("a", 0),), ())):

@@ -18,6 +18,8 @@ SHARED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 GPU_SPEC = request_spec(pci_request(2), in_placement=True)
 CPU_SPEC = request_spec()
 NIC_SPEC = request_spec(pci_request(spec=NIC))
+#: Only the devices of the host show whether the alias requests GPUs.
+CLASS_SPEC = request_spec(pci_request(2, {"resource_class": "CUSTOM_H100"}), in_placement=True)
 PROVIDERS = [builders.provider_of("bad", builders.address(number)) for number in (1, 2, 3)]
 GROUPS = tuple(group.requester_id for group in GPU_SPEC.requested_resources)
 
@@ -29,7 +31,12 @@ class _Aggregate:
         self.metadata = metadata
 
 
-KEYS = ("only_gpu_servers", "reserved_vcpus_per_gpu", "reserved_ram_mib_per_gpu")
+KEYS = (
+    "only_gpu_servers",
+    "reserved_vcpus_per_gpu",
+    "reserved_pcpus_per_gpu",
+    "reserved_ram_mib_per_gpu",
+)
 AGGREGATES = st.lists(
     st.builds(
         _Aggregate,
@@ -110,6 +117,25 @@ def test_malformed_pools(free, logged, caplog):
 def test_malformed_candidates(sent, logged, caplog):
     free = [pool(number, host="bad") for number in (1, 2, 3)]
     check(bad_host(free, sent), logged, caplog)
+
+
+@settings(max_examples=200, suppress_health_check=SHARED)
+@given(
+    free=strategies.broken_pools(),
+    sent=strategies.broken_candidates(GROUPS, PROVIDERS) | strategies.json_values,
+)
+def test_malformed_data_for_an_alias_that_only_devices_identify(free, sent):
+    for _ in range(2):
+        hosts = [bad_host(free, sent), good_host()]
+        passing = [host.host for host in GpuPassthroughFilter().filter_all(hosts, CLASS_SPEC)]
+        assert passing[-1:] == ["good"]
+
+
+def test_a_provider_that_is_no_string(logged):
+    state = bad_host([{**pool(1, gpu_model="H100"), "rp_uuid": ["x"]}])
+    state.allocation_candidates = builders.candidates(good_host(), CLASS_SPEC)
+    # Placement lists other devices for the alias.
+    assert list(GpuPassthroughFilter().filter_all([state], CLASS_SPEC)) == [state]
 
 
 @settings(max_examples=150, suppress_health_check=SHARED)

@@ -56,6 +56,8 @@ class Case(NamedTuple):
     extra_specs: dict
     policy: str | None
     in_placement: bool
+    #: Physical networks of the server's ports, and whether it has tunneled ones.
+    networks: tuple
     #: How many candidates Placement sends at most.
     most: int
 
@@ -68,7 +70,7 @@ def cells(draw):
     made = []
     for number in range(count):
         first = 100 * number
-        cores = [set(range(first + n * threads, first + (n + 1) * threads)) for n in range(6)]
+        cores = [set(range(first + n * threads, first + (n + 1) * threads)) for n in range(8)]
         dedicated = set().union(*cores[2:])
         pinned = set(sorted(dedicated)[: draw(st.sampled_from([0, 0, 0, 0, 1, len(dedicated)]))])
         total_small, total_large = 2 * 1024 * 1024, 8
@@ -93,6 +95,8 @@ def cells(draw):
                     )
                 ),
                 "socket": socket(number),
+                "physnets": draw(st.sampled_from([set(), set(), set(), {"physnet0"}])),
+                "tunneled": draw(st.sampled_from([False, False, False, True])),
             }
         )
     return made
@@ -137,7 +141,7 @@ def cases(draw):
     free = {alias: sum(one.free for one in providers if one.alias == alias) for alias in IDS}
     served = [alias for alias in IDS if free[alias]] or ["gpu"]
     aliases = {
-        alias: draw(st.integers(1, max(1, min(4, free[alias]))))
+        alias: draw(st.integers(1, max(1, min(3, free[alias]))))
         for alias in draw(st.sampled_from([served[:1], served[:1], served[-1:], served]))
     }
     specs = {}
@@ -164,6 +168,10 @@ def cases(draw):
         specs,
         draw(st.sampled_from(POLICIES)),
         in_placement,
+        (
+            draw(st.sampled_from([set(), {"physnet0"}, {"physnet0", "physnet1"}])),
+            draw(st.booleans()),
+        ),
         draw(st.sampled_from([1000, 1000, 50, 8, 3])),
     )
 
@@ -172,24 +180,25 @@ def host_state(case):
     """The host as nova-scheduler holds it."""
     pools = [copy.deepcopy(one.pool) for one in case.providers]
     state = builders.host_state("host", pools + copy.deepcopy(case.nics))
-    state.numa_topology = objects.NUMATopology(
-        cells=[
-            objects.NUMACell(
-                network_metadata=objects.NetworkMetadata(physnets=set(), tunneled=False),
-                **{
-                    **copy.deepcopy(cell),
-                    "mempages": [
-                        objects.NUMAPagesTopology(size_kb=size, total=total, used=used, reserved=0)
-                        for size, total, used in cell["mempages"]
-                    ],
-                },
-            )
-            for cell in case.cells
-        ]
-    )
+    state.numa_topology = objects.NUMATopology(cells=[_numa_cell(**c) for c in case.cells])
     state.pci_stats.numa_topology = state.numa_topology
     state.cpu_allocation_ratio = state.ram_allocation_ratio = 1.0
     return state
+
+
+def _numa_cell(physnets, tunneled, mempages, **fields):
+    return objects.NUMACell(
+        network_metadata=_networks(physnets, tunneled),
+        mempages=[
+            objects.NUMAPagesTopology(size_kb=size, total=total, used=used, reserved=0)
+            for size, total, used in mempages
+        ],
+        **copy.deepcopy(fields),
+    )
+
+
+def _networks(physnets, tunneled):
+    return objects.NetworkMetadata(physnets=set(physnets), tunneled=tunneled)
 
 
 def request_spec(case):
@@ -219,6 +228,7 @@ def request_spec(case):
         for number, policy in enumerate(case.ports)
     ]
     spec = builders.request_spec(*requests, in_placement=case.in_placement)
+    spec.network_metadata = _networks(*case.networks)
     flavor = objects.Flavor(
         vcpus=4,
         memory_mb=4096,
@@ -306,7 +316,7 @@ def plugins():
 
 @pytest.mark.timeout(7200)
 @settings(
-    max_examples=int(os.environ.get("NOVA_GPU_FUZZ", "400")),
+    max_examples=int(os.environ.get("NOVA_GPU_FUZZ", "300")),
     suppress_health_check=list(HealthCheck),
     deadline=None,
 )

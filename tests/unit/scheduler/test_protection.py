@@ -45,11 +45,8 @@ def test_nothing_is_protected_by_default(refusal_reason):
 def test_gpus_are_counted_without_other_devices_and_malformed_pools(refusal_reason, pools, free):
     state = host_state("h", pools, vcpus=64, vcpus_used=56)
     reason = refusal_reason(state, reserved_vcpus_per_gpu=100)
-    assert reason == (
-        free * 100
-        and f"0 shared vCPUs would be left, {free}00 are reserved for its free GPUs"
-        or None
-    )
+    text = f"0 shared vCPUs would be left, {free}00 are reserved for its free GPUs"
+    assert reason == (text if free else None)
 
 
 # -- hosts for GPU servers only ----------------------------------------------------------------

@@ -313,6 +313,32 @@ def test_gpus_of_one_model_are_preferred_where_an_alias_has_several():
     assert numbers(choice.gpus) == [1, 2]
 
 
+def test_each_of_several_aliases_gets_gpus_of_one_model():
+    # The GPUs of node 0 are of one model for each alias, those of node 1 are not.
+    a = [gpu(n, node=n // 2, model=model) for n, model in enumerate("AAAB")]
+    b = [gpu(8 + n, node=n // 2, model=model) for n, model in enumerate("BBAB")]
+    request = GpuRequest(
+        (PciRequest("a", "a", 2), PciRequest("b", "b", 2)), guest_cells=(GuestCell(1, 0, 1),)
+    )
+    choices = fit(HostGpus({"a": tuple(a), "b": tuple(b)}, {}, tuple(cells(2))), request)
+    assert [choice.numa_nodes for choice in choices] == [{0}, {1}]
+    assert [choice.cost.model_splits for choice in choices] == [0, 2]
+
+
+def test_ports_make_no_choices_that_differ_in_their_devices_only():
+    # The GPU has no NUMA node, and both nodes have a free VF.
+    vfs = tuple(FreeDevice(address(16 + n), n) for n in range(2))
+    request = GpuRequest(
+        (PciRequest("gpu", "gpu", 1),),
+        guest_cells=(GuestCell(1, 0, 1),),
+        ports=(PciRequest("port", "", 1, NumaPolicy.REQUIRED),),
+    )
+    host = HostGpus({"gpu": (gpu(0, node=None),)}, {"port": vfs}, tuple(cells(3)))
+    (choice,) = fit(host, request)
+    assert choice.node_sets == ({0}, {1}, {2})
+    assert choice.missing_ports == 0
+
+
 def test_companions_that_the_numa_policy_excludes_do_not_count():
     # The audio function of the first card has no NUMA node, so Nova does not give it away.
     cards = [gpu(n, card=f"card{n}") for n in range(2)]
