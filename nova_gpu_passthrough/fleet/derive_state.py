@@ -14,8 +14,7 @@ from nova_gpu_passthrough.fleet.desired_state import Aggregate, DesiredState, Fl
 from nova_gpu_passthrough.fleet.flavors import FlavorPlan, group_traits
 from nova_gpu_passthrough.fleet.model import HostGroup
 from nova_gpu_passthrough.fleet.references import gpu_aliases
-from nova_gpu_passthrough.nova_rules import placement_extra_specs
-from nova_gpu_passthrough.nova_rules.guest_topology import CpuPolicy
+from nova_gpu_passthrough.nova_rules import guest_topology, placement_extra_specs
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
@@ -76,9 +75,15 @@ def _reserved(plan: FlavorPlan, hosts: Iterable[str]) -> dict[str, int]:
         return {}
     cpus: dict[str, list[int]] = {}
     for flavor in group_flavors:
-        pinned = flavor.extra_specs.get("hw:cpu_policy") == CpuPolicy.DEDICATED
-        key = "reserved_pcpus_per_gpu" if pinned else "reserved_vcpus_per_gpu"
-        cpus.setdefault(key, []).append(flavor.vcpus // flavor.gpus)
+        guest = guest_topology.from_flavor(flavor.vcpus, flavor.ram_mib, flavor.extra_specs)
+        pinned = sum(cell.pinned_cpus for cell in guest.cells)
+        counts = {
+            "reserved_pcpus_per_gpu": pinned,
+            "reserved_vcpus_per_gpu": flavor.vcpus - pinned,
+        }
+        for key, count in counts.items():
+            if count:
+                cpus.setdefault(key, []).append(count // flavor.gpus)
     return {
         **{key: min(shares) for key, shares in sorted(cpus.items())},
         "reserved_ram_mib_per_gpu": min(flavor.ram_mib // flavor.gpus for flavor in group_flavors),

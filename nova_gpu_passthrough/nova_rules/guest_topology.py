@@ -83,7 +83,7 @@ class GuestTopology:
 def from_flavor(vcpus: int, memory_mib: int, extra_specs: Mapping[str, str]) -> GuestTopology:
     """Return the guest topology of a flavor.
 
-    :raises GuestError: if Nova refuses the flavor
+    :raises GuestTopologyError: if Nova refuses the flavor
     """
     policy = _word(extra_specs, "hw:cpu_policy", CpuPolicy)
     threads = _word(extra_specs, "hw:cpu_thread_policy", ThreadPolicy)

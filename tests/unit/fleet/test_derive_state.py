@@ -2,8 +2,12 @@
 """The desired state of a cloud for a fleet."""
 
 import dataclasses
+from types import SimpleNamespace
+
+import pytest
 
 from nova_gpu_passthrough.fleet import derive_state, device_spec
+from nova_gpu_passthrough.fleet.desired_state import Flavor
 from nova_gpu_passthrough.fleet.model import AliasRule, FixedFlavor, FlavorRule
 from tests.unit.generate import builders
 from tests.unit.generate.fleets import resolved
@@ -69,6 +73,24 @@ def test_each_group_is_an_aggregate():
         # The flavor with one GPU has least for each GPU.
         "gpu_passthrough:reserved_pcpus_per_gpu": "2",
         "gpu_passthrough:reserved_ram_mib_per_gpu": str(62 * 1024),
+    }
+
+
+@pytest.mark.parametrize(
+    ("policy", "reserved"),
+    [
+        ({"hw:cpu_policy": "dedicated"}, {"pcpus": 8}),
+        ({"hw:cpu_policy": "shared"}, {"vcpus": 8}),
+        ({"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "^0-3"}, {"pcpus": 6, "vcpus": 2}),
+    ],
+)
+def test_cpus_are_reserved_by_kind(policy, reserved):
+    flavor = Flavor("f", 16, 4096, 10, {**policy, "pci_passthrough:alias": "h100-sxm:2"}, gpus=2)
+    plan = SimpleNamespace(flavors=(flavor,), hosts={"f": ("hgx1",)})
+    found = derive_state._reserved(plan, ("hgx1",))
+    assert found == {
+        **{f"reserved_{kind}_per_gpu": count for kind, count in reserved.items()},
+        "reserved_ram_mib_per_gpu": 2048,
     }
 
 
