@@ -54,6 +54,7 @@ class EmbeddedCloud(ServerActions, Consistency):
     :param weight_classes: the scheduler's weighers (default: Nova's; with ``gpu_scheduler`` also
         GpuPassthroughWeigher)
     :param config: further options: values by (group or None, option)
+    :param max_allocation_candidates: Placement's limit
     """
 
     def __init__(
@@ -67,10 +68,12 @@ class EmbeddedCloud(ServerActions, Consistency):
         enabled_filters: Sequence[str] | None = None,
         weight_classes: Sequence[str] | None = None,
         config: Mapping[tuple[str | None, str], Any] | None = None,
+        max_allocation_candidates: int = 200,
     ) -> None:
         self._initial_hosts = list(hosts)
         self.hosts: dict[str, GpuHost] = {}
         self.pci_in_placement = pci_in_placement
+        self._max_allocation_candidates = max_allocation_candidates
         filters = ["nova.scheduler.filters.all_filters"]
         weighers = ["nova.scheduler.weights.all_weighers"]
         enabled = list(DEFAULT_FILTERS)
@@ -122,7 +125,7 @@ class EmbeddedCloud(ServerActions, Consistency):
                 ("placement", "allocation_candidates_generation_strategy"): "breadth-first",
                 # Placement compares candidates of the same devices pairwise: the 40,320 orders of
                 # 8 GPUs would take hours.
-                ("placement", "max_allocation_candidates"): 200,
+                ("placement", "max_allocation_candidates"): self._max_allocation_candidates,
                 ("workarounds", "optimize_for_wide_provider_trees"): True,
             },
             self.log,
