@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Errors that commands print as a message instead of a traceback."""
 
+#: The exit status of a command that got invalid input or failed.
+EXIT_STATUS = 2
+
 
 class UserError(Exception):
     """Invalid input, or a state that the user can fix.

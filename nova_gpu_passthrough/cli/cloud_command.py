@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING, Any
 from cliff.command import Command
 
 from nova_gpu_passthrough.cli import common_options
-from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.errors import EXIT_STATUS, UserError
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
 
     from nova_gpu_passthrough.cloud.view.model import CloudView
     from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
-
-#: The exit status of a command that failed.
-ERROR = 2
 
 
 class CloudCommand(Command):
@@ -60,7 +57,7 @@ class CloudCommand(Command):
             if not self._in_openstack or self.app.options.debug:
                 raise
             self.app.LOG.error(error)
-            return ERROR
+            return EXIT_STATUS
 
     def connection(self, parsed_args: argparse.Namespace) -> "Connection":
         """Connect to the cloud; later calls return the same connection.

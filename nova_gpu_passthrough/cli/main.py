@@ -11,7 +11,7 @@ from cliff import command
 from cliff.app import App
 from cliff.commandmanager import CommandManager
 
-from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.errors import EXIT_STATUS, UserError
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.cloud.connection import RegisteredOptions
@@ -22,8 +22,6 @@ NAMESPACE = "nova_gpu_passthrough.cli"
 #: distributions to show a command's own in the list of commands (cliff/help.py): in Nova's
 #: environment that takes most of the time of nova-gpu --help.
 _DISTRIBUTIONS = {"nova_gpu_passthrough": "nova-gpu-passthrough", "cliff": "cliff"}
-#: The exit status of a command that got invalid input or failed.
-ERROR = 2
 _INTERRUPTED = 130
 #: Prefixes of openstacksdk's options. One such option on the command line registers them all.
 _CLOUD_OPTIONS = ("--os-", "--os_", "--insecure", "--timeout")
@@ -61,7 +59,7 @@ class NovaGpu(App):
                 self.cloud_options = connection.register_options(self.parser, argv)
             except UserError as error:
                 print(error, file=self.stderr)
-                return ERROR
+                return EXIT_STATUS
             except KeyboardInterrupt:
                 # The status that cliff returns in this case.
                 return _INTERRUPTED
@@ -83,7 +81,7 @@ class NovaGpu(App):
     def run_subcommand(self, argv: list[str]) -> int:
         """Run one command and return its exit status."""
         status: int = super().run_subcommand(argv)
-        return ERROR if self._failed else status
+        return EXIT_STATUS if self._failed else status
 
 
 def main(argv: Sequence[str] | None = None) -> int:
