@@ -25,6 +25,8 @@ _SERVICE_NAMES = {
     "network": "Neutron",
     "placement": "Placement",
 }
+#: Keystone's default roles, each implied by the next.
+_ROLES = ("reader", "member", "manager", "admin")
 _LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 #: Most characters of a message: more than any service's sentence, less than a page of HTML.
 _MAX_LENGTH = 600
@@ -127,16 +129,24 @@ def _unauthorized_text(service: str, url: str, context: "_ErrorContext") -> str:
 def _forbidden_text(refusal: str, role: str, context: "_ErrorContext") -> str:
     access = context.access
     if access is None:
-        return f"{context.user} lacks the role {role} ({refusal})"
-    names = access.role_names or []
+        return f"needs role {role}; {context.user} does not have it ({refusal})"
+    names = sorted(access.role_names or [], key=_rank)
     roles = ", ".join(names) or "no role"
-    where = f"in project {access.project_name}" if access.project_name else "outside any project"
-    if role in names and access.project_name:
-        return f"{context.user} may not do this although it has {roles} {where} ({refusal})"
-    return (
-        f"this needs the role {role} in a project, and {context.user} has {roles} {where} "
-        f"({refusal})"
-    )
+    if not access.project_name:
+        return f"needs role {role} in a project; {context.user} has {roles} outside any ({refusal})"
+    if role in names:
+        return (
+            f"{context.user} has role {role} in project {access.project_name}, and yet {refusal}: "
+            "see the policy of that service"
+        )
+    has = f"only {roles}" if names else roles
+    where = f"in project {access.project_name}"
+    return f"needs role {role}; {context.user} has {has} {where} ({refusal})"
+
+
+def _rank(role: str) -> tuple[int, str]:
+    """Order Keystone's default roles by what they permit, and others after them by name."""
+    return (_ROLES.index(role) if role in _ROLES else len(_ROLES), role)
 
 
 def _not_found_text(error: BaseException, context: "_ErrorContext") -> str | None:

@@ -154,7 +154,7 @@ def test_a_second_run_changes_nothing(apply, admin):
 def test_a_tenant_gets_one_sentence(apply, fleet):
     status, out, err = apply(cloud="tenant")
     assert (status, out) == (2, "")
-    assert _last(err).startswith("traits: this needs the role admin ")
+    assert _last(err).startswith("traits: needs role admin; ")
     assert "Traceback" not in err
     assert not record.default_path(fleet).exists()
 

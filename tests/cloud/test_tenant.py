@@ -59,5 +59,5 @@ def test_a_tenant_is_told_in_one_sentence_that_a_command_is_for_administrators(
     assert not done.stdout
     # Notes on the fleet file may come first.
     *_, last = done.stderr.splitlines()
-    assert "needs the role admin" in last
+    assert "needs role admin; user tenant has only reader, member" in last
     assert "Traceback" not in done.stderr

@@ -200,7 +200,7 @@ def test_stuck_and_reserved_gpus(plane, admin):
 def test_who_is_no_administrator_is_told_so(plane, program, cloud):
     status, out, err = run(plane, program, "host", "list", cloud=cloud)
     assert (status, out) == (2, "")
-    assert f"this needs the role admin in a project, and user {cloud} has" in err
+    assert f"needs role admin; user {cloud} has only reader" in err
     assert err.count("\n") == 1
 
 

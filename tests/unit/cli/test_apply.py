@@ -149,7 +149,7 @@ def test_a_tenant_gets_one_sentence(apply, named, record):
     named.fail("GET .*/traits", 403)
     status, out, err = apply(cloud="tenant")
     assert (status, out) == (2, "")
-    assert err.splitlines()[-1].startswith("traits: this needs the role admin ")
+    assert err.splitlines()[-1].startswith("traits: needs role admin; ")
     assert not record.exists()
 
 

@@ -59,7 +59,7 @@ def test_the_message_for_a_tenant_names_the_role(nova_gpu, named):
     named.fail("GET /placement/resource", 403, {"errors": [{"detail": "no"}]})
     status, out, err = nova_gpu("--os-cloud", "tenant", *COMMAND)
     assert (status, out) == (2, "")
-    assert "needs the role admin in a project, and user alice has member, reader" in err
+    assert "needs role admin; user alice has only reader, member" in err
     assert err.count("\n") == 1
 
 

@@ -17,6 +17,8 @@ class FakeKeystone(Service):
         #: Passwords and role names by user.
         self.passwords = {"admin": "secret-of-admin", "alice": "secret-of-alice"}
         self.roles = {"admin": ["admin", "member", "reader"], "alice": ["member", "reader"]}
+        #: Name of the project of all tokens; None: of system scope.
+        self.project = "admin"
         self.projects, self.domains = {}, {"default": {"id": "default", "name": "Default"}}
         self.registered_limits, self.limits = {}, {}
         self._ids = itertools.count(1)
@@ -66,13 +68,19 @@ class FakeKeystone(Service):
         token = {
             "methods": ["password"],
             "user": {"id": f"id-{user['name']}", "name": user["name"], "domain": {"id": "default"}},
-            "project": {"id": "id-admin", "name": "admin", "domain": {"id": "default"}},
+            **self._scope(),
             "roles": [{"id": name, "name": name} for name in self.roles[user["name"]]],
             "catalog": catalog,
             "issued_at": "2026-01-01T00:00:00.000000Z",
             "expires_at": EXPIRES,
         }
         return 201, {"token": token}
+
+    def _scope(self):
+        if self.project is None:
+            return {"system": {"all": True}}
+        name = self.project
+        return {"project": {"id": f"id-{name}", "name": name, "domain": {"id": "default"}}}
 
     @route("GET", "/projects")
     def list_projects(self, request):

@@ -80,15 +80,25 @@ def test_a_missing_role(cloud):
     message = "Policy doesn't allow os_compute_api:os-services:list to be performed."
     cloud.fail("GET .*os-services", 403, {"forbidden": {"code": 403, "message": message}})
     text = failure(services, connection, role="admin")
-    assert "needs the role admin in a project, and user alice has member, reader in" in text
+    assert "needs role admin; user alice has only reader, member in project admin (" in text
     assert "Nova refused GET http://cloud/compute/v2.1/os-services" in text
     assert message in text
+
+
+def test_a_token_without_a_project(cloud):
+    connection = cloud.connection("alice")
+    cloud.keystone.project = None
+    cloud.fail("GET .*os-services", 403, {"forbidden": {"code": 403, "message": "no"}})
+    text = failure(services, connection, role="reader")
+    assert text.startswith(
+        "needs role reader in a project; user alice has reader, member outside any ("
+    )
 
 
 def test_a_policy_that_refuses_the_role(cloud):
     cloud.fail("GET .*resource_providers", 403, {"errors": [{"status": 403, "detail": "No,\n no"}]})
     text = failure(providers, cloud.connection())
-    assert text.startswith("user admin may not do this although it has admin, member, reader")
+    assert text.startswith("user admin has role admin in project admin, and yet Placement refused")
     assert "Placement refused" in text
     assert "No, no" in text
 
