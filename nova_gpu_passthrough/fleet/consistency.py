@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from nova_gpu_passthrough.fleet.model import (
     EXTRA_SPEC_FIELDS,
+    RACK,
     FlavorRule,
     FleetFile,
     HostGroup,
@@ -23,6 +24,11 @@ AMOUNTS = ("servers", "vcpus", "ram_mib", "disk_gib")
 _NOVA_AMOUNTS = ("servers", "vcpus", "ram_mib")
 #: Aggregate metadata that other keys of a group set.
 _METADATA = {"gpu_mode": "mode", "availability_zone": "availability_zone"}
+#: Levels of failure domains that cannot be named.
+_LEVELS = {
+    RACK: "has a key of its own: set rack beside domains",
+    "host": "is always a failure domain: each host is one",
+}
 #: Extra specs that other keys of a flavor rule set.
 _EXTRA_SPECS = {
     alias_string.EXTRA_SPEC: "model and counts, or define the flavor below fixed_flavors",
@@ -40,6 +46,7 @@ class Contradiction(NamedTuple):
 def contradictions(file: FleetFile) -> Iterator[Contradiction]:
     """Yield all contradictions in the order of the file's keys."""
     yield from _groups(file)
+    yield from _hosts(file)
     yield from _aliases(file)
     for number, rule in enumerate(file.flavors):
         yield from _flavor(rule, ("flavors", number), file.groups)
@@ -57,6 +64,15 @@ def _groups(file: FleetFile) -> Iterator[Contradiction]:
                 yield Contradiction(
                     ("groups", number, "metadata", key), f"is set from the group's {instead}"
                 )
+
+
+def _hosts(file: FleetFile) -> Iterator[Contradiction]:
+    for number, rule in enumerate(file.hosts):
+        if not rule.all_domains:
+            yield Contradiction(("hosts", number), "has only names, expected also rack or domains")
+        for level, text in _LEVELS.items():
+            if level in rule.domains:
+                yield Contradiction(("hosts", number, "domains", level), text)
 
 
 def _aliases(file: FleetFile) -> Iterator[Contradiction]:

@@ -12,6 +12,8 @@ from typing import Any
 
 from nova_gpu_passthrough.fleet.settings import Settings
 
+#: The level of failure domains that has a key of its own.
+RACK = "rack"
 #: Key of the metadata of a field: the extra spec that it sets.
 _EXTRA_SPEC = "extra_spec"
 
@@ -54,6 +56,22 @@ class HostGroup:
     def aggregate_name(self) -> str:
         """Return the name of the host aggregate."""
         return self.aggregate or f"gpu-{self.name}"
+
+
+@dataclass(frozen=True)
+class HostRule:
+    """What inventories do not contain of some hosts: their failure domains."""
+
+    #: Names of hosts, or patterns such as ``gpu0*``.
+    names: tuple[str, ...]
+    rack: str | None = None
+    #: Names of other failure domains by level, such as ``room`` or ``power``.
+    domains: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def all_domains(self) -> dict[str, str]:
+        """Return the names of its failure domains by level, the rack included."""
+        return self.domains if self.rack is None else {RACK: self.rack, **self.domains}
 
 
 @dataclass(frozen=True)
@@ -157,6 +175,7 @@ class FleetFile:
     #: The name of the fleet, such as ``paris-1``; unique in a cloud.
     name: str
     groups: tuple[HostGroup, ...]
+    hosts: tuple[HostRule, ...] = ()
     settings: Settings = Settings()
     aliases: tuple[AliasRule, ...] = ()
     flavors: tuple[FlavorRule, ...] = ()

@@ -4,12 +4,12 @@
 import glob
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.fleet import aliases as fleet_aliases
-from nova_gpu_passthrough.fleet import references
+from nova_gpu_passthrough.fleet import failure_domains, references
 from nova_gpu_passthrough.fleet.aliases import AliasMap
 from nova_gpu_passthrough.fleet.model import FleetFile, HostGroup, Mode
 from nova_gpu_passthrough.fleet.offers import HostOffer, Note, choose
@@ -32,6 +32,9 @@ class ResolvedFleet:
     #: The groups of all hosts, whatever their mode, by host.
     groups: Mapping[str, HostGroup]
     inventories: Mapping[str, Inventory]
+    #: Names of failure domains by level, such as ``{"rack": "r12", "room": "a"}``, of the hosts
+    #: that the file names below ``hosts``.
+    domains: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
 
 
@@ -80,6 +83,7 @@ def derive(
         aliases,
         dict(sorted(groups.items())),
         dict(sorted(inventories.items())),
+        failure_domains.by_host(file, groups),
         (*offer_notes, *alias_notes),
     )
 

@@ -147,6 +147,8 @@ class CloudHost:
     servers: tuple[Server, ...] = ()
     #: Whether Nova has a compute node of that name.
     known: bool = True
+    #: Names of its failure domains by level, such as ``{"rack": "r12"}``, by the fleet file.
+    domains: Mapping[str, str] = field(default_factory=dict)
 
     @functools.cached_property
     def gpus(self) -> tuple[CloudDevice, ...]:

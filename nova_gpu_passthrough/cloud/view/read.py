@@ -212,6 +212,7 @@ def _host(host: HostData, resolved: "ResolvedFleet | None", models: Collection[s
         tuple(found),
         host.servers,
         compute is not None,
+        resolved.domains.get(host.name, {}) if resolved else {},
     )
 
 

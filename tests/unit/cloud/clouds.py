@@ -10,8 +10,11 @@ from nova_gpu_passthrough.fleet.settings import Settings
 GROUP = HostGroup("gpus", ("*.yaml",))
 
 
-def fleet(*inventories, settings=None, group=GROUP):
-    """Return a fleet of these hosts, all in one group."""
+def fleet(*inventories, settings=None, group=GROUP, domains=None):
+    """Return a fleet of these hosts, all in one group.
+
+    :param domains: names of failure domains by level, by host
+    """
     settings = settings or Settings()
     offers, _ = choose(inventories, settings)
     known, _ = aliases.make(offers, settings.numa_policy)
@@ -22,6 +25,7 @@ def fleet(*inventories, settings=None, group=GROUP):
         known,
         {inventory.host: group for inventory in inventories},
         {inventory.host: inventory for inventory in inventories},
+        domains or {},
     )
 
 

@@ -61,6 +61,18 @@ def test_groups_have_the_hosts_that_their_patterns_match(resolve):
     assert any("NVSwitches stay with the host" in str(note) for note in found.notes)
 
 
+def test_hosts_of_all_modes_have_failure_domains(resolve):
+    found = resolve(
+        GROUPS
+        + "    mode: vgpu\nhosts: [{names: [a], rack: r1}, {names: ['*'], domains: {room: x}}]\n"
+    )
+    assert found.domains == {
+        "a": {"rack": "r1", "room": "x"},
+        "b": {"room": "x"},
+        "c": {"room": "x"},
+    }
+
+
 def test_a_file_that_two_patterns_match_is_read_once(resolve):
     found = resolve(
         "groups: [{name: g, inventories: ['inventories/**/a.yaml', 'inventories/hgx/*.yaml']}]\n"

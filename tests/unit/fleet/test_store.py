@@ -84,6 +84,8 @@ groups:
     availability_zone: az
     metadata: {k: v}
   - {name: b, inventories: [b.yaml]}
+hosts:
+  - {names: [h1, "h2*"], rack: r1, domains: {room: a, power: "2"}}
 settings:
   release: 33
   exclude: ["0000:41:00.0"]
@@ -122,7 +124,7 @@ quotas:
     file = load(text)
     document = yaml.safe_load(text)
     # Every key of the file differs from its default.
-    for name in ("settings", "aliases", "flavors", "fixed_flavors", "projects", "quotas"):
+    for name in ("hosts", "settings", "aliases", "flavors", "fixed_flavors", "projects", "quotas"):
         values, objects = document[name], getattr(file, name)
         if isinstance(values, dict):
             values, objects = [values], [objects]
@@ -165,6 +167,7 @@ def test_schema_and_model_have_the_same_keys(schema):
     for kind in (
         model.FleetFile,
         model.HostGroup,
+        model.HostRule,
         model.AliasRule,
         model.FlavorRule,
         model.FixedFlavor,
@@ -194,6 +197,10 @@ def test_schema_and_model_have_the_same_keys(schema):
             HEAD + "projects:\n  - name: p\n    quotas:\n      h100: -3\n",
             "fleet.yaml:10: key projects[0].quotas.h100: -3 is less than the minimum of 0",
         ),
+        (HEAD + "hosts: [{rack: r1}]\n", "key hosts[0]: 'names' is a required property"),
+        (HEAD + "hosts: [{names: [], rack: r1}]\n", "key hosts[0].names: "),
+        (HEAD + "hosts: [{names: [a], rack: true}]\n", "key hosts[0].rack: True is not valid"),
+        (HEAD + "hosts: [{names: [a], domains: {Room: x}}]\n", "key hosts[0].domains: 'Room'"),
         (HEAD + "name: twice\n", "fleet.yaml:7: key name is there twice"),
         (HEAD + "\tx: 1\n", "fleet.yaml:7: "),
     ],

@@ -71,6 +71,14 @@ def test_a_fleet_adds_topology(cloud, hgx):
     assert [len(cell.free_pinned) for cell in host.numa] == [14 - 2, 14 - 2]
 
 
+def test_a_fleet_adds_failure_domains(cloud):
+    inventories = [builders.hgx("hgx1"), builders.hgx("hgx2")]
+    fleet = clouds.fleet(*inventories, domains={"hgx2": {"rack": "r1", "room": "a"}})
+    clouds.run_computes(cloud, fleet)
+    hosts = read.read(cloud.connection(), fleet).hosts
+    assert [host.domains for host in hosts] == [{}, {"rack": "r1", "room": "a"}]
+
+
 def test_a_cloud_with_the_generated_configuration_has_no_notes(cloud, hgx):
     clouds.run_computes(cloud, hgx)
     assert read.read(cloud.connection(), hgx).notes == ()
