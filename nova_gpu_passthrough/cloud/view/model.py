@@ -150,6 +150,11 @@ class CloudHost:
     #: Names of its failure domains by level, such as ``{"rack": "r12"}``, by the fleet file.
     domains: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def takes_servers(self) -> bool:
+        """Whether nova-scheduler may choose it: it is up, enabled and known to Placement."""
+        return self.known and self.up and self.enabled and self.provider is not None
+
     @functools.cached_property
     def gpus(self) -> tuple[CloudDevice, ...]:
         """Its GPUs, missing ones included."""

@@ -9,6 +9,7 @@ from nova_gpu_passthrough.cloud.fit.stranded_gpus import StrandedGpu
 from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
 from nova_gpu_passthrough.cloud.view.model import (
     CloudDevice,
+    CloudFlavor,
     CloudHost,
     CloudView,
     DeviceState,
@@ -157,6 +158,28 @@ def view(*hosts, **changes):
     return CloudView(TAKEN_AT, tuple(hosts), **changes)
 
 
+def cloud_flavors(flavors):
+    """The flavors in Nova whose servers were counted; those of one GPU are public."""
+    return tuple(
+        CloudFlavor(
+            f"id-{each.flavor}",
+            each.flavor,
+            15 * each.gpus,
+            120 * 1024 * each.gpus,
+            40,
+            each.gpus == 1,
+            {"pci_passthrough:alias": f"gpu:{each.gpus}"},
+        )
+        for each in flavors
+    )
+
+
+def snapshot(cloud_view, flavors, lost=(), *facts):
+    """A snapshot whose view has the flavors that were counted."""
+    cloud_view = dataclasses.replace(cloud_view, flavors=cloud_flavors(flavors))
+    return Snapshot(cloud_view, capacity(cloud_view, flavors, lost), *facts)
+
+
 def stranded(device, cause=Constraint.VCPUS, detail="4 of 15 PCPU are free"):
     return StrandedGpu(device.host, device.address, device.model, cause, detail, "gpu.h100.1")
 
@@ -173,7 +196,7 @@ def one():
     """A cloud with one empty host."""
     cloud_view = view(hgx("gpu01", group=None))
     flavor = FlavorCapacity("gpu.h100.1", 1, "H100-SXM", 8, {"gpu01": 8})
-    return Snapshot(cloud_view, capacity(cloud_view, [flavor]))
+    return snapshot(cloud_view, [flavor])
 
 
 def four():
@@ -243,9 +266,10 @@ def four():
         ),
     ]
     lost = [stranded(first.gpus[3])]
-    return Snapshot(
+    return snapshot(
         cloud_view,
-        capacity(cloud_view, flavors, lost),
+        flavors,
+        lost,
         {"p1": "research", "p2": "training"},
         "paris-1",
         "prod RegionOne",
@@ -299,6 +323,4 @@ def many(count=64, seed=1):
         )
         for size in (1, 2, 4, 8)
     ]
-    return Snapshot(
-        cloud_view, capacity(cloud_view, flavors, lost), {"p1": "research", "p2": "training"}
-    )
+    return snapshot(cloud_view, flavors, lost, {"p1": "research", "p2": "training"})
