@@ -6,10 +6,9 @@ import difflib
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cliff.lister import Lister
-
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
-from nova_gpu_passthrough.cli.listing import OptionalColumn
+from nova_gpu_passthrough.cli.listing import ListCommand, OptionalColumn
+from nova_gpu_passthrough.cli.table import Layout
 from nova_gpu_passthrough.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ _FORMATS_WITH_TIME = frozenset(("json", "csv", "yaml"))
 _Table = tuple[Sequence[str], Iterable[tuple[Any, ...]]]
 
 
-class ShowCapacity(CloudCommand, Lister):
+class ShowCapacity(CloudCommand, ListCommand):
     """List how many more servers of each GPU flavor fit now, and which resource runs out first.
 
     The number of each flavor assumes that no servers of other flavors are created. It considers
@@ -36,6 +35,8 @@ class ShowCapacity(CloudCommand, Lister):
 
     Needs the role admin in a project, and --fleet.
     """
+
+    layout = Layout(prose=("Detail",), heading=("Flavor", "Host", "Address"))
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's options."""

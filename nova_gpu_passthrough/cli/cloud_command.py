@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class CloudCommand(Command):
     """A command that connects to a cloud; any failure ends it with one sentence and status 2.
 
-    Among a command's base classes it precedes cliff's Lister or ShowOne, or StatusLister.
+    Among a command's base classes it precedes ListCommand or cliff's ShowOne.
     """
 
     #: The role in Keystone that the command needs, for the message to users without it.

@@ -5,35 +5,31 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cliff.lister import Lister
-
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
-from nova_gpu_passthrough.cli.listing import DictColumn, ListColumn, OptionalColumn
+from nova_gpu_passthrough.cli.listing import DictColumn, ListColumn, ListCommand, OptionalColumn
+from nova_gpu_passthrough.cli.table import Layout
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.cloud.view.model import CloudHost
 
-_COLUMNS = (
-    "Host",
+_COLUMNS = ("Host", "State", "Model", "GPUs", "Free", "In Use", "Stuck")
+_LONG = (
     "Group",
-    "State",
-    "Model",
-    "GPUs",
-    "Free",
-    "In Use",
     "Reserved",
-    "Stuck",
     "Missing",
     "Free by NUMA Node",
     "VCPU Free",
     "PCPU Free",
     "RAM Free MiB",
     "Availability Zone",
+    "Servers",
+    "Aggregates",
+    "Disabled Reason",
+    "Provider",
 )
-_LONG = ("Servers", "Aggregates", "Disabled Reason", "Provider")
 
 
-class ListHosts(CloudCommand, Lister):
+class ListHosts(CloudCommand, ListCommand):
     """List the hosts that have GPUs, with their free resources.
 
     Lists all hosts with GPUs in Placement, and those that the fleet file names. Stuck GPUs are
@@ -43,20 +39,15 @@ class ListHosts(CloudCommand, Lister):
     Needs the role admin in a project.
     """
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Return the parser of the command's options."""
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument(
-            "--long", action="store_true", help=f"list also: {', '.join(_LONG).lower()}"
-        )
-        return parser
+    long_columns = _LONG
+    layout = Layout(prose=("Disabled Reason",), heading=("Host",))
+    nothing = "No host has GPUs"
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
         """Read the cloud and list its hosts."""
         view = self.read_view(parsed_args)
         self.print_notes(view.notes)
-        columns = _COLUMNS + (_LONG if parsed_args.long else ())
-        return columns, [_row(host)[: len(columns)] for host in view.hosts]
+        return _COLUMNS + _LONG, [_row(host) for host in view.hosts]
 
 
 def _row(host: "CloudHost") -> tuple[Any, ...]:
@@ -66,14 +57,14 @@ def _row(host: "CloudHost") -> tuple[Any, ...]:
     resources = (host.resources.get(name) for name in ("VCPU", "PCPU", "MEMORY_MB"))
     return (
         host.name,
-        OptionalColumn(host.group),
         _state(host),
         ListColumn(sorted({gpu.model for gpu in host.gpus if gpu.model})),
         gpus.total,
         gpus.free,
         gpus.in_use,
-        gpus.reserved,
         gpus.stuck,
+        OptionalColumn(host.group),
+        gpus.reserved,
         gpus.missing,
         DictColumn(device_counts.free_by_numa_node(host.gpus)),
         *(OptionalColumn(resource.free if resource else None) for resource in resources),

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nova_gpu_passthrough.cli import common_options
-from nova_gpu_passthrough.cli.listing import StatusLister
+from nova_gpu_passthrough.cli.listing import ListCommand
+from nova_gpu_passthrough.cli.table import Layout
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.files import generated_files
 
@@ -22,7 +23,7 @@ _COLUMNS = ("Host", "Path", "Purpose", "State")
 _NUMA_POLICIES = ("legacy", "preferred", "required", "socket")
 
 
-class GenerateConfig(StatusLister):
+class GenerateConfig(ListCommand):
     """Generate configuration from the inventories of GPU hosts.
 
     Generates the kernel command line, modprobe.d, initramfs and udev rules of each host; nova.conf
@@ -36,6 +37,8 @@ class GenerateConfig(StatusLister):
 
     Exit status: 0, or 1 with --diff and a difference, or 2 with an error.
     """
+
+    layout = Layout(prose=("Purpose",), heading=("Host", "Path"))
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's options."""

@@ -6,34 +6,32 @@ import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cliff.lister import Lister
-
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
-from nova_gpu_passthrough.cli.listing import ListColumn, OptionalColumn, PathColumn
+from nova_gpu_passthrough.cli.listing import ListColumn, ListCommand, OptionalColumn, PathColumn
+from nova_gpu_passthrough.cli.table import Layout
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.cloud.view.model import CloudDevice, CloudView, Server
 
-_COLUMNS = (
-    "Host",
-    "Address",
-    "Model",
-    "State",
-    "Server",
+_COLUMNS = ("Host", "Address", "Model", "State", "Server", "Note")
+_LONG = (
     "Server ID",
     "Project",
     "NUMA Node",
     "Link Group",
     "Switch",
     "Provider",
-    "Note",
+    "Resource Class",
+    "Total",
+    "Free",
+    "Card",
+    "Traits",
 )
-_LONG = ("Resource Class", "Total", "Free", "Card", "Traits")
 #: Values of DeviceState, as values of ``--state``.
 _STATES = ("free", "in-use", "reserved", "stuck", "missing")
 
 
-class ListDevices(CloudCommand, Lister):
+class ListDevices(CloudCommand, ListCommand):
     """List GPUs, their state, and the servers that have them.
 
     free; in-use: by a server on this host, or one that moves or is being created; reserved: by an
@@ -43,6 +41,10 @@ class ListDevices(CloudCommand, Lister):
 
     Needs the role admin in a project.
     """
+
+    long_columns = _LONG
+    layout = Layout(prose=("Note",), heading=("Host", "Address"))
+    nothing = "No device matches"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's options."""
@@ -67,9 +69,6 @@ class ListDevices(CloudCommand, Lister):
             action="store_true",
             help="list other PCI devices in Placement, too, such as companions of GPUs and NICs",
         )
-        parser.add_argument(
-            "--long", action="store_true", help=f"list also: {', '.join(_LONG).lower()}"
-        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
@@ -77,9 +76,8 @@ class ListDevices(CloudCommand, Lister):
         view = self.read_view(parsed_args)
         self.print_notes(view.notes)
         servers = _servers(view)
-        columns = _COLUMNS + (_LONG if parsed_args.long else ())
-        return columns, [
-            _row(device, servers)[: len(columns)]
+        return _COLUMNS + _LONG, [
+            _row(device, servers)
             for host in view.hosts
             for device in (host.devices if parsed_args.all else host.gpus)
             if _is_selected(device, servers, parsed_args)
@@ -125,13 +123,13 @@ def _row(device: "CloudDevice", servers: Mapping[str, "Server"]) -> tuple[Any, .
         OptionalColumn(device.model),
         str(device.state),
         ListColumn([server.name for server in owners]),
+        device.note,
         ListColumn(device.consumers),
         ListColumn(dict.fromkeys(server.project_id for server in owners)),
         OptionalColumn(device.numa_node),
         PathColumn(device.link_group),
         OptionalColumn(device.switch),
         OptionalColumn(device.provider),
-        device.note,
         device.resource_class,
         device.resource.total,
         device.resource.free,

@@ -5,15 +5,15 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from cliff.lister import Lister
-
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
-from nova_gpu_passthrough.cli.listing import OptionalColumn
+from nova_gpu_passthrough.cli.listing import ListCommand, OptionalColumn
+from nova_gpu_passthrough.cli.table import Layout
 
 _COLUMNS = ("Host", "Answer", "Constraint", "Detail")
+_LONG = ("Cause", "Weight")
 
 
-class ExplainRequest(CloudCommand, Lister):
+class ExplainRequest(CloudCommand, ListCommand):
     """Explain for every GPU host whether a server, or one more server of a flavor, fits there.
 
     For each host it lists the first constraint that fails, with numbers, in the order in which Nova
@@ -26,6 +26,9 @@ class ExplainRequest(CloudCommand, Lister):
 
     Needs the role admin in a project, and --fleet.
     """
+
+    long_columns = _LONG
+    layout = Layout(prose=("Detail",), heading=("Host", "Answer", "Constraint"))
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's options."""
@@ -53,16 +56,14 @@ class ExplainRequest(CloudCommand, Lister):
         found = subject.find(reader, view, parsed_args.name, parsed_args.kind)
         explained = explanation.explain(view, fleet, found)
         self.print_notes((*explained.notes, *explained.summary))
-        rows = [
-            (host.host, str(host.answer), host.constraint, host.detail) for host in explained.hosts
+        return _COLUMNS + _LONG, [
+            (
+                host.host,
+                str(host.answer),
+                host.constraint,
+                host.detail,
+                OptionalColumn(host.refusal and str(host.refusal.constraint)),
+                OptionalColumn(host.weight),
+            )
+            for host in explained.hosts
         ]
-        if parsed_args.formatter in ("json", "csv", "yaml"):
-            return (*_COLUMNS, "Cause", "Weight"), [
-                (
-                    *row,
-                    OptionalColumn(host.refusal and str(host.refusal.constraint)),
-                    OptionalColumn(host.weight),
-                )
-                for row, host in zip(rows, explained.hosts, strict=True)
-            ]
-        return _COLUMNS, rows

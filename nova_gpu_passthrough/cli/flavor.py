@@ -6,30 +6,19 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cliff.columns import FormattableColumn
-
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
-from nova_gpu_passthrough.cli.listing import StatusLister
+from nova_gpu_passthrough.cli.listing import FlatColumn, ListCommand, OptionalColumn
+from nova_gpu_passthrough.cli.table import Layout
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.fleet.desired_state import Flavor
     from nova_gpu_passthrough.fleet.flavors import FlavorPlan, RefusedFlavor
 
-_COLUMNS = (
-    "Name",
-    "GPUs",
-    "Model",
-    "vCPUs",
-    "RAM MiB",
-    "Disk GiB",
-    "Hosts",
-    "Stranded",
-    "State",
-    "Extra Specs",
-)
+_COLUMNS = ("Name", "GPUs", "vCPUs", "RAM MiB", "Hosts", "State")
+_LONG = ("Model", "Disk GiB", "Stranded", "Extra Specs")
 
 
-class GenerateFlavors(CloudCommand, StatusLister):
+class GenerateFlavors(CloudCommand, ListCommand):
     """Generate GPU flavors from a fleet file, without connecting to a cloud.
 
     Each model and number of GPUs gets a proportional share of the host's vCPUs and memory, in whole
@@ -40,6 +29,9 @@ class GenerateFlavors(CloudCommand, StatusLister):
 
     Exit status: 0, or 1 if a flavor was refused, or 2 with an error.
     """
+
+    long_columns = _LONG
+    layout = Layout(prose=("State", "Stranded"), heading=("Name",))
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's options."""
@@ -60,10 +52,10 @@ class GenerateFlavors(CloudCommand, StatusLister):
             self.status = 1
         rows = [] if parsed_args.refused else [_row(flavor, plan) for flavor in plan.flavors]
         rows += [_refused_row(refused) for refused in plan.refused]
-        return _COLUMNS, rows
+        return _COLUMNS + _LONG, rows
 
 
-class _ExtraSpecsColumn(FormattableColumn[Any]):
+class _ExtraSpecsColumn(FlatColumn):
     """Extra specs: one per line for people, a mapping for programs."""
 
     def human_readable(self) -> str:
@@ -74,8 +66,12 @@ class _ExtraSpecsColumn(FormattableColumn[Any]):
         """Return the mapping."""
         return dict(self._value)
 
+    def flat(self) -> str:
+        """Return the extra specs, joined by commas."""
+        return ",".join(f"{key}={value}" for key, value in self._value.items())
 
-class _StrandedColumn(FormattableColumn[Any]):
+
+class _StrandedColumn(FlatColumn):
     """Stranded resources: a line for each set of equal hosts for people, objects for programs."""
 
     def human_readable(self) -> str:
@@ -102,18 +98,22 @@ class _StrandedColumn(FormattableColumn[Any]):
             for one in self._value
         ]
 
+    def flat(self) -> str:
+        """Return the text of each set of equal hosts."""
+        return self.human_readable().replace("\n", "; ")
+
 
 def _row(flavor: "Flavor", plan: "FlavorPlan") -> tuple[Any, ...]:
     return (
         flavor.name,
         flavor.gpus,
-        flavor.model or "",
         flavor.vcpus,
         flavor.ram_mib,
-        flavor.disk_gib,
         len(plan.hosts.get(flavor.name, ())),
-        _StrandedColumn(plan.stranded.get(flavor.name, ())),
         _state(flavor),
+        flavor.model or "",
+        flavor.disk_gib,
+        _StrandedColumn(plan.stranded.get(flavor.name, ())),
         _ExtraSpecsColumn(flavor.extra_specs),
     )
 
@@ -129,13 +129,13 @@ def _refused_row(refused: "RefusedFlavor") -> tuple[Any, ...]:
     return (
         refused.name,
         refused.gpus,
-        refused.model or "",
-        None,
-        None,
-        None,
+        OptionalColumn(None),
+        OptionalColumn(None),
         0,
-        _StrandedColumn(()),
         f"refused: {refused.reason}",
+        refused.model or "",
+        OptionalColumn(None),
+        _StrandedColumn(()),
         _ExtraSpecsColumn({}),
     )
 

@@ -5,32 +5,37 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from cliff.lister import Lister
-
 from nova_gpu_passthrough.cli import audit_options
-from nova_gpu_passthrough.cli.listing import ColouredColumn
-from nova_gpu_passthrough.topology.tags import LINK_SEPARATOR
+from nova_gpu_passthrough.cli.listing import (
+    ColouredColumn,
+    ListColumn,
+    ListCommand,
+    OptionalColumn,
+    PathColumn,
+)
+from nova_gpu_passthrough.cli.table import Layout
 
-_COLUMNS = (
-    "Address",
-    "Model",
+_COLUMNS = ("Address", "Model", "NUMA Node", "Verdict")
+_LONG = (
     "IDs",
-    "NUMA Node",
     "IOMMU Group",
     "Driver",
     "Device Type",
     "Companions",
     "Switch",
     "Link Group",
-    "Verdict",
 )
 
 
-class ListGpus(Lister):
+class ListGpus(ListCommand):
     """List the GPUs of this host, with the verdict of the audit on each.
 
     The verdict is ready, ready after configuration, or unfit.
     """
+
+    long_columns = _LONG
+    layout = Layout(heading=("Address",))
+    nothing = "This machine has no GPUs; nova-gpu device list lists those of a cloud"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's options."""
@@ -48,15 +53,15 @@ class ListGpus(Lister):
                 (
                     gpu.address,
                     gpu.model,
-                    device.ids,
-                    device.numa_node,
-                    device.iommu_group,
-                    device.driver or "",
-                    str(device.device_type),
-                    " ".join(gpu.companions),
-                    gpu.switch or "",
-                    LINK_SEPARATOR.join(gpu.link_group),
+                    OptionalColumn(device.numa_node),
                     ColouredColumn((inventory.verdicts or {}).get(gpu.address, "")),
+                    device.ids,
+                    OptionalColumn(device.iommu_group),
+                    OptionalColumn(device.driver),
+                    str(device.device_type),
+                    ListColumn(gpu.companions),
+                    OptionalColumn(gpu.switch),
+                    PathColumn(gpu.link_group),
                 )
             )
-        return _COLUMNS, rows
+        return _COLUMNS + _LONG, rows

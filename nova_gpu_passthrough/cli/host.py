@@ -10,7 +10,8 @@ from typing import Any
 from cliff.command import Command
 
 from nova_gpu_passthrough.cli import audit_options, common_options
-from nova_gpu_passthrough.cli.listing import ColouredColumn, StatusLister
+from nova_gpu_passthrough.cli.listing import ColouredColumn, ListCommand
+from nova_gpu_passthrough.cli.table import Layout
 from nova_gpu_passthrough.cli.terminal import shows_colours
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Severity
 from nova_gpu_passthrough.inventory.model import Inventory
@@ -20,7 +21,7 @@ _LONG = ("Severity", "Subject", "Finding", "Found", "Source", "Why", "Fix", "Rem
 _ATTRIBUTES = {"Finding": "id"}
 
 
-class AuditHost(StatusLister):
+class AuditHost(ListCommand):
     """Check whether this host can pass GPUs through; list what is wrong and how to fix it.
 
     Reads /sys and /proc, changes nothing, and needs no privileges; as root it also reads ACS and
@@ -29,6 +30,11 @@ class AuditHost(StatusLister):
 
     Exit status: 0, or 1 with --strict and warnings, or 2 with failures.
     """
+
+    layout = Layout(
+        prose=("Found", "Why", "Fix"), heading=("Severity", "Finding", "Subject"), blocks=True
+    )
+    nothing = "No problems"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's options."""

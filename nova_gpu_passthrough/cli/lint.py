@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from nova_gpu_passthrough.cli import terminal
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
-from nova_gpu_passthrough.cli.listing import ColouredColumn, StatusLister
+from nova_gpu_passthrough.cli.listing import ColouredColumn, ListCommand
+from nova_gpu_passthrough.cli.table import Layout
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 
@@ -27,8 +28,13 @@ _REMOTE = (
 )
 
 
-class _ComparisonCommand(CloudCommand, StatusLister):
+class _ComparisonCommand(CloudCommand, ListCommand):
     """The base of both commands: reads the fleet, the configuration and the cloud to compare."""
+
+    layout = Layout(
+        prose=("Found", "Fix", "Why"), heading=("Severity", "ID", "Subject"), blocks=True
+    )
+    nothing = "No contradictions"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Options of both commands."""
@@ -181,6 +187,8 @@ class ShowDrift(_ComparisonCommand):
 
     Exit status: 0, or 1 if anything has changed, or 2 with an error.
     """
+
+    nothing = "Nothing has changed"
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
         """Compare and list."""

@@ -1,27 +1,80 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lists with an exit status, and columns that are short for people and typed for programs."""
+"""Lists: which columns they have, what is in a cell for people and for programs, exit status."""
 
 import argparse
+import sys
+from abc import abstractmethod
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from cliff.columns import FormattableColumn
 from cliff.lister import Lister
 
 from nova_gpu_passthrough.cli import terminal
+from nova_gpu_passthrough.cli.table import Layout, TerminalTable
+
+#: Formats whose cells are single values.
+_FLAT_FORMATS = frozenset(("csv", "value"))
 
 
-class StatusLister(Lister):
-    """A list command that exits with ``status``, which `take_action` may set."""
+class ListCommand(Lister):
+    """A command that prints a list.
 
+    `take_action` returns all columns, among them those of ``--long``. As in openstackclient, the
+    columns are the same in every format, and ``-c`` finds each of them without ``--long``.
+    """
+
+    #: The columns that are listed only with ``--long``, or if ``-c`` names them.
+    long_columns: Collection[str] = ()
+    #: How terminals show the list.
+    layout = Layout()
+    #: The exit status; `take_action` may set it.
     status = 0
+    #: What to print on standard error instead of an empty table; `take_action` may set it.
+    nothing = "Nothing was found"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return a parser with ``--long``, if the list has such columns."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        if self.long_columns:
+            parser.add_argument(
+                "--long", action="store_true", help=f"list also: {', '.join(self.long_columns)}"
+            )
+        return parser
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command and return its exit status."""
         super().run(parsed_args)
         return self.status
 
+    def produce_output(
+        self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Iterable[Any]
+    ) -> int:
+        """Print the columns that were requested."""
+        rows = [tuple(row) for row in data]
+        if not parsed_args.columns and not getattr(parsed_args, "long", True):
+            # cliff sorts before it selects columns, so these sort by all of them, too.
+            parsed_args.columns = [name for name in column_names if name not in self.long_columns]
+        if parsed_args.formatter in _FLAT_FORMATS:
+            rows = [tuple(map(_flat, row)) for row in rows]
+        if parsed_args.formatter == "table":
+            self.formatter = TerminalTable(self.layout)
+            if not rows and not parsed_args.print_empty:
+                print(self.nothing, file=sys.stderr)
+                return 0
+        status: int = super().produce_output(parsed_args, column_names, rows)
+        return status
 
-class OptionalColumn(FormattableColumn[Any]):
+
+class FlatColumn(FormattableColumn[Any]):
+    """A cell whose value has several parts; formats with single values get a text or a number."""
+
+    @abstractmethod
+    def flat(self) -> Any:
+        """Return one value for the formats csv and value."""
+
+
+class OptionalColumn(FlatColumn):
     """A value that may be unknown: empty for people, null for programs."""
 
     def human_readable(self) -> str:
@@ -32,37 +85,63 @@ class OptionalColumn(FormattableColumn[Any]):
         """Return the value itself."""
         return self._value
 
+    def flat(self) -> Any:
+        """Return the value itself."""
+        return self._value
 
-class ListColumn(FormattableColumn[Any]):
+
+class ListColumn(FlatColumn):
     """Several values: joined by commas for people, a list for programs."""
 
     def human_readable(self) -> str:
         """Return the values, separated by commas."""
-        return ", ".join(map(str, self._value))
+        return " ".join(self.words())
 
     def machine_readable(self) -> Any:
         """Return the list."""
         return list(self._value)
 
+    def flat(self) -> str:
+        """Return the values, joined by commas."""
+        return ",".join(map(str, self._value))
+
+    def words(self) -> Sequence[str]:
+        """Return the parts between which a line may break."""
+        return _with_commas(map(str, self._value))
+
 
 class PathColumn(ListColumn):
     """Names from the outermost to the innermost, such as link group and partition."""
 
-    def human_readable(self) -> str:
+    def flat(self) -> str:
         """Return the names, separated by slashes."""
         return "/".join(self._value)
 
+    def words(self) -> Sequence[str]:
+        """Return the names, separated by slashes, as one word."""
+        return [self.flat()]
 
-class DictColumn(FormattableColumn[Any]):
+
+class DictColumn(FlatColumn):
     """Values by key; the key None is shown as a question mark."""
+
+    _value: Mapping[Any, Any]
 
     def human_readable(self) -> str:
         """Return a text such as "0: 4, 1: 3"."""
-        return ", ".join(f"{_key(key)}: {value}" for key, value in self._value.items())
+        return " ".join(self.words())
 
     def machine_readable(self) -> Any:
         """Return a mapping whose keys are strings, as JSON requires."""
         return {_key(key): value for key, value in self._value.items()}
+
+    def flat(self) -> str:
+        """Return a text such as "0=4,1=3"."""
+        return ",".join(f"{_key(key)}={value}" for key, value in self._value.items())
+
+    def words(self) -> Sequence[str]:
+        """Return the parts between which a line may break."""
+        return _with_commas(f"{_key(key)}: {value}" for key, value in self._value.items())
 
 
 class ColouredColumn(FormattableColumn[Any]):
@@ -75,6 +154,15 @@ class ColouredColumn(FormattableColumn[Any]):
     def machine_readable(self) -> str:
         """Return its name."""
         return str(self._value)
+
+
+def _with_commas(texts: Iterable[str]) -> list[str]:
+    *others, last = [*texts] or [""]
+    return [*(f"{text}," for text in others), last]
+
+
+def _flat(cell: Any) -> Any:
+    return cell.flat() if isinstance(cell, FlatColumn) else cell
 
 
 def _key(key: Any) -> str:

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cliff.lister import Lister
-
 from nova_gpu_passthrough.cli import common_options, terminal
+from nova_gpu_passthrough.cli.listing import ListCommand
 from nova_gpu_passthrough.cli.simulation_table import filling_table, summary_table
 from nova_gpu_passthrough.errors import UserError
 
@@ -20,7 +19,7 @@ _Table = tuple[Sequence[str], Iterable[tuple[Any, ...]]]
 _RANKERS = ("pack", "spread", "fragmentation")
 
 
-class RunSimulation(Lister):
+class RunSimulation(ListCommand):
     """Simulate the placement of servers on a fleet's hosts, and compare rankers.
 
     Hosts come from --nodes (a CSV in openb's format), --fleet or --inventory, and start empty.

@@ -30,7 +30,7 @@ def generated(plane, tmp_path_factory):
     paths = [path for path in plane.inventories if path.stem.startswith("gpu")]
     fleet.write_text(_FLEET.format(inventories=", ".join(map(str, paths))))
     done = subprocess.run(
-        ["openstack", "gpu", "flavor", "generate", "--fleet", fleet, "-f", "json"],
+        ["openstack", "gpu", "flavor", "generate", "--fleet", fleet, "--long", "-f", "json"],
         env=plane.environment("reader"),
         capture_output=True,
         text=True,

@@ -66,7 +66,7 @@ def run(plane, program, *words, cloud="admin"):
 
 
 def listed(plane, *words, program="nova-gpu"):
-    status, out, err = run(plane, program, *words, "-f", "json")
+    status, out, err = run(plane, program, *words, "--long", "-f", "json")
     assert (status, err) == (0, "")
     return json.loads(out)
 

@@ -201,18 +201,18 @@ def allocation_error(
         return (
             f"allocated to server {server.name} ({server.id}), which is {where} "
             f"({server.status}): after an evacuation, start nova-compute on {host} again, which "
-            f"deletes the allocation; otherwise see nova-manage placement audit"
+            f"deletes the allocation; otherwise see `nova-manage placement audit`"
         )
     if migration is not None:
         if not migration.ended:
             return ""
         return (
             f"allocated to a migration of server {migration.server} that has ended "
-            f"({migration.status}): see nova-manage placement audit"
+            f"({migration.status}): see `nova-manage placement audit`"
         )
     return (
         f"allocated to {consumer}, which is not a server: free it with "
-        "nova-manage placement audit --delete"
+        "`nova-manage placement audit --delete`"
     )
 
 

@@ -147,8 +147,8 @@ def _state(
     if not resource.total:
         return DeviceState.RESERVED, "it has no inventory: see the log of nova-compute"
     free = (
-        "openstack resource provider inventory set --amend "
-        f"--resource {resource_class}:reserved=0 {provider.uuid}"
+        "`openstack resource provider inventory set --amend "
+        f"--resource {resource_class}:reserved=0 {provider.uuid}`"
     )
     if HW_PCI_ONE_TIME_USE in provider.traits:
         return DeviceState.RESERVED, f"not cleaned since its last server: clean it, then {free}"

@@ -70,9 +70,9 @@ def test_values_are_typed(listed, hgx):
 
 def test_the_table(listed, hgx):
     table = listed()
-    assert "| hgx1 |       | up    | H100-SXM |    8 |    4 |      2 |" in table
-    assert "| 0: 1, 1: 3 " in table
+    assert "| hgx1 | up    | H100-SXM |    8 |    4 |      2 |     1 |" in table
     assert "Provider" not in table
+    assert "| 0: 1, 1: 3 " in listed("--long")
 
 
 def test_all_formats(listed, hgx):

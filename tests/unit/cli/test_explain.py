@@ -15,7 +15,7 @@ from tests.unit.cli.test_capacity import hosts as hosts
 @pytest.fixture
 def run(nova_gpu, fleet, hosts):
     def run(*arguments):
-        options = ("--os-cloud", "test", "explain", "--fleet", str(fleet), "-f", "json")
+        options = ("--os-cloud", "test", "explain", "--fleet", str(fleet), "--long", "-f", "json")
         status, out, err = nova_gpu(*options, *arguments)
         return status, json.loads(out) if not status else None, err
 

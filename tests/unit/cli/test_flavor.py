@@ -36,20 +36,20 @@ def no_cloud(monkeypatch):
 
 
 def test_the_table(nova_gpu, fleet):
-    status, out, err = nova_gpu("flavor", "generate", "--fleet", fleet)
+    status, out, err = nova_gpu("flavor", "generate", "--fleet", fleet, "--long")
     assert status == 0, err
     (line,) = [line for line in out.splitlines() if line.startswith("| gpu.h100-sxm.1 ")]
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[:9] == [
         "gpu.h100-sxm.1",
         "1",
-        "H100-SXM",
         "2",
         "63488",
-        "40",
         "1",
-        "8 vCPUs, 5120 MiB",
         "for no project",
+        "H100-SXM",
+        "40",
+        "8 vCPUs, 5120 MiB",
     ]
     assert "| hw:cpu_policy=dedicated " in out
     assert "| for p " in out
@@ -58,7 +58,7 @@ def test_the_table(nova_gpu, fleet):
 
 
 def test_json(nova_gpu, fleet):
-    status, out, _ = nova_gpu("flavor", "generate", "--fleet", fleet, "-f", "json")
+    status, out, _ = nova_gpu("flavor", "generate", "--fleet", fleet, "--long", "-f", "json")
     assert status == 0
     rows = {row["Name"]: row for row in json.loads(out)}
     row = rows["gpu.l40s.2"]
