@@ -49,6 +49,11 @@ def pci_address(provider: str) -> str | None:
     return f"{domain}:{bus}:{slot}.{function}"
 
 
+def provider_name(node: str, address: str) -> str:
+    """Return the name of the provider of a PCI device."""
+    return f"{node}_{address.upper()}"
+
+
 def device(
     host: str,
     provider: ResourceProvider,
@@ -63,6 +68,8 @@ def device(
     """
     resource_class, resource = next(iter(provider.resources.items()), ("", Resource(0)))
     state, note = _state(provider, resource_class, resource, consumers)
+    if provider.lacking:
+        state, note = _state_without_traits(host, provider, state, note)
     address = pci_address(provider.name) or provider.name
     if offered:
         built = _from_inventory(host, address, resource_class, state, offered)
@@ -81,6 +88,7 @@ def device(
         built,
         provider=provider.uuid,
         traits=provider.traits,
+        lacking_traits=provider.lacking,
         resource=resource,
         consumers=tuple(consumer.uuid for consumer in consumers),
         note=note,
@@ -153,6 +161,23 @@ def _state(
     if HW_PCI_ONE_TIME_USE in provider.traits:
         return DeviceState.RESERVED, f"not cleaned since its last server: clean it, then {free}"
     return DeviceState.RESERVED, f"reserved by hand: to free it, {free}"
+
+
+def _state_without_traits(
+    host: str, provider: ResourceProvider, state: DeviceState, note: str
+) -> tuple[DeviceState, str]:
+    """Return state and note of a device whose provider lacks traits that Nova sets."""
+    lacking = sorted(provider.lacking)
+    text = (
+        f"its resource provider lacks the trait{'s' if len(lacking) > 1 else ''} "
+        f"{' and '.join(lacking)}, which nova-compute sets every few minutes: check on {host} that "
+        "it runs, and its log"
+    )
+    if providers.OWNER_NOVA in provider.lacking:
+        text += "; no server gets it before"
+        if state is DeviceState.FREE:
+            state = DeviceState.MISSING
+    return state, "; ".join(filter(None, (text, note)))
 
 
 def by_address(offered: Iterable[OfferedDevice]) -> Mapping[str, list[OfferedDevice]]:

@@ -19,7 +19,7 @@ class DeviceState(enum.StrEnum):
     RESERVED = "reserved"
     #: Allocated to a server that does not exist, or is on another host and not being moved.
     STUCK = "stuck"
-    #: In the fleet's inventories and not in Placement.
+    #: In the fleet's inventories, and not a device of Nova in Placement.
     MISSING = "missing"
 
 
@@ -59,9 +59,11 @@ class CloudDevice:
     link_group: tuple[str, ...] = ()
     switch: str | None = None
     card: str | None = None
-    #: UUID in Placement; None for a missing device.
+    #: UUID in Placement; None for a device that Placement does not have.
     provider: str | None = None
     traits: frozenset[str] = frozenset()
+    #: Traits that nova-compute sets on every device, and this one does not have.
+    lacking_traits: frozenset[str] = frozenset()
     resource: Resource = Resource(1)
     #: UUIDs of the consumers in Placement: servers or migrations.
     consumers: tuple[str, ...] = ()

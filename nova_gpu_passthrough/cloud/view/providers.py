@@ -7,6 +7,7 @@ whole tree at once (``provider_summaries``), provided that the tree can serve th
 resource. So the inventories of the root are read first, and then one unit of them is requested.
 """
 
+import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,7 @@ from nova_gpu_passthrough.nova_rules import resource_names
 _ROOT_CLASSES = ("MEMORY_MB", "VCPU", "PCPU", "DISK_GB")
 #: The trait of every provider that Nova 34 or newer manages. With all computes upgraded, Nova
 #: schedules to no other provider (``owner_nova_filter`` in nova/scheduler/request_filter.py).
-_OWNER_NOVA = "OWNER_NOVA"
+OWNER_NOVA = "OWNER_NOVA"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class ResourceProvider:
     name: str
     traits: frozenset[str] = frozenset()
     resources: Mapping[str, Resource] = field(default_factory=dict)
+    #: Traits that nova-compute sets on every device, and this one does not have.
+    lacking: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -102,12 +105,35 @@ def trees(
             bodies = reader.placement("/resource_providers", in_tree=root)["resource_providers"]
             names = {body["uuid"]: body["name"] for body in bodies if body["uuid"] != root}
         tree = _tree(reader, root, roots[root], names)
-        if _OWNER_NOVA not in tree.root.traits:
+        if OWNER_NOVA not in tree.root.traits:
             return tree
-        devices = (device for device in tree.devices if _OWNER_NOVA in device.traits)
+        devices = (device for device in tree.devices if OWNER_NOVA in device.traits)
         return ProviderTree(tree.root, tuple(devices))
 
     return _with_exact_inventories(reader, reader.each("compute nodes in Placement", roots, read))
+
+
+def with_lacking_traits(
+    reader: CloudReader, tree: ProviderTree, names: Collection[str]
+) -> ProviderTree:
+    """Add devices that lack traits by which `trees` finds those of Nova.
+
+    nova-compute sets these traits, and an operator's command can remove them.
+
+    :param names: names of the providers to look for
+    """
+    bodies = reader.placement("/resource_providers", in_tree=tree.root.uuid)["resource_providers"]
+    required = frozenset({COMPUTE_MANAGED_PCI_DEVICE}) | (tree.root.traits & {OWNER_NOVA})
+    found = [
+        _provider(reader, body["uuid"], body["name"]) for body in bodies if body["name"] in names
+    ]
+    return ProviderTree(
+        tree.root,
+        (
+            *tree.devices,
+            *(dataclasses.replace(each, lacking=required - each.traits) for each in found),
+        ),
+    )
 
 
 def allocations_of_providers(

@@ -58,6 +58,7 @@ def read(
     """
     reader = CloudReader(connection, progress)
     hosts = _find_hosts(reader, resolved)
+    _add_devices_without_traits(reader, hosts)
     without_host: tuple[Server, ...] = ()
     if with_servers:
         _add_servers(reader, hosts)
@@ -112,6 +113,23 @@ def _find_hosts(reader: CloudReader, resolved: "ResolvedFleet | None") -> list[H
     for name in groups.keys() - hosts.keys():
         hosts[name] = data(name, None, None)
     return [hosts[name] for name in sorted(hosts)]
+
+
+def _add_devices_without_traits(reader: CloudReader, hosts: list[HostData]) -> None:
+    """Look for the devices of inventories that are not among Nova's by their traits."""
+    absent: dict[str, set[str]] = {}
+    for host in hosts:
+        if host.tree and host.compute and host.is_passthrough:
+            names = {devices.provider_name(host.compute.node, address) for address in host.offered}
+            absent[host.name] = names - {device.name for device in host.tree.devices}
+    todo = [(host, host.tree) for host in hosts if host.tree and absent.get(host.name)]
+    trees = reader.each(
+        "devices without traits",
+        todo,
+        lambda one: providers.with_lacking_traits(reader, one[1], absent[one[0].name]),
+    )
+    for (host, _), tree in zip(todo, trees, strict=True):
+        host.tree = tree
 
 
 def _compute_nodes(reader: CloudReader) -> list[ComputeNode]:

@@ -49,6 +49,9 @@ def _device(
     expected_class = facts.alias_of(first).resource_class
     address = first.device.physical_function or first.address
     subject, where = f"{host.name} {address}", _PROVIDER.format(f"{host.name}_{address.upper()}")
+    if device is not None and device.lacking_traits:
+        yield _not_of_nova(subject, where, device)
+        return
     if device is None or device.state is DeviceState.MISSING:
         yield Finding(
             "device.missing",
@@ -83,6 +86,22 @@ def _device(
             generate_fix("nova-compute"),
         )
     yield from _inventory(subject, where, device, len(functions))
+
+
+def _not_of_nova(subject: str, where: str, device: CloudDevice) -> Finding:
+    """Report a provider that lacks traits which nova-compute itself sets."""
+    missing = device.state is DeviceState.MISSING
+    return Finding(
+        "device.nova_traits",
+        Severity.FAILURE if missing else Severity.WARNING,
+        subject,
+        f"its resource provider lacks {', '.join(sorted(device.lacking_traits))}",
+        where,
+        "No server gets it: Nova requests only devices with these traits."
+        if missing
+        else "nova-compute does not recognize its own device, and never removes it.",
+        f"nova-compute sets these traits every few minutes unless it fails. {_RESTART}",
+    )
 
 
 def _traits(

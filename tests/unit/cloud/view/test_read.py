@@ -246,6 +246,54 @@ def test_a_device_that_only_the_inventory_has_is_missing(cloud, hgx):
     assert "device_spec" in gone.note
 
 
+def test_a_provider_without_traits_is_there_and_what_it_lacks_is_said(cloud, hgx):
+    providers = clouds.run_computes(cloud, hgx)
+    for address in GPUS[:2]:
+        cloud.placement.set_traits(providers["hgx1", address], [])
+    server = clouds.boot(cloud, providers, "hgx1", GPUS[1:2], flavor(cloud))
+    host = only(read.read(cloud.connection(), hgx).hosts)
+    assert [gpu.state for gpu in host.gpus[:3]] == [
+        DeviceState.FREE,
+        DeviceState.IN_USE,
+        DeviceState.FREE,
+    ]
+    assert [gpu.provider for gpu in host.gpus[:2]] == [providers["hgx1", a] for a in GPUS[:2]]
+    assert host.gpus[1].consumers == (server["id"],)
+    assert [sorted(gpu.lacking_traits) for gpu in host.gpus[:3]] == [
+        ["COMPUTE_MANAGED_PCI_DEVICE"],
+        ["COMPUTE_MANAGED_PCI_DEVICE"],
+        [],
+    ]
+    assert host.gpus[0].note == (
+        "its resource provider lacks the trait COMPUTE_MANAGED_PCI_DEVICE, which nova-compute sets "
+        "every few minutes: check on hgx1 that it runs, and its log"
+    )
+    assert host.gpus[2].note == ""
+
+
+def test_no_server_gets_a_device_that_nova_34_does_not_own(cloud, hgx):
+    providers = clouds.run_computes(cloud, hgx)
+    for (_, address), provider in providers.items():
+        kept = ["OWNER_NOVA"] if address not in GPUS[:2] else []
+        managed = ["COMPUTE_MANAGED_PCI_DEVICE"] if address not in ("", GPUS[0]) else []
+        cloud.placement.set_traits(provider, [*kept, *managed])
+    server = clouds.boot(cloud, providers, "hgx1", GPUS[1:2], flavor(cloud))
+    host = only(read.read(cloud.connection(), hgx).hosts)
+    assert [gpu.state for gpu in host.gpus[:3]] == [
+        DeviceState.MISSING,
+        DeviceState.IN_USE,
+        DeviceState.FREE,
+    ]
+    assert host.gpus[0].provider == providers["hgx1", GPUS[0]]
+    assert host.gpus[0].note == (
+        "its resource provider lacks the traits COMPUTE_MANAGED_PCI_DEVICE and OWNER_NOVA, which "
+        "nova-compute sets every few minutes: check on hgx1 that it runs, and its log; no server "
+        "gets it before"
+    )
+    assert host.gpus[1].consumers == (server["id"],)
+    assert "lacks the trait OWNER_NOVA" in host.gpus[1].note
+
+
 def test_without_pci_in_placement_all_devices_are_missing(cloud, two):
     root = cloud.placement.add_host("hgx1")
     cloud.nova.add_compute("hgx1", root)

@@ -16,6 +16,18 @@ GPU = "0000:20:00.0"
     [
         ({"state": DeviceState.MISSING}, "device.missing", "failure", "no resource provider"),
         (
+            {"lacking_traits": frozenset(("OWNER_NOVA",)), "state": DeviceState.MISSING},
+            "device.nova_traits",
+            "failure",
+            "its resource provider lacks OWNER_NOVA",
+        ),
+        (
+            {"lacking_traits": frozenset(("COMPUTE_MANAGED_PCI_DEVICE",)), "traits": frozenset()},
+            "device.nova_traits",
+            "warning",
+            "its resource provider lacks COMPUTE_MANAGED_PCI_DEVICE",
+        ),
+        (
             {"resource_class": "CUSTOM_PCI_10DE_2330"},
             "device.resource_class",
             "failure",
