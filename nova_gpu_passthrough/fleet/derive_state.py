@@ -49,6 +49,7 @@ def make(resolved: "ResolvedFleet") -> tuple[DesiredState, FlavorPlan]:
         plan.flavors,
         str(file.quotas.driver),
         limits.make(resolved),
+        limits.unlimited(resolved),
         {name: a.resource_class for name, a in sorted(gpu_aliases(resolved.aliases).items())},
     )
     return desired, plan

@@ -67,5 +67,7 @@ class DesiredState:
     #: ``unified-limits`` or ``nova``.
     quota_driver: str = "unified-limits"
     limits: tuple[Limit, ...] = ()
+    #: Resources that unified limits count for servers of the fleet and that have no limit here.
+    unlimited: tuple[str, ...] = ()
     #: Resource classes of GPUs by alias name, which identify other GPU flavors of the cloud.
     aliases: dict[str, str] = field(default_factory=dict)

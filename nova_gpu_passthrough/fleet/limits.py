@@ -15,7 +15,11 @@ from nova_gpu_passthrough.fleet.consistency import AMOUNTS
 from nova_gpu_passthrough.fleet.desired_state import Flavor, Limit, ProjectName
 from nova_gpu_passthrough.fleet.model import Project, QuotaDriver
 from nova_gpu_passthrough.fleet.offers import DeviceKind, Note
-from nova_gpu_passthrough.fleet.references import gpu_aliases, requested_devices
+from nova_gpu_passthrough.fleet.references import (
+    classes_of_fixed_flavors,
+    gpu_aliases,
+    requested_devices,
+)
 from nova_gpu_passthrough.fleet.releases import first_with
 
 if TYPE_CHECKING:
@@ -45,6 +49,22 @@ def make(resolved: "ResolvedFleet") -> tuple[Limit, ...]:
     for project in file.projects:
         limits += _limits(resolved, project.quotas, ProjectName(project.name, project.domain))
     return tuple(sorted(limits, key=_order))
+
+
+def unlimited(resolved: "ResolvedFleet") -> tuple[str, ...]:
+    """Return the resources of the fleet that unified limits count and the file does not limit.
+
+    Without a registered limit, oslo.limit logs an ERROR for each server that requests them
+    (``_get_limit`` in oslo_limit/limit.py).
+    """
+    if resolved.file.quotas.driver is not QuotaDriver.UNIFIED_LIMITS:
+        return ()
+    classes = set(classes_of_fixed_flavors(resolved.file))
+    if resolved.settings.release.counts_aliases:
+        classes |= {alias.resource_class for alias in resolved.aliases.values()}
+    limited = {limit.resource for limit in make(resolved) if limit.project is None}
+    amounts = {resource for resources in _UNIFIED.values() for resource in resources}
+    return tuple(sorted({f"class:{name}" for name in classes} - limited - amounts))
 
 
 def notes(resolved: "ResolvedFleet", flavors: Sequence[Flavor]) -> Iterator[Note]:

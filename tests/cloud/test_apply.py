@@ -185,6 +185,23 @@ def test_limits_are_enforced(plane, apply, admin, fleet):
             pass
 
 
+def test_without_quotas_no_error_is_logged_for_gpus(plane, apply, admin, fleet):
+    """oslo.limit logs one for each server if a resource has no registered limit."""
+    text = fleet.read_text().partition("quotas: {default")[0]
+    fleet.write_text(text.replace(", quotas: {h100-sxm: 1}", ""))
+    status, out, err = apply()
+    assert status == 0, err
+    assert f"+{_GPUS}: -1\n" in out
+    logs = [plane.site.log(name) for name in ("nova-api", "nova-conductor")]
+    before = [len(log.read_text()) for log in logs]
+    with plane.connection("tenant") as tenant:
+        flavor = tenant.compute.find_flavor(_ONE, ignore_missing=False)
+        with servers.server(tenant, flavor) as server:
+            assert server.status == "ACTIVE"
+    for log, start in zip(logs, before, strict=True):
+        assert "Unable to find registered limit" not in log.read_text()[start:]
+
+
 def test_a_limit_on_disk_is_enforced(plane, apply, fleet):
     text = fleet.read_text()
     text = text.replace(

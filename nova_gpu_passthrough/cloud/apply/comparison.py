@@ -11,6 +11,7 @@ from nova_gpu_passthrough.cloud.apply.change import ResourceKind
 from nova_gpu_passthrough.cloud.apply.placement_names import RESOURCE_CLASSES, TRAITS
 from nova_gpu_passthrough.cloud.apply.plan import Plan, PlanOptions, PlanPart
 from nova_gpu_passthrough.cloud.apply.projects import Projects
+from nova_gpu_passthrough.cloud.apply.quotas import QuotaState
 from nova_gpu_passthrough.cloud.apply.record import Record
 from nova_gpu_passthrough.cloud.apply.writer import CloudWriter
 from nova_gpu_passthrough.errors import UserError
@@ -77,10 +78,12 @@ def _plan_limits(
 ) -> PlanPart:
     """Plan for the quota driver of the fleet file; delete what apply created for the other one."""
     limits = desired.limits
+    state = _read_quota_state(api, desired)
     if desired.quota_driver == QuotaDriver.UNIFIED_LIMITS:
-        # A fleet file without quotas leaves limits alone.
+        # A fleet file without quotas leaves existing limits alone.
         resource_classes = set(desired.aliases.values()) if limits else set()
-        part = unified_limits.plan(api, projects, limits, resource_classes, options)
+        unlimited = desired.unlimited if state.unified else ()
+        part = unified_limits.plan(api, projects, limits, resource_classes, options, unlimited)
     else:
         part = quotas.plan(api, projects, limits, options)
         if options.recorded(*_UNIFIED_LIMITS):
@@ -88,10 +91,21 @@ def _plan_limits(
             part.deletions += old.deletions
             part.skipped += old.skipped
             part.entries += old.entries
-    if limits:
-        note = quotas.read_quota_state(api, desired).driver_note
-        part.notes += [note] if note else []
+    part.notes += [state.driver_note] if state.driver_note else []
     return part
+
+
+def _read_quota_state(api: CloudWriter, desired: DesiredState) -> QuotaState:
+    """Read what the cloud reports about quotas; nothing if the fleet needs no limits."""
+    if desired.limits:
+        return quotas.read_quota_state(api, desired)
+    if not desired.unlimited:
+        return QuotaState()
+    try:
+        return quotas.read_quota_state(api, desired)
+    except UserError:
+        # Without quotas in the fleet file, the limits only keep errors out of Nova's logs.
+        return QuotaState()
 
 
 def _join(desired: DesiredState, plan_parts: Iterable[PlanPart]) -> Plan:

@@ -20,6 +20,7 @@ from nova_gpu_passthrough.cloud.apply.change import Action, Change, ResourceKind
 from nova_gpu_passthrough.cloud.apply.plan import PlanOptions, PlanPart
 from nova_gpu_passthrough.cloud.apply.projects import Projects, UnknownProject
 from nova_gpu_passthrough.cloud.apply.record import Ledger, RecordEntry, RecordKey
+from nova_gpu_passthrough.cloud.apply.unified_limits import LimitScope
 from nova_gpu_passthrough.cloud.apply.writer import CloudWriter
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.fleet.desired_state import DesiredState, Limit
@@ -47,24 +48,42 @@ class QuotaState:
     registered_limits: Mapping[str, int] | None = None
     #: Why Nova seems not to use the fleet file's quota driver; None: nothing indicates that.
     driver_note: str | None = None
+    #: Whether Nova seems to use unified limits.
+    unified: bool = False
+    #: Where these limits are in Keystone; None: not read.
+    scope: LimitScope | None = None
 
 
 def read_quota_state(api: CloudWriter, desired: DesiredState) -> QuotaState:
     """Read registered limits, and check whether Nova uses the quota driver of the fleet file.
 
     Registered limits are read with either driver, since the check compares Nova's default quotas
-    with them. If the fleet file has no quotas, the driver is not checked; with Nova's own quotas
-    nothing is read then.
+    with them. If the fleet file has no quotas, there is no note about the driver; with Nova's own
+    quotas nothing is read then.
 
     :raises UserError: if Keystone does not report all registered limits of Nova
     """
     if not desired.limits and desired.quota_driver != QuotaDriver.UNIFIED_LIMITS:
         return QuotaState()
-    registered = unified_limits.registered_limits(api)
-    if not desired.limits:
-        return QuotaState(registered)
+    scope = unified_limits.limit_scope(api)
+    registered = scope.registered_limits(api)
     defaults = api.nova(_DEFAULT_CLASS)["quota_class_set"]
-    return QuotaState(registered, driver_note(desired.quota_driver, defaults, registered))
+    note = driver_note(desired.quota_driver, defaults, registered) if desired.limits else None
+    return QuotaState(registered, note, _is_unified(defaults, registered), scope)
+
+
+def _is_unified(defaults: Mapping[str, int], registered: Mapping[str, int]) -> bool:
+    """Check whether Nova's default quotas are Keystone's registered limits."""
+    values, unified = _comparable(defaults, registered)
+    return bool(values) and values == unified
+
+
+def _comparable(
+    defaults: Mapping[str, int], registered: Mapping[str, int]
+) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Return Nova's default quotas, and what they are with unified limits."""
+    values = {name: defaults[name] for name in UNIFIED_NAMES if name in defaults}
+    return values, {name: registered.get(UNIFIED_NAMES[name], 0) for name in values}
 
 
 def driver_note(
@@ -76,8 +95,7 @@ def driver_note(
     :param defaults: Nova's quota class ``default``
     :param registered: Keystone's registered limits of Nova
     """
-    values = {name: defaults[name] for name in UNIFIED_NAMES if name in defaults}
-    unified = {name: registered.get(UNIFIED_NAMES[name], 0) for name in values}
+    values, unified = _comparable(defaults, registered)
     if not values:
         return None
     if set(values.values()) == {-1}:

@@ -31,6 +31,8 @@ _REGISTERED, _PROJECT = ResourceKind.REGISTERED_LIMIT, ResourceKind.PROJECT_LIMI
 _VALUE_KEYS = {_REGISTERED: "default_limit", _PROJECT: "resource_limit"}
 #: Keystone's name of the collection.
 _COLLECTIONS = {_REGISTERED: "registered_limits", _PROJECT: "limits"}
+#: The value of a limit that refuses nobody.
+_NO_LIMIT = -1
 #: Resource and project id.
 _ResourceProject = tuple[str, str]
 
@@ -59,6 +61,13 @@ class LimitScope:
             )
         limits: list[Mapping[str, Any]] = body[collection]
         return limits
+
+    def registered_limits(self, api: CloudWriter) -> dict[str, int]:
+        """Return the values of Nova's registered limits by resource; see `list_limits`."""
+        return {
+            limit["resource_name"]: limit[_VALUE_KEYS[_REGISTERED]]
+            for limit in self.list_limits(api, _REGISTERED)
+        }
 
     def create_limit(
         self, api: CloudWriter, kind: ResourceKind, value: int, **properties: str
@@ -102,17 +111,6 @@ def limit_scope(api: CloudWriter) -> LimitScope:
     return LimitScope(service, str(region))
 
 
-def registered_limits(api: CloudWriter) -> dict[str, int]:
-    """Return the values of Nova's registered limits by resource.
-
-    :raises UserError: see `limit_scope` and `LimitScope.list_limits`
-    """
-    return {
-        limit["resource_name"]: limit["default_limit"]
-        for limit in limit_scope(api).list_limits(api, _REGISTERED)
-    }
-
-
 @dataclass(frozen=True)
 class LimitTarget:
     """The target state of a limit."""
@@ -134,19 +132,21 @@ def plan(
     desired: Iterable[Limit],
     resource_classes: Iterable[str],
     options: PlanOptions,
+    unlimited: Iterable[str] = (),
 ) -> PlanPart:
     """Compare Keystone's limits with those desired.
 
     :param resource_classes: those of the fleet's GPUs
+    :param unlimited: resources that get a registered limit of -1 unless somebody else set one
     """
     part = PlanPart()
     limits, recorded = tuple(desired), options.recorded(_REGISTERED, _PROJECT)
     gpu_resources = {f"class:{name}" for name in resource_classes}
     resources = {limit.resource for limit in limits} | {key.name for key in recorded}
-    resources |= gpu_resources
+    resources |= gpu_resources | set(unlimited)
     if not resources:
         return part
-    comparison = _LimitComparison(api, projects, options, part)
+    comparison = _LimitComparison(api, projects, options, part, unlimited)
     comparison.read(sorted(resources), limits, recorded, gpu_resources)
     comparison.plan_registered_limits()
     comparison.plan_project_limits()
@@ -158,10 +158,15 @@ class _LimitComparison:
     """Compares Keystone's limits with those desired, and plans changes in a part of the plan."""
 
     def __init__(
-        self, api: CloudWriter, projects: Projects, options: PlanOptions, part: PlanPart
+        self,
+        api: CloudWriter,
+        projects: Projects,
+        options: PlanOptions,
+        part: PlanPart,
+        unlimited: Iterable[str],
     ) -> None:
         self._api, self._projects = api, projects
-        self._options, self._part = options, part
+        self._options, self._part, self._unlimited = options, part, frozenset(unlimited)
         self._scope = limit_scope(api)
 
     def read(
@@ -190,6 +195,11 @@ class _LimitComparison:
         self._desired_defaults = {
             limit.resource: limit.value for limit in desired if limit.project is None
         }
+        self._desired_defaults |= {
+            resource: _NO_LIMIT
+            for resource in self._unlimited
+            if self._may_lift(resource, recorded.get(RecordKey(_REGISTERED, resource)))
+        }
         self._desired: dict[_ResourceProject, int] = {}
         for limit in desired:
             if limit.project is not None:
@@ -211,6 +221,13 @@ class _LimitComparison:
         }
         self._part.entries += self._entries.values()
         self._find_deletions(gpu_resources)
+
+    def _may_lift(self, resource: str, entry: RecordEntry | None) -> bool:
+        """Check whether a resource has no registered limit, or one that apply created."""
+        current = self._registered.get(resource)
+        return current is None or (
+            entry is not None and entry.deletable and entry.id in (None, current["id"])
+        )
 
     def _find_deletions(self, gpu_resources: set[str]) -> None:
         """Find the project limits that are not in the fleet file, and which of them to delete."""
@@ -294,7 +311,7 @@ class _LimitComparison:
             self._part.deletions.append(_change(_PROJECT, name, old, None, target))
         for resource, limit in sorted(self._registered.items()):
             entry = self._entries.get(RecordKey(_REGISTERED, resource))
-            if entry is None or resource in self._desired_defaults:
+            if entry is None or resource in self._desired_defaults.keys() | self._unlimited:
                 continue
             deleted = sum(key[0] == resource for key in self._deleted)
             if not (entry.deletable or self._options.prune):

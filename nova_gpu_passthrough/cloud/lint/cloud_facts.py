@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from nova_gpu_passthrough.cloud.apply import comparison, quotas
 from nova_gpu_passthrough.cloud.apply.plan import Plan
 from nova_gpu_passthrough.cloud.apply.record import Record
+from nova_gpu_passthrough.cloud.apply.unified_limits import LimitScope
 from nova_gpu_passthrough.cloud.apply.writer import CloudWriter
 from nova_gpu_passthrough.cloud.view import read as view
 from nova_gpu_passthrough.cloud.view.model import CloudView
@@ -37,6 +38,10 @@ class CloudFacts:
     registered_limits: Mapping[str, int] | None = None
     #: Why the fleet file's quota driver does not seem to be active; None if it does.
     driver_note: str | None = None
+    #: Whether Nova seems to use unified limits.
+    unified: bool = False
+    #: The service and the region of Nova's limits in Keystone; None if they were not read.
+    limit_scope: LimitScope | None = None
 
 
 def read(
@@ -59,4 +64,12 @@ def read(
     plan = comparison.compare(api, desired, record)
     traits = frozenset(api.placement("/traits")["traits"])
     state = quotas.read_quota_state(api, desired)
-    return CloudFacts(cloud_view, plan, traits, state.registered_limits, state.driver_note)
+    return CloudFacts(
+        cloud_view,
+        plan,
+        traits,
+        state.registered_limits,
+        state.driver_note,
+        state.unified,
+        state.scope,
+    )

@@ -13,7 +13,9 @@ from nova_gpu_passthrough.inventory.findings import Finding, Severity
 #: Fields of the desired state whose items have names.
 _NAMED_FIELDS = ("aggregates", "flavors")
 #: Fields of the desired state that are compared as sets.
-_SET_FIELDS = ("traits", "resource_classes", "limits")
+_SET_FIELDS = ("traits", "resource_classes", "limits", "unlimited")
+#: What a field is called, if not by its name.
+_TITLES = {"unlimited": "resources without quota"}
 
 
 def findings(facts: Facts, desired: DesiredState, record: Record, path: str) -> Iterator[Finding]:
@@ -67,7 +69,7 @@ def differences(old: DesiredState, new: DesiredState) -> Iterator[str]:
 
 
 def _added_and_removed(field: str, added: Any, removed: Any) -> Iterator[str]:
-    name = field.replace("_", " ")
+    name = _TITLES.get(field) or field.replace("_", " ")
     if added:
         yield f"{name} added: {', '.join(sorted(added))}"
     if removed:

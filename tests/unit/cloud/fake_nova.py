@@ -12,6 +12,8 @@ from tests.unit.cloud.fake_routes import HttpError, Service, get_or_404, route
 
 MAXIMUM = "2.104"
 _QUOTAS = {"instances": 10, "cores": 20, "ram": 51200}
+#: Names of these quotas as unified limits (nova/limit/placement.py).
+_UNIFIED = {"instances": "servers", "cores": "class:VCPU", "ram": "class:MEMORY_MB"}
 
 
 class FakeNova(Service):
@@ -26,6 +28,8 @@ class FakeNova(Service):
         self.migrations = []
         #: Quotas that were set, by project; the quota class default.
         self.quotas, self.default_quotas = {}, dict(_QUOTAS)
+        #: Keystone's registered limits, by id: Nova uses unified limits; None: its own quotas.
+        self.unified_limits = None
         #: Page size of lists.
         self.page = 1000
         self._ids = itertools.count(1)
@@ -317,7 +321,12 @@ class FakeNova(Service):
 
     @route("GET", "/os-quota-class-sets/default")
     def show_default_quotas(self, request):
-        return {"quota_class_set": {"id": "default", **self.default_quotas}}
+        quotas = self.default_quotas
+        if self.unified_limits is not None:
+            limits = self.unified_limits.values()
+            defaults = {one["resource_name"]: one["default_limit"] for one in limits}
+            quotas = {name: defaults.get(unified, 0) for name, unified in _UNIFIED.items()}
+        return {"quota_class_set": {"id": "default", **quotas}}
 
     @route("PUT", "/os-quota-class-sets/default")
     def set_default_quotas(self, request):

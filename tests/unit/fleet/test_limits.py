@@ -45,6 +45,27 @@ def test_without_quotas_there_are_no_limits():
     assert make(quotas=Quotas(NOVA)) == {}
 
 
+def unlimited(*hosts, **keys):
+    return limits.unlimited(resolved(*hosts, **keys))
+
+
+def test_resources_without_a_quota_are_named():
+    vgpu = FixedFlavor("v", 1, 1024, extra_specs={"resources:VGPU": "1", "resources:VCPU": "1"})
+    assert unlimited(builders.l40s(), fixed_flavors=(vgpu,)) == (
+        "class:CUSTOM_GPU_L40S",
+        "class:CUSTOM_GPU_L40S_AUDIO",
+        "class:VGPU",
+    )
+    # A default of any alias limits all GPUs and their companions.
+    quotas = Quotas(default={"l40s": 1})
+    assert unlimited(builders.l40s(), fixed_flavors=(vgpu,), quotas=quotas) == ("class:VGPU",)
+
+
+def test_resources_that_the_release_does_not_count_need_no_limit():
+    assert unlimited(builders.l40s(), settings=Settings(release=releases.parse("33"))) == ()
+    assert unlimited(builders.l40s(), quotas=Quotas(NOVA)) == ()
+
+
 def test_an_alias_that_the_default_does_not_name_has_quota_0():
     assert make(quotas=Quotas(default={"servers": 3})) == {
         ("servers", None): 3,

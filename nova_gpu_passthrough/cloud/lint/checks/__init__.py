@@ -24,6 +24,7 @@ MODULES = (
     "placement_options",
     "gpu_host_protection",
     "quota",
+    "missing_limits",
     "audit_findings",
     "flavor_extra_specs",
     "flavor_fit",

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quotas: whether the quota driver is the fleet file's, and whether the limits exist.
+"""Quotas: whether the quota driver is the fleet file's, and whether the limits have an effect.
 
-With unified limits, ``[quota] unified_limits_resource_strategy`` and ``..._list`` determine whether
-Nova refuses a resource without a registered limit (``should_enforce`` in nova/limit/utils.py). GPUs
-requested by aliases count only in newer releases (`Release.counts_aliases`), if pci_in_placement is
-on (``request_spec_for_limits`` in nova/scheduler/utils.py, bug 2140631).
+GPUs requested by aliases count only in newer releases (`Release.counts_aliases`), if
+pci_in_placement is on (``request_spec_for_limits`` in nova/scheduler/utils.py, bug 2140631).
 """
 
 from collections.abc import Iterator
 
-from nova_gpu_passthrough.cloud.apply.change import ResourceKind
 from nova_gpu_passthrough.cloud.lint import configured_alias
 from nova_gpu_passthrough.cloud.lint.check import lint_check
 from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService, ServiceRole
@@ -19,13 +16,11 @@ from nova_gpu_passthrough.fleet.releases import first_with
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 from nova_gpu_passthrough.nova_rules import resource_names
 
-_SECTION = "quota"
-_UNIFIED = "nova.quota.UnifiedLimitsDriver"
-_DRIVERS = {"unified-limits": _UNIFIED, "nova": "nova.quota.DbQuotaDriver"}
+SECTION = "quota"
+UNIFIED_DRIVER = "nova.quota.UnifiedLimitsDriver"
+_DRIVERS = {"unified-limits": UNIFIED_DRIVER, "nova": "nova.quota.DbQuotaDriver"}
 _DEFAULT_DRIVER = "nova.quota.DbQuotaDriver"
-#: Nova's default for unified_limits_resource_list, with the strategy require.
-_REQUIRED = ("servers",)
-_KEYSTONE = "Keystone, registered limits"
+KEYSTONE = "Keystone, registered limits"
 _DEVICE_CLASSES = tuple(f"class:{prefix}" for prefix in device_names.DEVICE_CLASS_PREFIXES)
 
 
@@ -37,14 +32,13 @@ def check(facts: Facts) -> Iterator[Finding]:
     yield from _active_driver(facts)
     if facts.desired.quota_driver == "unified-limits":
         yield from _uncounted(facts)
-        yield from _missing(facts)
     yield from _unused(facts)
 
 
 def _driver(facts: Facts, service: ConfiguredService) -> Iterator[Finding]:
     configuration = service.configuration
     configured = configuration.text(
-        _SECTION, "driver", _DEFAULT_DRIVER if configuration.complete else None
+        SECTION, "driver", _DEFAULT_DRIVER if configuration.complete else None
     )
     expected = _DRIVERS[facts.desired.quota_driver]
     if configured is not None and configured != expected and facts.desired.limits:
@@ -53,7 +47,7 @@ def _driver(facts: Facts, service: ConfiguredService) -> Iterator[Finding]:
             Severity.FAILURE,
             service.name,
             f"driver is {configured}, the fleet file's quotas are for {expected}",
-            configuration.where(_SECTION, "driver"),
+            configuration.where(SECTION, "driver"),
             "The limits that nova-gpu apply sets are not enforced.",
             f"Set [quota] driver = {expected} on nova-api and nova-conductor, or set quotas.driver "
             "in the fleet file.",
@@ -96,66 +90,6 @@ def _uncounted(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _missing(facts: Facts) -> Iterator[Finding]:
-    """Check that every resource of the fleet's flavors has a registered limit in Keystone."""
-    if facts.cloud is None or facts.cloud.registered_limits is None or not _unified(facts):
-        return
-    gpus = {f"class:{alias.resource_class}" for alias in facts.aliases.values()}
-    counted = facts.resolved.settings.release.counts_aliases
-    used = {"servers", "class:MEMORY_MB"} | (gpus if counted else set())
-    for flavor in facts.desired.flavors:
-        dedicated = flavor.extra_specs.get("hw:cpu_policy") == "dedicated"
-        used.add("class:PCPU" if dedicated else "class:VCPU")
-        if flavor.disk_gib:
-            used.add("class:DISK_GB")
-    pending = {
-        change.name
-        for change in facts.cloud.plan.changes
-        if change.kind is ResourceKind.REGISTERED_LIMIT
-    }
-    for resource in sorted(used - set(facts.cloud.registered_limits) - pending):
-        refusing = _refusing(facts, resource)
-        if not refusing and (resource not in gpus or not facts.desired.limits):
-            # Unlimited, as usual where the operator sets no limit.
-            continue
-        effect = f"{refusing} refuses servers that use it" if refusing else "it is not limited"
-        yield Finding(
-            "quota.limit_missing",
-            Severity.FAILURE if refusing else Severity.WARNING,
-            resource,
-            f"no registered limit, so {effect}",
-            _KEYSTONE,
-            "[quota] unified_limits_resource_strategy and unified_limits_resource_list determine "
-            "the effect of a missing limit; by default only servers must have one.",
-            "openstack registered limit create --service nova --default-limit N " + resource,
-        )
-
-
-def _unified(facts: Facts) -> bool:
-    """Return whether unified limits seem to be active."""
-    drivers = [
-        service.configuration.text(_SECTION, "driver")
-        for service in facts.services_with(ServiceRole.API, ServiceRole.CONDUCTOR)
-    ]
-    return _UNIFIED in drivers or (bool(facts.desired.limits) and not any(drivers))
-
-
-def _refusing(facts: Facts, resource: str) -> str | None:
-    """Return the service that refuses a resource without a registered limit, or None."""
-    services = facts.services_with(ServiceRole.API, ServiceRole.CONDUCTOR)
-    if not services:
-        return "nova-api" if resource in _REQUIRED else None
-    for service in services:
-        configuration = service.configuration
-        strategy = configuration.text(_SECTION, "unified_limits_resource_strategy", "require")
-        resources = configuration.names(_SECTION, "unified_limits_resource_list")
-        listed = resource in (_REQUIRED if resources is None else resources)
-        # The list contains the required or the ignored resources.
-        if listed is (strategy == "require"):
-            return service.name
-    return None
-
-
 def _unused(facts: Facts) -> Iterator[Finding]:
     if facts.cloud is None or facts.cloud.registered_limits is None:
         return
@@ -176,7 +110,7 @@ def _unused(facts: Facts) -> Iterator[Finding]:
                 resource,
                 f"a registered limit of {facts.cloud.registered_limits[resource]}, and no alias "
                 "has this resource class",
-                _KEYSTONE,
+                KEYSTONE,
                 "It is misspelt or obsolete, and limits nothing.",
                 "Use the resource class of the alias, or delete the limit.",
             )

@@ -5,6 +5,7 @@ It may take a second run. A further run changes nothing, and objects of others s
 """
 
 import copy
+import dataclasses
 import itertools
 
 from hypothesis import Phase, given, settings
@@ -85,8 +86,15 @@ desireds = st.builds(
     _named(("f1", "f2", "f3"), _flavor),
     st.just("unified-limits"),
     _limits().map(tuple),
+    _subset(RESOURCES[1:]),
     st.just(ALIASES),
-)
+).map(lambda desired: dataclasses.replace(desired, unlimited=_without_limit(desired)))
+
+
+def _without_limit(desired):
+    """Return the unlimited resources without those that have a default limit."""
+    limited = {limit.resource for limit in desired.limits if limit.project is None}
+    return tuple(name for name in desired.unlimited if name not in limited)
 
 
 def _has_clash(desired):
@@ -102,6 +110,7 @@ def _has_clash(desired):
 def clouds(draw):
     """A cloud in which objects were created by hand."""
     cloud = DirectCloud()
+    cloud.nova.unified_limits = cloud.keystone.registered_limits
     cloud.add_hosts(*HOSTS)
     cloud.names.traits |= draw(st.sets(st.sampled_from(TRAITS)))
     cloud.names.classes |= draw(st.sets(st.sampled_from(CLASSES)))
@@ -252,6 +261,8 @@ def test_the_cloud_reaches_the_desired_state(cloud, desired, failures):
     state, expected = _state(cloud), _expected(desired)
     assert _not_in_placement(cloud, desired) == []
     skipped = _skipped(plan)
+    for name in desired.unlimited:
+        assert ("registered", name) in state
     for key, value in expected.items():
         excused = (
             (key[0] in ("host", "metadata") and ("aggregate", key[1]) in skipped)

@@ -182,6 +182,7 @@ UNIFIED = {"servers": 10, "class:VCPU": 20, "class:MEMORY_MB": 51200}
     [
         ("unified-limits", (limit(1),), {"servers": 10}, "seems not to be"),
         ("unified-limits", (), {"servers": 10}, None),
+        ("unified-limits", (), UNIFIED, None),
         ("nova", (_cores(20),), {"servers": 10}, None),
         # Nova's default quotas are the registered limits.
         ("nova", (_cores(20),), UNIFIED, "seems to be"),
@@ -202,3 +203,4 @@ def test_the_quota_state_is_read_as_far_as_needed(direct, driver, limits, regist
     assert (result.driver_note is None) is (note is None)
     assert note is None or note in result.driver_note
     assert bool(direct.requested) is (registered is not None)
+    assert result.unified is (registered == UNIFIED)

@@ -16,8 +16,12 @@ PLACE = {"service_id": "id-compute", "region_id": "RegionOne"}
 GPUS = f"class:{H100}"
 
 
-def _desired(*limits):
-    return DesiredState("paris", limits=limits, aliases={"h100": H100})
+def _desired(*limits, unlimited=()):
+    return DesiredState("paris", limits=limits, unlimited=unlimited, aliases={"h100": H100})
+
+
+#: Without quotas in the fleet file.
+UNLIMITED = _desired(unlimited=(GPUS,))
 
 
 @pytest.fixture
@@ -151,6 +155,64 @@ def test_limits_are_ignored_if_the_file_has_no_quotas(direct, set_by_hand):
     plan = direct.plan(_desired(), prune=True)
     assert (plan.changes, plan.skipped) == ((), ())
     assert not [what for what in direct.requested if "limits" in what]
+
+
+@pytest.fixture
+def unified(direct):
+    """Let Nova use unified limits."""
+    direct.nova.unified_limits = direct.keystone.registered_limits
+
+
+def test_without_quotas_gpus_get_a_registered_limit_that_refuses_nobody(direct, apply, unified):
+    (change,) = direct.plan(UNLIMITED).changes
+    assert (str(change.kind), change.name, change.after) == (
+        "registered limit",
+        GPUS,
+        {"limit": -1},
+    )
+    assert apply(UNLIMITED).changes == ()
+
+
+def test_without_quotas_an_existing_registered_limit_stays(
+    direct, apply, unified, values, set_by_hand
+):
+    set_by_hand(0, research=4)
+    assert apply(UNLIMITED, prune=True).skipped == ()
+    assert values() == {GPUS: 0, (GPUS, "id-research"): 4}
+    assert direct.changing == 0
+
+
+def test_with_novas_own_quotas_no_limit_is_created(direct):
+    """Nova's default quotas are not Keystone's registered limits."""
+    assert direct.plan(UNLIMITED).changes == ()
+
+
+def test_without_quotas_no_error_is_made_of_limits_that_cannot_be_read(direct, unified):
+    direct.keystone.endpoints = {}
+    assert direct.plan(UNLIMITED).changes == ()
+    with pytest.raises(UserError, match="0 services of type compute"):
+        direct.plan(_desired(limit(1)))
+
+
+def test_quotas_can_be_added_and_removed(apply, unified, values):
+    for state, expected in (
+        (UNLIMITED, {GPUS: -1}),
+        (_desired(limit(0), limit(4, RESEARCH)), {GPUS: 0, (GPUS, "id-research"): 4}),
+        (UNLIMITED, {GPUS: -1}),
+        (_desired(), {}),
+    ):
+        plan = apply(state)
+        assert (plan.changes, plan.skipped) == ((), ())
+        assert values() == expected
+
+
+def test_an_adopted_limit_stays_once_quotas_are_removed(apply, unified, values, set_by_hand):
+    set_by_hand(3)
+    apply(_desired(limit(2)))
+    for options in ({}, {"prune": True}):
+        plan = apply(UNLIMITED, **options)
+        assert (plan.changes, plan.skipped) == ((), ())
+        assert values() == {GPUS: 2}
 
 
 def test_limits_that_apply_created_are_deleted(apply, values):

@@ -19,6 +19,10 @@ SCHEDULER = "etc/nova/nova.conf.d/91-gpu-passthrough-scheduler.conf"
 COMPUTE = "etc/nova/nova.conf.d/91-gpu-passthrough-compute.conf"
 PLACEMENT = "etc/placement/placement.conf.d/90-gpu-passthrough.conf"
 
+#: Quotas of a fleet file with defaults for all that flavors use.
+AMOUNTS = {"servers": 10, "vcpus": 100, "ram_mib": 100000, "disk_gib": 1000}
+QUOTAS = {"default": {**AMOUNTS, "h100-sxm": 2}}
+
 
 def resolved(root, inventories=None, settings=None, **keys):
     """Return a fleet of the inventories, by default one H100 and one L40S host."""

@@ -2,7 +2,8 @@
 import pytest
 
 from nova_gpu_passthrough.cloud.lint import checks
-from tests.unit.cloud.lint.builders import Site
+from tests.unit.cloud.lint.builders import QUOTAS, Site
+from tests.unit.cloud.lint.clouds import clean_cloud
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +15,19 @@ def _clean(tmp_path_factory):
 def site(_clean, tmp_path):
     """A fleet with clean configuration."""
     return _clean.copy(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def _limited(tmp_path_factory):
+    return Site(tmp_path_factory.mktemp("limited"), quotas=QUOTAS)
+
+
+@pytest.fixture
+def limited(_limited, tmp_path):
+    """A fleet with quotas, and its cloud."""
+    site = _limited.copy(tmp_path)
+    site.cloud = clean_cloud(site)
+    return site
 
 
 @pytest.fixture

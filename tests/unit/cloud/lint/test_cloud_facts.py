@@ -11,7 +11,9 @@ from nova_gpu_passthrough.cloud.lint.facts import Facts
 from tests.unit.cloud.clouds import run_computes
 from tests.unit.cloud.lint.builders import Site
 
-QUOTAS = {"default": {"servers": 10, "vcpus": 1000, "ram_mib": 10**7, "h100-sxm": 8}}
+QUOTAS = {
+    "default": {"servers": 10, "vcpus": 1000, "ram_mib": 10**7, "disk_gib": 9999, "h100-sxm": 8}
+}
 
 
 class Applied:

@@ -3,33 +3,10 @@ import dataclasses
 
 import pytest
 
-from tests.unit.cloud.lint.builders import Site
-from tests.unit.cloud.lint.clouds import clean_cloud
+from tests.unit.cloud.lint.builders import QUOTAS, Site
 
-AMOUNTS = {"servers": 10, "vcpus": 100, "ram_mib": 100000, "disk_gib": 1000}
-QUOTAS = {"default": {**AMOUNTS, "h100-sxm": 2}}
 UNIFIED = "[quota]\ndriver = nova.quota.UnifiedLimitsDriver\n"
 MAIN = "etc/nova/nova.conf"
-LIST = "unified_limits_resource_list = class:PCPU\n"
-
-
-@pytest.fixture(scope="module")
-def _limited(tmp_path_factory):
-    return Site(tmp_path_factory.mktemp("limited"), quotas=QUOTAS)
-
-
-@pytest.fixture
-def limited(_limited, tmp_path):
-    """A fleet with quotas."""
-    site = _limited.copy(tmp_path)
-    site.cloud = clean_cloud(site)
-    return site
-
-
-def without(site, resource):
-    """Remove the registered limit of a resource."""
-    limits = {k: v for k, v in site.cloud.registered_limits.items() if k != resource}
-    site.cloud = dataclasses.replace(site.cloud, registered_limits=limits)
 
 
 def test_quotas_that_are_in_keystone_are_accepted(limited, all_findings):
@@ -67,46 +44,6 @@ def test_releases_that_do_not_count_gpus_are_reported(tmp_path, only_finding, re
     finding = only_finding(site)
     assert (finding.id, finding.severity) == ("quota.aliases_ignored", "warning")
     assert "class:CUSTOM_GPU_H100_SXM" in finding.found
-
-
-def test_gpus_without_a_limit_are_unlimited_by_novas_default(limited, only_finding):
-    without(limited, "class:CUSTOM_GPU_H100_SXM")
-    finding = only_finding(limited)
-    assert (finding.id, finding.severity) == ("quota.limit_missing", "warning")
-    assert finding.subject == "class:CUSTOM_GPU_H100_SXM"
-    assert "not limited" in finding.found
-
-
-def test_servers_without_a_limit_are_refused_by_novas_default(limited, only_finding):
-    without(limited, "servers")
-    finding = only_finding(limited)
-    assert (finding.id, finding.severity) == ("quota.limit_missing", "failure")
-
-
-@pytest.mark.parametrize(
-    ("text", "severity"),
-    [
-        ("unified_limits_resource_list = servers,class:PCPU\n", "failure"),
-        ("unified_limits_resource_strategy = ignore\n", "failure"),
-        (f"{LIST}unified_limits_resource_strategy = ignore\n", None),
-    ],
-)
-def test_the_strategy_determines_the_effect_of_a_missing_limit(
-    limited, all_findings, text, severity
-):
-    """PCPU without a limit is reported only if Nova refuses it."""
-    limited.add("control", f"{UNIFIED}{text}", MAIN)
-    without(limited, "class:PCPU")
-    expected = [("quota.limit_missing", "class:PCPU", severity)] if severity else []
-    assert all_findings(limited) == expected
-
-
-def test_disk_of_flavors_is_checked_like_other_resources(limited, only_finding):
-    limited.add("control", f"{UNIFIED}unified_limits_resource_list = class:DISK_GB\n", MAIN)
-    without(limited, "class:DISK_GB")
-    finding = only_finding(limited)
-    assert (finding.id, finding.subject) == ("quota.limit_missing", "class:DISK_GB")
-    assert finding.severity == "failure"
 
 
 def test_a_limit_on_a_class_that_no_alias_has_is_reported(limited, only_finding):
