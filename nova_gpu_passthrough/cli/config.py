@@ -14,7 +14,7 @@ from nova_gpu_passthrough.cli import common_options
 from nova_gpu_passthrough.cli.listing import ListCommand
 from nova_gpu_passthrough.cli.table import Layout
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.files import generated_files
+from nova_gpu_passthrough.files import generated_files, reading
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.generate.render import Generated, GeneratedFile
@@ -259,11 +259,9 @@ def _files(generated: "Generated", only: str | None) -> list["GeneratedFile"]:
 
 def _print_differences(paths: dict["GeneratedFile", Path]) -> None:
     for file, path in paths.items():
-        try:
-            content = path.read_text(encoding="utf-8", errors="replace")
-            name = str(path)
-        except FileNotFoundError:
-            content, name = "", "/dev/null"
+        content, name = "", "/dev/null"
+        if path.exists():
+            content, name = reading.read_bytes(path).decode(errors="replace"), str(path)
         print(
             "".join(
                 difflib.unified_diff(

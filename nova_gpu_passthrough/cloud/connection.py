@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from nova_gpu_passthrough.cloud import failures, time_limit
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.files import reading, yaml_text
 
 if TYPE_CHECKING:
     from openstack.config import OpenStackConfig
     from openstack.connection import Connection
 
 
-#: Seconds to wait for the next byte of a response, unless clouds.yaml or --timeout sets it.
-TIMEOUT = 60.0
 #: Messages of openstack.config, which raises one exception for all errors.
 _UNKNOWN_CLOUD = re.compile(r"Cloud (.*) was not found")
 _UNKNOWN_REGION = re.compile(
@@ -78,7 +78,7 @@ def connect(
         config = registered.config if registered else _load_config()
         # With this method options take precedence over clouds.yaml, as with ``openstack``.
         region = config.get_one_cloud_osc(name, argparse=given)
-    return _with_timeout(Connection(config=region))
+    return _limited(Connection(config=region))
 
 
 def connect_shell(shell: Any) -> "Connection":
@@ -95,7 +95,7 @@ def connect_shell(shell: Any) -> "Connection":
     name = shell.options.cloud
     with configuration_errors(name):
         region = shell.cloud_config.get_one(cloud=name, argparse=shell.options, validate=True)
-    connection = _with_timeout(Connection(config=region))
+    connection = _limited(Connection(config=region))
     # The shell closes them, and reads --timing from them.
     shell.client_manager.session = connection.session
     shell.client_manager.sdk_connection = connection
@@ -116,12 +116,15 @@ def check_file(path: Path) -> None:
     :raises UserError: if the file has no valid mapping of clouds
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        document = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: expected text in UTF-8") from None
+        text = reading.read_text(path)
+        if path.suffix == ".json":
+            document = json.loads(text)
+        else:
+            document = yaml_text.parse(text, loader=yaml_text.LenientLoader)
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{error.lineno}: invalid JSON: {error.msg}") from None
+    except (RecursionError, ValueError):
+        raise UserError(f"{path}: invalid values; expected a mapping of clouds by name") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
@@ -167,10 +170,8 @@ def _load_config() -> "OpenStackConfig":
     )
 
 
-def _with_timeout(connection: "Connection") -> "Connection":
-    """Set a timeout if there is none, so that a service that hangs does not hang the command."""
-    if connection.session.timeout is None:
-        connection.session.timeout = TIMEOUT
+def _limited(connection: "Connection") -> "Connection":
+    time_limit.limit_requests(connection, lambda url: failures.service_at(connection, url))
     return connection
 
 

@@ -82,6 +82,11 @@ def error_text(
     return _sanitize(text or f"{context.cloud}: {_message(error)}")
 
 
+def service_at(connection: "Connection", url: str) -> str:
+    """Return the name of the service at a URL, as far as it is known without a request."""
+    return _ErrorContext(connection).service_at(url)
+
+
 def _response_text(error: BaseException, role: str, context: "_ErrorContext") -> str | None:
     """Describe an error response of a service."""
     response = getattr(error, "response", None)
@@ -319,7 +324,12 @@ def system_reason(error: BaseException) -> str:
     """Return the operating system's reason of a failure, such as "Connection refused"."""
     import requests
 
+    from nova_gpu_passthrough.cloud.time_limit import ResponseLimitError
+
     causes = list(cause_chain(error))
+    for cause in causes:
+        if isinstance(cause, ResponseLimitError):
+            return str(cause)
     for cause in reversed(causes):
         if (
             isinstance(cause, OSError)

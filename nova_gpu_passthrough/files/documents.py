@@ -12,27 +12,9 @@ import jsonschema
 import yaml
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.files import reading, yaml_text
 
-# libyaml is ten times as fast, but PyYAML may be built without it.
-_BaseLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
-
-class _Loader(_BaseLoader):
-    """A loader that refuses duplicate keys: YAML forbids them, PyYAML uses the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[tuple[str, str]] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                name = (key.tag, key.value)
-                if name in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"key {key.value} is there twice", key.start_mark
-                    )
-                seen.add(name)
-        result: dict[Any, Any] = super().construct_mapping(node, deep)
-        return result
 
 
 @functools.cache
@@ -43,28 +25,23 @@ def schema(package: str, name: str) -> Mapping[str, Any]:
     return result
 
 
-def read_text(path: Path) -> str:
-    """Read a UTF-8 text file.
-
-    :raises UserError: if it cannot be read
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}; name a readable file") from None
-    except ValueError:
-        raise UserError(f"{path} is not UTF-8 text; is it the right file?") from None
-
-
-def load(path: Path, description: str, rules: Mapping[str, Any]) -> dict[str, Any]:
+def load(
+    path: Path,
+    description: str,
+    rules: Mapping[str, Any],
+    is_long: bool = False,
+) -> dict[str, Any]:
     """Read a YAML document and check it against a JSON schema.
 
     :param description: what the document is, for messages, such as "an inventory"
+    :param is_long: whether its length grows with the number of servers
     :raises UserError: with file, line and key, if it does not match the schema
     """
-    text = read_text(path)
+    text = reading.read_text(path, reading.MAX_BYTES_OF_LISTS if is_long else reading.MAX_BYTES)
     try:
-        document = yaml.load(text, _Loader)
+        document = yaml_text.parse(
+            text, yaml_text.MAX_VALUES_OF_LISTS if is_long else yaml_text.MAX_VALUES
+        )
         validator = jsonschema.Draft202012Validator(rules)
         worst = jsonschema.exceptions.best_match(validator.iter_errors(document))
     except yaml.MarkedYAMLError as error:
@@ -79,8 +56,6 @@ def load(path: Path, description: str, rules: Mapping[str, Any]) -> dict[str, An
     except (yaml.YAMLError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: {reason}; expected {description} in YAML") from None
-    except RecursionError:
-        raise UserError(f"{path}: nested too deeply; expected {description} in YAML") from None
     if worst is not None:
         line = _line_of(text, _path_to(worst))
         raise UserError(f"{path}:{line}: {_sentence(worst)}; expected {description}")
@@ -96,7 +71,7 @@ def location(path: Path, keys: Sequence[str | int]) -> str:
     :param keys: the names of keys and indices of the path to it
     """
     try:
-        line = f":{_line_of(read_text(path), keys)}"
+        line = f":{_line_of(reading.read_text(path, reading.MAX_BYTES_OF_LISTS), keys)}"
     except (UserError, yaml.YAMLError):
         line = ""
     return f"{path}{line}: key {_dotted(keys)}"
@@ -138,7 +113,7 @@ def _path_to(error: jsonschema.ValidationError) -> list[str | int]:
 
 def _line_of(text: str, path: Iterable[str | int]) -> int:
     """Return the line (from 1) of a path of keys and indices."""
-    node = yaml.compose(text, _Loader)
+    node = yaml.compose(text, yaml_text.Loader)
     mark = node.start_mark if node else None
     for step in path:
         if isinstance(node, yaml.MappingNode):

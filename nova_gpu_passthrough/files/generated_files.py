@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.files import reading
 
 _SEAL = re.compile(
     r"\A(#![^\n]*\n|<!DOCTYPE html>[^\n]*\n)?"
@@ -67,7 +68,10 @@ def file_state(path: Path, text: str) -> FileState:
             # Reading a pipe would block.
             raise UserError(f"{path}: not a regular file; give another path")
         with path.open(encoding="utf-8", errors="replace", newline="") as file:
-            content = file.read()
+            content = file.read(reading.MAX_BYTES_OF_LISTS)
+            if file.read(1):
+                # No file that was generated is so large.
+                return FileState.EDITED
     except FileNotFoundError:
         return FileState.NEW
     except NotADirectoryError:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from xml.parsers import expat
 
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.host import saved_output
+from nova_gpu_passthrough.files import reading
 
 #: The topology of a machine with 4,096 processors has about 3 MiB.
 MAX_BYTES = 16 * 2**20
@@ -193,7 +193,7 @@ def read(path: Path) -> HwlocTopology:
 
     :raises UserError: if the file cannot be read or is no topology
     """
-    return parse(saved_output.read_bytes(path, MAX_BYTES), str(path))
+    return parse(reading.read_bytes(path, MAX_BYTES), str(path))
 
 
 def parse(data: bytes, source: str) -> HwlocTopology:

@@ -5,35 +5,14 @@ import json
 from pathlib import Path
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.files import reading
 from nova_gpu_passthrough.host.links import amd_smi, nvidia_smi, partitions
 from nova_gpu_passthrough.host.links.tool_output import ToolOutput
 
-#: nvidia-smi -q of 16 GPUs has 200 KiB.
-MAX_BYTES = 8 * 2**20
 _EXPECTED = (
     "nvidia-smi topo -m, nvlink -s, nvlink -R, -q or --query-gpu=index,pci.bus_id --format=csv, "
     "fmpm -l, rocm-smi --showtopo, or amd-smi topology"
 )
-
-
-def read_bytes(path: Path, max_bytes: int) -> bytes:
-    """Return the content of a file.
-
-    :param max_bytes: the size that no file of this kind exceeds
-    :raises UserError: if the file cannot be read or is larger
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path}: {reason}; name a readable file") from None
-    if len(data) > max_bytes:
-        raise UserError(
-            f"{path} has more than {max_bytes // 2**20} MiB, expected a saved output; "
-            "is it the right file?"
-        )
-    return data
 
 
 def read_links(path: Path) -> ToolOutput:
@@ -41,13 +20,13 @@ def read_links(path: Path) -> ToolOutput:
 
     :raises UserError: if the file cannot be read, is not the output of a known tool, or is cut off
     """
-    data = read_bytes(path, MAX_BYTES)
+    data = reading.read_bytes(path)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise UserError(
-            f"{path}:{line}: not UTF-8 text; expected the output of {_EXPECTED}"
+            f"{path}:{line}: not valid UTF-8; expected the output of {_EXPECTED}"
         ) from None
     return parse_links(text, str(path))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.files import documents
+from nova_gpu_passthrough.files import reading
 
 #: Larger numbers are errors: arrays hold 64 bits, and no host or request has that much.
 _LARGEST = 10**12
@@ -63,7 +63,7 @@ def read(path: Path, kind: str, columns: Sequence[str]) -> Iterator[CsvRow]:
     :param columns: the required columns
     :raises UserError: if the file cannot be read, lacks a column, or a line is too short
     """
-    text = documents.read_text(path).removeprefix("\ufeff")
+    text = reading.read_text(path, reading.MAX_BYTES_OF_LISTS).removeprefix("\ufeff")
     reader = csv.reader(text.splitlines(), strict=True)
     names: list[str] = []
     try:

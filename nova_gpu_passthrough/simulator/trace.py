@@ -56,7 +56,7 @@ def load(path: Path) -> Trace:
     :raises UserError: with file, line and key, if the file is invalid
     """
     rules = documents.schema(__package__, f"trace-v{VERSION}.json")
-    document = documents.load(path, f"a trace of version {VERSION}", rules)
+    document = documents.load(path, f"a trace of version {VERSION}", rules, is_long=True)
     entries = document["tasks"]
     timed = "arrival" in entries[0]
     tasks: list[Task] = []

@@ -62,7 +62,7 @@ INVALID = [
     ("policy", "best", "fragmentation, pack, spread"),
     ("policy", "", "fragmentation, pack, spread"),
     ("mix_file", "/nowhere/mix.yaml", "name a readable file"),
-    ("mix_file", "/dev/null", "expected a mix file of version 1"),
+    ("mix_file", "/dev/null", "is a device, not a file"),
     ("mix_half_life", "-1", "expected a number of 0 or more"),
     ("mix_half_life", "inf", "expected a number of 0 or more"),
     ("aliases", "a,,b", "expected comma-separated names"),

@@ -15,6 +15,7 @@ NAME = PACKAGE.name
 #: What each folder or file may import of the package, besides itself: the layers below it.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "waiting": set(),
     "catalog": set(),
     "topology": set(),
     "files": {"errors"},
@@ -24,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inventory": {"errors", "files", "topology"},
     "policies": {"catalog", "errors", "files", "packing", "topology"},
     "conf": {"errors", "policies"},
-    "host": {"catalog", "errors", "files", "inventory", "topology"},
+    "host": {"catalog", "errors", "files", "inventory", "topology", "waiting"},
 }
 MAY_IMPORT["fleet"] = {*MAY_IMPORT} - {"host"}
 MAY_IMPORT["generate"] = {"fleet", *MAY_IMPORT["fleet"]}

@@ -178,7 +178,9 @@ def load(path: Path) -> Record | None:
     if not path.exists():
         return None
     rules = documents.schema(__package__, f"record-v{VERSION}.json")
-    document = documents.load(path, f"a record of nova-gpu apply, version {VERSION}", rules)
+    document = documents.load(
+        path, f"a record of nova-gpu apply, version {VERSION}", rules, is_long=True
+    )
     del document["schema"], document["version"]
     return _converter.structure(document, Record)
 

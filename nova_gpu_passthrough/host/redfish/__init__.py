@@ -8,10 +8,9 @@
 
 import contextlib
 import logging
-import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
 
+from nova_gpu_passthrough import waiting
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.host.redfish import chassis_findings, resources, selection
 from nova_gpu_passthrough.host.redfish.readings import ChassisReadings
@@ -21,8 +20,7 @@ from nova_gpu_passthrough.inventory.host import Chassis
 
 __all__ = ["Login", "read"]
 
-#: Limit of the whole reading. The timeouts of a request do not cover a name server that does not
-#: answer, or a response that arrives in small pieces.
+#: Limit of the whole reading.
 MAX_SECONDS = 30
 
 
@@ -48,22 +46,22 @@ def read(
     """
     base = base_url(url)
     login = login or find_login(base)
-    result: Future[tuple[Chassis, list[Finding]]] = Future()
 
-    def read_chassis() -> None:
-        try:
-            with RedfishService(base, login, verify) as service:
-                chassis_and_findings = _read(service, system)
-            # Only after the logout: the program may end immediately.
-            result.set_result(chassis_and_findings)
-        except BaseException as error:
-            result.set_exception(error)
+    def read_chassis() -> tuple[Chassis, list[Finding]]:
+        # Only after the logout: the program may end immediately.
+        with RedfishService(base, login, verify) as service:
+            chassis_and_findings = _read(service, system)
+        return chassis_and_findings
+
+    def report(waited: float) -> None:
+        waiting.notify(
+            f"reading the management controller at {base}: not complete after {waited:g} s; the "
+            f"limit is {MAX_SECONDS} s"
+        )
 
     with _without_warnings("sushy"):
-        # A daemon thread, so that the program can end while a request hangs.
-        threading.Thread(target=read_chassis, name="redfish", daemon=True).start()
         try:
-            return result.result(MAX_SECONDS)
+            return waiting.limited(read_chassis, MAX_SECONDS, report)
         except TimeoutError:
             raise UserError(
                 f"{base}: the management controller has not answered all requests within "

@@ -14,10 +14,12 @@ import time
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.files import reading
 from nova_gpu_passthrough.host.redfish import failures
 from nova_gpu_passthrough.host.redfish.readings import Document, child, link, objects
 
@@ -92,6 +94,9 @@ def find_login(url: str, environment: Mapping[str, str] = os.environ) -> Login |
     # curl and requests use NETRC, too.
     file = environment.get("NETRC") or None
     try:
+        path = Path(file or "~/.netrc").expanduser()
+        if path.exists():
+            reading.read_bytes(path)
         entry = netrc.netrc(file).authenticators(urllib.parse.urlsplit(url).hostname or "")
     except FileNotFoundError:
         return None
@@ -239,6 +244,8 @@ class RedfishService:
 
 
 def _check_certificates(file: str) -> None:
+    if Path(file).exists():
+        reading.read_bytes(Path(file))
     try:
         ssl.create_default_context(cafile=file)
     except (OSError, ValueError) as error:

@@ -3,6 +3,7 @@
 
 import argparse
 import os
+from itertools import pairwise
 from types import SimpleNamespace
 
 import keystoneauth1.exceptions as ksa
@@ -11,7 +12,7 @@ import yaml
 from openstack import exceptions as sdk
 from openstack.config import OpenStackConfig
 
-from nova_gpu_passthrough.cloud import connection
+from nova_gpu_passthrough.cloud import connection, time_limit
 from nova_gpu_passthrough.errors import UserError
 from tests.unit.cloud.fake_cloud import ENDPOINTS
 
@@ -105,7 +106,7 @@ def test_underscores_in_options(clouds_yaml):
 
 def test_requests_have_a_timeout(clouds_yaml):
     clouds_yaml(one={"auth": AUTH}, two={"auth": AUTH, "api_timeout": 7})
-    assert connect("--os-cloud", "one").session.timeout == connection.TIMEOUT
+    assert connect("--os-cloud", "one").session.timeout == time_limit.SECONDS
     assert connect("--os-cloud", "two").session.timeout == 7
     assert connect("--os-cloud", "one", "--timeout", "5").session.timeout == 5
 
@@ -173,7 +174,7 @@ def test_the_connection_of_openstackclient(cloud, clouds_yaml):
     assert list(cloud_connection.compute.services()) == []
     assert shell.client_manager.sdk_connection is cloud_connection
     assert shell.client_manager.session is cloud_connection.session
-    assert cloud_connection.session.timeout == connection.TIMEOUT
+    assert cloud_connection.session.timeout == time_limit.SECONDS
     shell.options.cloud = "two"
     assert config_error(connection.connect_shell, shell).startswith(
         "cloud 'two' is not in clouds.yaml"
@@ -208,14 +209,14 @@ def test_valid_files(tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "rest"),
     [
-        ("clouds:\n  a:\n    password: @secret\n", ":3: invalid YAML: found character '@'"),
+        ("clouds:\n  a:\n    password: @secret\n", ":3: invalid YAML: found character"),
         ("clouds:\n  a: {password: secret\n", ":3: invalid YAML: "),
-        ("a: b: secret", ":1: invalid YAML: mapping values are not allowed here"),
+        ("a: b: secret", ":1: invalid YAML: mapping values are not allowed"),
         ("- secret", ": expected key clouds"),
         ("secret", ": expected key clouds"),
         ("clouds: [secret]", ": expected key clouds"),
         ("clouds:\n  a: secret", ": key clouds.a: expected a mapping"),
-        (b"\xff\xfe\x00", ": expected text in UTF-8"),
+        (b"\xff\xfe\x00", ":1: not valid UTF-8"),
     ],
 )
 def test_malformed_files(tmp_path, text, rest):
@@ -225,6 +226,22 @@ def test_malformed_files(tmp_path, text, rest):
 def test_malformed_json(tmp_path):
     text = '{"clouds":\n{"a": secret}}'
     assert file_error(text, tmp_path, "clouds.json").startswith(":2: invalid JSON: Expecting value")
+
+
+def test_a_clouds_file_that_expands_without_end(tmp_path):
+    names = "abcdefg"
+    text = "clouds: {}\na: &a [x]\n" + "".join(
+        f"{name}: &{name} [{', '.join([f'*{part}'] * 10)}]\n" for part, name in pairwise(names)
+    )
+    assert file_error(text, tmp_path).startswith(":7: invalid YAML: more than 200,000 values")
+    text = "[" * 100_000
+    assert file_error(text, tmp_path, "clouds.json").startswith(": invalid values")
+
+
+def test_a_clouds_file_that_is_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "clouds.yaml")
+    with pytest.raises(UserError, match="is a named pipe, not a file"):
+        connection.check_file(tmp_path / "clouds.yaml")
 
 
 def test_tabs_are_valid_in_json(tmp_path):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """YAML documents, and errors that name the file, the line and the key."""
 
+from itertools import pairwise
+
 import jsonschema
 import pytest
 from hypothesis import given
@@ -137,7 +139,7 @@ def test_another_type_at_the_top(load, text):
 
 @pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"\x89PNG\r\n\x1a\n", bytes(range(128, 256))])
 def test_a_binary_file(load, data):
-    assert load(data) == "fleet.yaml is not UTF-8 text; is it the right file?"
+    assert load(data) == "fleet.yaml:1: not valid UTF-8; is it the right file?"
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,27 @@ def test_keys_that_are_not_text(load, text):
 
 @pytest.mark.parametrize("text", ["[" * 20000, "a: " + "[" * 5000 + "]" * 5000, "- " * 5000])
 def test_a_file_that_is_nested_too_deeply(load, text):
-    assert load(text).startswith("fleet.yaml")
+    assert load(text) == ("fleet.yaml:1: nested more than 100 deep; expected a fleet file in YAML")
+
+
+def test_a_document_that_refers_to_its_parts_without_end(load):
+    lists = [
+        f"{name}: &{name} [{', '.join([f'*{part}'] * 10)}]" for part, name in pairwise("abcdefg")
+    ]
+    message = load("\n".join(["a: &a [x]", *lists]))
+    assert message == (
+        "fleet.yaml:6: more than 200,000 values, with those that it refers to; expected a fleet "
+        "file in YAML"
+    )
+
+
+def test_a_long_document_may_have_more_values(tmp_path):
+    path = tmp_path / "trace.yaml"
+    path.write_text(f"tasks: [{'1,' * 200_000}]", encoding="utf-8")
+    rules = {"type": "object"}
+    with pytest.raises(UserError, match="more than 200,000 values"):
+        documents.load(path, "a trace", rules)
+    assert len(documents.load(path, "a trace", rules, is_long=True)["tasks"]) == 200_000
 
 
 def test_a_long_value_is_not_repeated_in_full(load):
@@ -160,15 +182,6 @@ def test_a_long_value_is_not_repeated_in_full(load):
 
 def test_a_document_that_contains_itself(load):
     assert load("&a\nname: *a\n").startswith("fleet.yaml:")
-
-
-def test_an_unreadable_file(tmp_path):
-    with pytest.raises(UserError, match="No such file.*name a readable file"):
-        documents.read_text(tmp_path / "missing")
-    with pytest.raises(UserError, match="Is a directory"):
-        documents.read_text(tmp_path)
-    with pytest.raises(UserError):
-        documents.read_text(tmp_path / "a\0b")
 
 
 def test_line_ends_of_windows_and_a_byte_order_mark(load):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.files import reading
 from nova_gpu_passthrough.host import saved_output
 from nova_gpu_passthrough.host.links import tool_output
 from tests.unit.host.links import hosts, test_amd_smi, test_partitions
@@ -40,21 +41,21 @@ def test_other_files_are_rejected(text):
 def test_a_binary_file_is_rejected_with_its_line(tmp_path):
     file = tmp_path / "saved"
     file.write_bytes(b"GPU0\n\xff\n")
-    with pytest.raises(UserError, match="saved:2: not UTF-8 text"):
+    with pytest.raises(UserError, match="saved:2: not valid UTF-8"):
         saved_output.read_links(file)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(UserError, match="gone: No such file"):
         saved_output.read_links(tmp_path / "gone")
-    with pytest.raises(UserError, match="Is a directory"):
+    with pytest.raises(UserError, match="is a directory, not a file"):
         saved_output.read_links(tmp_path)
 
 
 def test_a_huge_file_is_not_read(tmp_path):
     file = tmp_path / "saved"
     with file.open("wb") as huge:
-        huge.truncate(saved_output.MAX_BYTES + 1)
+        huge.truncate(reading.MAX_BYTES + 1)
     with pytest.raises(UserError, match="more than 8 MiB"):
         saved_output.read_links(file)
 

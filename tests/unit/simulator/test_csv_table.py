@@ -34,7 +34,7 @@ def test_cells_by_column_and_line(read):
         ),
         ("a,b\n1\n", "t.csv:2: column b is missing; expected 2 cells"),
         ('a,b\n"1,2\n', "expected a list in CSV"),
-        (b"a,b\n\xff,1\n", "is not UTF-8 text"),
+        (b"a,b\n\xff,1\n", "not valid UTF-8"),
     ],
 )
 def test_invalid_files_are_refused(read, text, expected):

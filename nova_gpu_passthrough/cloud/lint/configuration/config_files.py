@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 from oslo_config import iniparser, types
 
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.files import documents
+from nova_gpu_passthrough.files import reading
 
 
 class Assignment(NamedTuple):
@@ -125,7 +125,7 @@ def read_assignments(path: Path) -> tuple[Assignment, ...]:
     """
     parser = _AssignmentParser(path)
     # The empty line terminates an assignment on the last line.
-    parser.parse([*documents.read_text(path).split("\n"), ""])
+    parser.parse([*reading.read_text(path).split("\n"), ""])
     return tuple(parser.assignments)
 
 

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from nova_gpu_passthrough import waiting
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.host import redfish
 from nova_gpu_passthrough.host.redfish import service
@@ -121,7 +122,7 @@ def test_a_netrc_that_cannot_be_used_is_an_error_that_does_not_quote_it(tmp_path
     if mode == 0:
         file.unlink()
         file.mkdir()
-    with pytest.raises(UserError, match="netrc's format") as raised:
+    with pytest.raises(UserError, match="netrc") as raised:
         find_login("https://bmc.example", {"NETRC": str(file)})
     assert SECRET not in str(raised.value)
 
@@ -176,6 +177,13 @@ def test_a_file_without_certificates_is_named(tmp_path, text):
         redfish.read("https://127.0.0.1:1", verify=str(file))
 
 
+def test_a_file_of_certificates_without_end(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="/dev/zero is a device, not a file"):
+        redfish.read("https://127.0.0.1:1", verify="/dev/zero")
+    with pytest.raises(UserError, match="/dev/zero is a device, not a file"):
+        find_login("https://bmc.example", {"NETRC": "/dev/zero"})
+
+
 def test_a_server_without_tls_is_reported():
     with Server(servers.legacy()) as server:
         url = server.url.replace("http:", "https:")
@@ -210,10 +218,15 @@ def test_a_service_that_does_not_answer_is_one_sentence(silent):
     assert "no answer within 0.2 s" in failure(silent)
 
 
-def test_a_hanging_request_ends_with_one_sentence(silent, monkeypatch):
+def test_a_hanging_request_ends_with_one_sentence(silent, monkeypatch, capsys):
     monkeypatch.setattr(service, "READ_SECONDS", 5)
-    monkeypatch.setattr(redfish, "MAX_SECONDS", 0.1)
-    assert "within 0.1 s" in failure(silent)
+    monkeypatch.setattr(redfish, "MAX_SECONDS", 0.2)
+    monkeypatch.setattr(waiting, "NOTICE_SECONDS", 0.1)
+    assert "within 0.2 s" in failure(silent)
+    assert capsys.readouterr().err == (
+        f"reading the management controller at {silent}: not complete after 0.1 s; the limit is "
+        "0.2 s\n"
+    )
 
 
 @pytest.mark.parametrize(
