@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
-from nova_gpu_passthrough.cli.listing import ListCommand, OptionalColumn
+from nova_gpu_passthrough.cli.listing import ListColumn, ListCommand, OptionalColumn
 from nova_gpu_passthrough.cli.table import Layout
 from nova_gpu_passthrough.errors import UserError
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
 
 _COLUMNS = ("Flavor", "GPUs", "Model", "Servers", "Hosts", "Limited By", "Exact")
-_BY_HOST = ("Flavor", "Host", "Servers", "Limited By", "Detail")
-_STRANDED = ("Host", "Address", "Model", "Cause", "Flavor", "Detail")
+_BY_HOST = ("Flavor", "Host", "Servers", "Limited By", "Refused By", "Detail")
+_STRANDED = ("Host", "Address", "Model", "Limited By", "Flavor", "Detail")
 #: Formats whose rows programs store; each row has the time.
 _FORMATS_WITH_TIME = frozenset(("json", "csv", "yaml"))
 
@@ -127,8 +127,9 @@ def _table(counted: "CloudCapacity", options: argparse.Namespace) -> _Table:
                 flavor.flavor,
                 host,
                 servers,
-                str(flavor.limits[host].constraint),
-                flavor.limits[host].detail,
+                ListColumn(tuple(map(str, flavor.limits[host].constraints))),
+                str(flavor.limits[host].stage),
+                flavor.detail(host),
             )
             for flavor in counted.flavors
             for host, servers in flavor.by_host.items()

@@ -6,20 +6,21 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
-from nova_gpu_passthrough.cli.listing import ListCommand, OptionalColumn
+from nova_gpu_passthrough.cli.listing import ListColumn, ListCommand, OptionalColumn
 from nova_gpu_passthrough.cli.table import Layout
 
-_COLUMNS = ("Host", "Answer", "Constraint", "Detail")
-_LONG = ("Cause", "Weight")
+_COLUMNS = ("Host", "Answer", "Limited By", "Refused By", "Detail")
+_LONG = ("Weight",)
 
 
 class ExplainRequest(CloudCommand, ListCommand):
     """Explain for every GPU host whether a server, or one more server of a flavor, fits there.
 
-    For each host it lists the first constraint that fails, with numbers, in the order in which Nova
-    checks them: nova-compute, Placement, GpuPassthroughFilter, NUMATopologyFilter, the claim. Hosts
-    that fit come first, with the devices that the server would get and the weight from
-    GpuPassthroughWeigher. For the host that runs the server it lists the server's devices.
+    For each host it lists what refuses the server first, in the order in which Nova checks
+    (nova-compute, Placement, the filters of nova-scheduler, the claim), and all constraints that
+    fail there, with numbers, in the words of nova-gpu capacity --by-host. Hosts that fit come
+    first, with the devices that the server would get and the weight from GpuPassthroughWeigher. For
+    the host that runs the server it lists the server's devices.
 
     The answers describe the present state, which may differ from that when a server was refused.
     Standard error has a summary, and what is uncertain.
@@ -28,7 +29,7 @@ class ExplainRequest(CloudCommand, ListCommand):
     """
 
     long_columns = _LONG
-    layout = Layout(prose=("Detail",), heading=("Host", "Answer", "Constraint"))
+    layout = Layout(prose=("Detail",), heading=("Host", "Answer", "Limited By", "Refused By"))
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's options."""
@@ -60,9 +61,9 @@ class ExplainRequest(CloudCommand, ListCommand):
             (
                 host.host,
                 str(host.answer),
-                host.constraint,
+                ListColumn(tuple(map(str, host.constraints))),
+                OptionalColumn(host.refusal and str(host.refusal.stage)),
                 host.detail,
-                OptionalColumn(host.refusal and str(host.refusal.constraint)),
                 OptionalColumn(host.weight),
             )
             for host in explained.hosts

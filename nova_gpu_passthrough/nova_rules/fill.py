@@ -36,8 +36,6 @@ def fill(
 ) -> FilledHost:
     """Put as many servers of each flavor as fit on the host, one flavor after the other.
 
-    If GPUs and something else run out together, the refusal names the GPUs.
-
     :param demands: by flavor; at least one
     """
     cache = {} if cache is None else cache
@@ -84,8 +82,5 @@ def _add(
     key = capacity, name
     if key not in cache:
         fitted = server_fit.fit_server(capacity, demand)
-        if isinstance(fitted, Refusal):
-            cache[key] = server_fit.lacking_devices(capacity, demand) or fitted
-        else:
-            cache[key] = fitted.remaining
+        cache[key] = fitted if isinstance(fitted, Refusal) else fitted.remaining
     return cache[key]

@@ -58,8 +58,10 @@ class DeviceCapacity(NamedTuple):
     free: int = 1
     #: Units that are reserved in Placement; Nova's pools still have them.
     reserved: int = 0
-    #: Units that servers have.
+    #: Units that servers have now; `HostCapacity.consume` does not change it.
     in_use: int = 0
+    #: Units allocated to a server that is not there.
+    stuck: int = 0
 
     @property
     def pooled(self) -> int:
@@ -197,6 +199,8 @@ class HostCapacity:
     ) -> "HostCapacity":
         """Return the capacity that remains after a server got these resources and devices.
 
+        Messages then still count the devices that are in use now.
+
         :param cells: the host's NUMA cells with the server
         """
         amounts = dict(self.resources)
@@ -206,11 +210,7 @@ class HostCapacity:
         remaining = []
         for device in self.devices:
             count = taken[device.device.address, device.device.provider]
-            remaining.append(
-                device._replace(free=device.free - count, in_use=device.in_use + count)
-                if count
-                else device
-            )
+            remaining.append(device._replace(free=device.free - count) if count else device)
         return replace(
             self, resources=tuple(amounts.items()), cells=cells, devices=tuple(remaining)
         )

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The constraint that keeps a server from a host, and the component of Nova that applies it."""
+"""The constraints that keep a server from a host, and the component of Nova that applies them.
+
+All commands show a refusal by the words of this file.
+"""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from nova_gpu_passthrough.topology.fit import FitReason
@@ -13,10 +16,20 @@ class Constraint(enum.StrEnum):
 
     #: nova-compute is down or disabled.
     HOST = "host"
+    #: The host is reserved for other projects.
+    PROJECT = "project"
     #: The flavor requires or forbids traits.
     TRAITS = "traits"
-    #: The host's aggregates do not match the flavor's requirements.
+    #: The host's aggregates do not match the flavor, or the host is in another zone.
     AGGREGATE = "aggregate"
+    #: The host or its aggregates do not match the image.
+    IMAGE = "image"
+    #: The host's hypervisor or CPU does not match the flavor's extra specs.
+    CAPABILITIES = "capabilities"
+    #: A server group or a hint keeps the server away.
+    AFFINITY = "affinity"
+    #: The host has as many servers as it may have, or works on too many.
+    SERVERS = "servers"
     #: VCPU or PCPU in Placement.
     VCPUS = "vcpus"
     RAM = "ram"
@@ -39,28 +52,86 @@ class Constraint(enum.StrEnum):
 
 
 class Stage(enum.StrEnum):
-    """The component of Nova that refuses, in the order in which Nova calls them."""
+    """The component of Nova that refuses, in the order in which Nova calls them.
+
+    ``enabled_filters`` has the order of the filters, which have their names here.
+    """
 
     SERVICE = "nova-compute"
     PLACEMENT = "Placement"
+    AGGREGATE_IMAGE = "AggregateImagePropertiesIsolation"
+    AGGREGATE_EXTRA_SPECS = "AggregateInstanceExtraSpecsFilter"
+    AGGREGATE_OPERATIONS = "AggregateIoOpsFilter"
+    AGGREGATE_PROJECTS = "AggregateMultiTenancyIsolation"
+    AGGREGATE_SERVERS = "AggregateNumInstancesFilter"
+    AGGREGATE_FLAVORS = "AggregateTypeAffinityFilter"
+    CAPABILITIES = "ComputeCapabilitiesFilter"
+    DIFFERENT_HOST = "DifferentHostFilter"
+    IMAGE = "ImagePropertiesFilter"
+    OPERATIONS = "IoOpsFilter"
+    ISOLATED_HOSTS = "IsolatedHostsFilter"
+    QUERY = "JsonFilter"
+    METRICS = "MetricsFilter"
+    SERVERS = "NumInstancesFilter"
+    SAME_HOST = "SameHostFilter"
+    AFFINITY = "ServerGroupAffinityFilter"
+    ANTI_AFFINITY = "ServerGroupAntiAffinityFilter"
+    NETWORK = "SimpleCIDRAffinityFilter"
     GPU_FILTER = "GpuPassthroughFilter"
     NUMA_FILTER = "NUMATopologyFilter"
     CLAIM = "claim"
 
 
-class Refusal(NamedTuple):
-    """The first constraint that a host does not meet, with numbers."""
+class FailedConstraint(NamedTuple):
+    """A constraint that a host does not meet, with numbers."""
 
     constraint: Constraint
+    detail: str
+
+
+class Refusal(NamedTuple):
+    """What the first component that refuses finds: the constraints that a host does not meet."""
+
+    #: The most important one.
+    constraint: Constraint
+    #: Numbers of all constraints that fail.
     detail: str
     stage: Stage
     #: The reason of GpuPassthroughFilter, if that filter refuses.
     reason: FitReason | None = None
+    #: The other constraints that fail for the same component.
+    others: tuple[Constraint, ...] = ()
+
+    @classmethod
+    def of(cls, failed: Sequence[FailedConstraint], stage: Stage) -> "Refusal | None":
+        """Combine all constraints that fail for one component; None if there is none.
+
+        :param failed: the most important one first
+        """
+        if not failed:
+            return None
+        constraints = tuple(dict.fromkeys(one.constraint for one in failed))
+        detail = "; ".join(one.detail for one in failed)
+        return cls(constraints[0], detail, stage, others=constraints[1:])
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """Return all constraints that fail, the most important one first."""
+        return (self.constraint, *self.others)
 
     @property
     def label(self) -> str:
-        """Return a short text for users: the reason of GpuPassthroughFilter or the constraint."""
-        return self.reason.value if self.reason else str(self.constraint)
+        """Return the component and the constraints: "by Placement (gpus, vcpus)"."""
+        return f"by {self.stage} ({', '.join(self.constraints)})"
+
+    @property
+    def text(self) -> str:
+        """Return the reason of GpuPassthroughFilter, if that filter refuses, and the numbers."""
+        return f"{self.reason.value}: {self.detail}" if self.reason else self.detail
+
+    def after(self, servers: int) -> str:
+        """Return `text` for a host on which so many further servers are imagined."""
+        return f"after {servers} more: {self.text}" if servers else self.text
 
 
 #: The constraint of each reason of GpuPassthroughFilter.

@@ -20,12 +20,19 @@ from nova_gpu_passthrough.nova_rules.guest_fit import (
 )
 from nova_gpu_passthrough.nova_rules.guest_topology import GuestTopology, ThreadPolicy
 from nova_gpu_passthrough.nova_rules.host_capacity import (
+    DeviceClass,
     HostCapacity,
     PlacementQuery,
     ServerDemand,
 )
 from nova_gpu_passthrough.nova_rules.host_cell import HostCell
-from nova_gpu_passthrough.nova_rules.refusal import CONSTRAINT_OF, Constraint, Refusal, Stage
+from nova_gpu_passthrough.nova_rules.refusal import (
+    CONSTRAINT_OF,
+    Constraint,
+    FailedConstraint,
+    Refusal,
+    Stage,
+)
 from nova_gpu_passthrough.topology.fit import DeviceChoice, FitRefusal, fit
 from nova_gpu_passthrough.topology.model import (
     FreeDevice,
@@ -92,11 +99,11 @@ def fit_server(
 
 def query_placement(capacity: HostCapacity, demand: ServerDemand) -> PlacementQuery | Refusal:
     """Return the query for which Placement returns the host, or why there is none."""
-    refusal = _lacking(capacity, demand.query)
+    failed = list(_failed_by_query(capacity, demand.query))
     query = demand.query
-    if refusal and demand.fallback is not None and not _lacking(capacity, demand.fallback):
-        refusal, query = None, demand.fallback
-    return refusal or lacking_devices(capacity, demand) or query
+    if failed and demand.fallback and not any(_failed_by_query(capacity, demand.fallback)):
+        failed, query = [], demand.fallback
+    return Refusal.of([*_lacking_devices(capacity, demand), *failed], Stage.PLACEMENT) or query
 
 
 def describe_nodes(capacity: HostCapacity, demand: ServerDemand) -> str:
@@ -153,17 +160,17 @@ def _refusal_by_filter(
     return Refusal(constraint, detail, Stage.GPU_FILTER, refusal.reason)
 
 
-def _lacking(capacity: HostCapacity, query: PlacementQuery) -> Refusal | None:
-    """Return a refusal for the first trait or resource that Placement does not find on the host."""
+def _failed_by_query(capacity: HostCapacity, query: PlacementQuery) -> Iterator[FailedConstraint]:
+    """Yield the traits and resources that Placement does not find on the host."""
     missing = sorted(query.required - capacity.traits)
+    if missing:
+        yield FailedConstraint(Constraint.TRAITS, f"the host lacks the trait {', '.join(missing)}")
     forbidden = sorted(query.forbidden & capacity.traits)
-    if missing or forbidden:
-        detail = (
-            f"the host lacks the trait {', '.join(missing)}"
-            if missing
-            else f"the host has the trait {', '.join(forbidden)}, which is forbidden"
+    if forbidden:
+        yield FailedConstraint(
+            Constraint.TRAITS,
+            f"the host has the trait {', '.join(forbidden)}, which is forbidden",
         )
-        return Refusal(Constraint.TRAITS, detail, Stage.PLACEMENT)
     amounts = capacity.amounts
     for name, requested in query.resources:
         amount = amounts.get(name)
@@ -175,24 +182,29 @@ def _lacking(capacity: HostCapacity, query: PlacementQuery) -> Refusal | None:
             numbers = f"one server can have {amount.max_unit}"
         else:
             continue
-        constraint = CONSTRAINTS.get(name, Constraint.RESOURCE)
-        return Refusal(constraint, f"{name}: {requested} requested, {numbers}", Stage.PLACEMENT)
-    return None
+        yield FailedConstraint(
+            CONSTRAINTS.get(name, Constraint.RESOURCE), f"{name}: {requested} requested, {numbers}"
+        )
 
 
-def lacking_devices(capacity: HostCapacity, demand: ServerDemand) -> Refusal | None:
-    """Return a refusal for the first device class of which the host has too few free devices."""
+def _lacking_devices(capacity: HostCapacity, demand: ServerDemand) -> Iterator[FailedConstraint]:
+    """Yield the device classes of which the host has too few free devices, GPUs first."""
     gpus = {request.id for request in demand.request.gpus}
-    for device_class in dict.fromkeys(one for _, one in demand.pci_requests):
-        requests = [request for request, one in demand.pci_requests if one == device_class]
+    by_class: dict[DeviceClass, list[PciRequest]] = {}
+    for request, device_class in demand.pci_requests:
+        by_class.setdefault(device_class, []).append(request)
+    for device_class, requests in sorted(
+        by_class.items(), key=lambda item: item[1][0].id not in gpus
+    ):
         requested = sum(request.count for request in requests)
         devices = capacity.devices_of(device_class)
         free = sum(device.free for device in devices)
         if free >= requested:
             continue
-        numbers = [f"{requested} requested", f"{free} free"]
+        numbers = [f"{requested} requested", f"{free} free" if devices else "the host has none"]
         for count, word in (
             (sum(device.in_use for device in devices), "in use"),
+            (sum(device.stuck for device in devices), "stuck"),
             (sum(device.reserved for device in devices), "reserved"),
         ):
             if count:
@@ -200,12 +212,10 @@ def lacking_devices(capacity: HostCapacity, demand: ServerDemand) -> Refusal | N
         traits = ""
         if device_class.required:
             traits = f" with trait {', '.join(sorted(device_class.required))}"
-        return Refusal(
+        yield FailedConstraint(
             Constraint.GPUS if requests[0].id in gpus else Constraint.DEVICES,
             f"{device_class.resource_class}{traits}: {', '.join(numbers)}",
-            Stage.PLACEMENT,
         )
-    return None
 
 
 def _choices_for_nova(

@@ -116,7 +116,7 @@ def test_every_gpu_flavor_is_counted_exactly(counted):
 
 def test_stranded_gpus_are_those_without_cpus(plane, fleet, busy):
     rows = _capacity(plane, fleet, "--stranded")
-    assert {(row["Host"], row["Model"], row["Cause"]) for row in rows} == {
+    assert {(row["Host"], row["Model"], row["Limited By"]) for row in rows} == {
         ("gpu01", "H100-SXM", "vcpus")
     }
 

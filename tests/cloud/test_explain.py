@@ -14,27 +14,32 @@ _PINNED = {
     "hw:numa_nodes": "1",
     "hw:pci_numa_affinity_policy": "required",
 }
-#: Extra specs by flavor, with vCPUs and the start of the constraint on gpu01.
+#: Extra specs by flavor, with vCPUs, and constraints, component and start of the detail on gpu01.
 _REFUSED = {
     "far": (
         4,
         _PINNED | {"pci_passthrough:alias": "h100-sxm:5"},
-        "GpuPassthroughFilter: free GPUs are not on allowed NUMA nodes",
+        (["numa"], "GpuPassthroughFilter", "free GPUs are not on allowed NUMA nodes: "),
     ),
     "switch": (
         4,
         {"pci_passthrough:alias": "h100-sxm:4", "gpu:switch": "required"},
-        "GpuPassthroughFilter: free GPUs are not behind one PCIe switch",
+        (["switch"], "GpuPassthroughFilter", "free GPUs are not behind one PCIe switch: "),
     ),
     "pages": (
         4,
         _PINNED | {"pci_passthrough:alias": "h100-sxm:1", "hw:mem_page_size": "1GB"},
-        "NUMATopologyFilter: ",
+        (["numa"], "NUMATopologyFilter", ""),
     ),
     "large": (
         500,
         _PINNED | {"pci_passthrough:alias": "h100-sxm:1"},
-        "Placement: vcpus",
+        (["vcpus"], "Placement", "PCPU: 500 requested, "),
+    ),
+    "nine": (
+        500,
+        _PINNED | {"pci_passthrough:alias": "h100-sxm:9"},
+        (["gpus", "vcpus"], "Placement", "CUSTOM_GPU_H100_SXM: 9 requested, 8 free; PCPU: 500 "),
     ),
 }
 
@@ -81,11 +86,13 @@ def _as_logged(plane, server):
 
 @pytest.mark.parametrize("name", _REFUSED)
 def test_a_refusal_is_the_schedulers(plane, explain, boot, name):
-    vcpus, extra_specs, constraint = _REFUSED[name]
+    vcpus, extra_specs, (constraints, component, words) = _REFUSED[name]
     with boot(name, vcpus, extra_specs) as server:
         assert server.status == "ERROR"
         rows, notes = explain(server.id)
-        assert rows["gpu01"]["Constraint"].startswith(constraint)
+        assert rows["gpu01"]["Limited By"] == constraints
+        assert rows["gpu01"]["Refused By"] == component
+        assert rows["gpu01"]["Detail"].startswith(words)
         assert {row["Answer"] for row in rows.values()} == {"refused"}
         assert "ERROR on no host: No valid host was found" in notes[-3]
         sentences, refusals = _as_logged(plane, server)
@@ -94,7 +101,7 @@ def test_a_refusal_is_the_schedulers(plane, explain, boot, name):
         else:
             assert notes[-1] == "nova-scheduler would find no host: Placement returns none"
         for host, detail in refusals.items():
-            assert rows[host]["Detail"].startswith(detail)
+            assert f": {detail}" in rows[host]["Detail"]
         # Explaining the flavor gives the same result.
         assert explain(f"why.{name}")[0] == rows
 
@@ -116,6 +123,6 @@ def test_a_server_is_where_it_is_with_its_devices(plane, explain, boot):
         # Two empty hosts are alike, so either one is correct.
         (other,) = {"gpu01", "gpu02"} - {host}
         assert rows[other]["Answer"] == "fits"
-        assert rows["gpu03"]["Constraint"] == "Placement: gpus"
+        assert rows["gpu03"]["Limited By"] == ["gpus"]
         sentence = "GPU request h100-sxm:2 link=required: 2 of 2 hosts fit"
         assert _as_logged(plane, server) == ({sentence}, {})

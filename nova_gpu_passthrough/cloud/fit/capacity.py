@@ -49,6 +49,10 @@ class FlavorCapacity:
         """The number of hosts that take at least one more server."""
         return sum(1 for servers in self.by_host.values() if servers)
 
+    def detail(self, host: str) -> str:
+        """Return why a host refuses the next server: "after 4 more: ..." if it takes four."""
+        return self.limits[host].after(self.by_host[host])
+
     @property
     def limited_by(self) -> Constraint | None:
         """The constraint that most hosts meet after the last server that fits; None without hosts.

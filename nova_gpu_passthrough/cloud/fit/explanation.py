@@ -141,7 +141,7 @@ def _since(server: ServerSubject) -> str:
 def _count_answers(hosts: Sequence[HostExplanation]) -> str:
     """Describe how many hosts take the server, and why the others refuse it."""
     fitting = sum(host.answer is HostAnswer.FITS for host in hosts)
-    reasons = Counter(host.constraint for host in hosts if host.refusal)
+    reasons = Counter(host.refusal.label for host in hosts if host.refusal)
     text = f"{fitting} of {len(hosts)} hosts take such a server now"
     return f"{text}; refused: {format_counts(reasons)}" if reasons else text
 

@@ -101,5 +101,6 @@ def _device(device: CloudDevice) -> DeviceCapacity:
         device.traits,
         counts.free,
         counts.reserved,
-        counts.in_use + counts.stuck,
+        counts.in_use,
+        counts.stuck,
     )

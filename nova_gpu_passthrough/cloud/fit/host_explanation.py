@@ -45,9 +45,9 @@ class HostExplanation:
     weight: float | None = None
 
     @property
-    def constraint(self) -> str:
-        """The refusing service or filter and the reason in a few words; empty if none refuses."""
-        return f"{self.refusal.stage}: {self.refusal.label}" if self.refusal else ""
+    def constraints(self) -> tuple[Constraint, ...]:
+        """The constraints that the host does not meet, the most important one first."""
+        return self.refusal.constraints if self.refusal else ()
 
 
 def explain_host(
@@ -65,13 +65,13 @@ def explain_host(
     """
     refusal = free_capacity.service_refusal(host) or _zone_refusal(host, zone)
     if refusal:
-        return HostExplanation(host.name, HostAnswer.REFUSED, refusal.detail, refusal)
+        return HostExplanation(host.name, HostAnswer.REFUSED, refusal.text, refusal)
     fitted = fit_server(free, gpu_flavors.applicable_demand(free, flavor_demand))
     if not isinstance(fitted, Refusal) or fitted.stage is not Stage.PLACEMENT:
         # The filter checks the flavor before the host.
         fitted = gpu_flavors.extra_spec_refusal(flavor_demand) or fitted
     if isinstance(fitted, Refusal):
-        return HostExplanation(host.name, HostAnswer.REFUSED, fitted.detail, fitted)
+        return HostExplanation(host.name, HostAnswer.REFUSED, fitted.text, fitted)
     nodes = sorted({cell.node for cell in fitted.cells})
     details = []
     if fitted.choice is not None:

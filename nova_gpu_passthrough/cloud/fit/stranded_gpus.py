@@ -57,7 +57,7 @@ def find(
         for model in sorted({gpu.model for gpu, _ in _free_gpus(free)}):
             if refusal:
                 stranded = _Stranded(
-                    _addresses(free, model), refusal.constraint, refusal.detail, None
+                    _addresses(free, model), refusal.constraint, refusal.text, None
                 )
             else:
                 if (free, model) not in cache:
@@ -109,4 +109,6 @@ def _fill(free: HostCapacity, model: str, flavors: Sequence[GpuFlavor]) -> _Stra
     smallest = usable[-1].flavor.name
     refusal = fill.fill(filled.capacity, {smallest: demands[smallest]}).refusal
     addresses = _addresses(filled.capacity, model)
-    return _Stranded(addresses, refusal.constraint, refusal.detail, smallest)
+    imagined = ", ".join(f"{count} more {name}" for name, count in filled.servers.items())
+    detail = f"after {imagined}: {refusal.text}" if imagined else refusal.text
+    return _Stranded(addresses, refusal.constraint, detail, smallest)

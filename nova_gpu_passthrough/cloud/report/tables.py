@@ -125,15 +125,14 @@ def refusals(flavor: FlavorCapacity) -> dict[str, Refusal]:
 def limit(flavor: FlavorCapacity) -> str:
     """Describe the most frequent refusal of the next server, with one host as an example."""
     same = [
-        (host, refusal)
+        host
         for host, refusal in refusals(flavor).items()
         if refusal.constraint is flavor.limited_by
     ]
     if not same:
         return ""
-    host, refusal = same[0]
     more = f" (and {formatting.quantity(len(same) - 1, 'more host')})" if len(same) > 1 else ""
-    return f"{host}: {refusal.detail}{more}"
+    return f"{same[0]}: {flavor.detail(same[0])}{more}"
 
 
 @dataclass(frozen=True)

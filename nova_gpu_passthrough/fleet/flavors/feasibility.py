@@ -74,7 +74,7 @@ def join_hosts(hosts: Sequence[str]) -> str:
 
 
 def _sentence(refusal: Refusal) -> str:
-    return f"{refusal.label}: {refusal.detail}" if refusal.reason else refusal.detail
+    return refusal.text
 
 
 def _address_space_shortage(flavor: Flavor, layout: HostLayout, aliases: AliasMap) -> str:

@@ -104,10 +104,26 @@ def test_the_table_does_not_show_the_time(run):
 def test_by_host_with_the_limit_of_each(run):
     _, rows, _ = run("--by-host", "gpu.2")
     assert [(row["Host"], row["Servers"], row["Limited By"]) for row in rows] == [
-        ("l40s1", 1, "gpus"),
-        ("l40s2", 2, "gpus"),
+        ("l40s1", 1, ["gpus"]),
+        ("l40s2", 2, ["gpus"]),
     ]
-    assert rows[0]["Detail"] == "CUSTOM_GPU_L40S: 2 requested, 0 free, 4 in use"
+    # Two GPUs are in use now, and one more server would use the other two.
+    assert rows[0]["Detail"] == ("after 1 more: CUSTOM_GPU_L40S: 2 requested, 0 free, 2 in use")
+
+
+def test_by_host_and_explain_use_the_same_words(run, nova_gpu, named, fleet, hosts):
+    flavor = next(f for f in named.nova.flavors.values() if f["name"] == "gpu.2")
+    cells = [
+        {"host_node": 1, "memory_mb": 2048, "vcpu_set": [0], "cpu_pinning": {"0": 10}},
+    ]
+    clouds.boot(named, hosts, "l40s1", GPUS[2:], flavor, "more", cells)
+    (row,) = [row for row in run("--by-host", "gpu.2")[1] if row["Host"] == "l40s1"]
+    options = ("--os-cloud", "test", "explain", "--fleet", str(fleet), "-f", "json", "gpu.2")
+    (explained,) = [one for one in json.loads(nova_gpu(*options)[1]) if one["Host"] == "l40s1"]
+    assert row["Servers"] == 0
+    same = ("Limited By", "Refused By", "Detail")
+    assert [explained[name] for name in same] == [row[name] for name in same]
+    assert row["Detail"] == "CUSTOM_GPU_L40S: 2 requested, 0 free, 4 in use"
 
 
 def test_a_flavor_by_its_id(run, named):
@@ -126,7 +142,7 @@ def test_stranded_gpus_with_their_cause(run, named, hosts):
     assert len(rows) == 6
     first = rows[0]
     assert (first["Host"], first["Address"], first["Model"]) == ("l40s1", GPUS[2], "L40S")
-    assert (first["Cause"], first["Flavor"]) == ("vcpus", "large")
+    assert (first["Limited By"], first["Flavor"]) == ("vcpus", "large")
     assert first["Detail"].startswith("PCPU: 100 requested, ")
 
 

@@ -27,7 +27,16 @@ def test_servers_fit_until_the_gpus_run_out():
 def test_the_last_refusal_names_the_gpus_if_they_run_out():
     count, refusal = count_fitting(free_capacity(), server_demand(1, vcpus=4))
     assert (count, refusal.constraint) == (8, Constraint.GPUS)
-    assert refusal.detail == "CUSTOM_H100: 1 requested, 0 free, 8 in use"
+    assert refusal.detail == "CUSTOM_H100: 1 requested, 0 free; PCPU: 4 requested, 0 of 32 free"
+
+
+def test_devices_in_use_are_those_of_now_however_many_servers_are_imagined():
+    devices = gpus(in_use=[0, 1, 2], reserved=[3])
+    count, refusal = count_fitting(free_capacity(devices=devices), server_demand(1, vcpus=2))
+    assert count == 4
+    assert refusal.after(count) == (
+        "after 4 more: CUSTOM_H100: 1 requested, 0 free, 3 in use, 1 reserved"
+    )
 
 
 def test_the_last_refusal_names_the_cpus_if_gpus_are_left():

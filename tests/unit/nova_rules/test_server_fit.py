@@ -70,7 +70,7 @@ def refusal_of(capacity, demand):
             free_capacity(),
             server_demand(nics=1),
             Constraint.DEVICES,
-            "CUSTOM_NIC: 1 requested, 0 free",
+            "CUSTOM_NIC: 1 requested, the host has none",
         ),
     ],
 )
@@ -86,11 +86,29 @@ def test_placement_refuses_with_numbers(capacity, demand, constraint, words):
 def test_a_server_gets_at_most_max_unit():
     capacity = free_capacity()
     capped = tuple((name, amount._replace(max_unit=2)) for name, amount in capacity.resources)
-    refusal = refusal_of(
-        free_capacity().__class__(capped, capacity.cells, capacity.devices),
-        server_demand(),
+    refusal = refusal_of(replace(capacity, resources=capped), server_demand())
+    assert refusal.detail.startswith("PCPU: 4 requested, one server can have 2; MEMORY_MB: ")
+
+
+def test_all_constraints_of_placement_are_named_and_gpus_first():
+    capacity = free_capacity(devices=gpus(in_use=range(8)), PCPU=3, MEMORY_MB=9)
+    demand = server_demand(nics=1, query=PlacementQuery(required=frozenset("A")))
+    refusal = refusal_of(capacity, demand)
+    assert refusal.constraints == (Constraint.GPUS, Constraint.DEVICES, Constraint.TRAITS)
+    refusal = refusal_of(capacity, server_demand())
+    assert refusal.constraints == (Constraint.GPUS, Constraint.VCPUS, Constraint.RAM)
+    assert refusal.detail == (
+        "CUSTOM_H100: 1 requested, 0 free, 8 in use; PCPU: 4 requested, 3 of 3 free; "
+        "MEMORY_MB: 8192 requested, 9 of 9 free"
     )
-    assert refusal.detail == "PCPU: 4 requested, one server can have 2"
+
+
+def test_a_second_query_that_succeeds_leaves_only_the_lack_of_gpus():
+    capacity = free_capacity(devices=gpus(in_use=range(8)), PCPU=0)
+    demand = server_demand()
+    assert refusal_of(capacity, demand).constraints == (Constraint.GPUS, Constraint.VCPUS)
+    twice = replace(demand, fallback=PlacementQuery((("VCPU", 4),)))
+    assert refusal_of(capacity, twice).constraints == (Constraint.GPUS,)
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,7 @@ def test_the_summary_counts_answers():
     explained = explain(builders.view(*HOSTS), of_flavor(PAIR))
     assert explained.summary[0] == (
         "Flavor pair (GPU request h100-sxm:2 switch=required): 1 of 4 hosts take such a server "
-        "now; refused: 2 Placement: gpus, "
-        "1 GpuPassthroughFilter: free GPUs are not behind one PCIe switch"
+        "now; refused: 2 by Placement (gpus), 1 by GpuPassthroughFilter (switch)"
     )
 
 
@@ -72,7 +71,7 @@ def test_a_host_that_the_numa_filter_refuses_fits_for_the_gpu_filter():
     flavor = builders.flavor("paged", 1, hw__mem_page_size="1GB")
     explained = explain(builders.view(HOSTS[0]), of_flavor(flavor))
     (one,) = explained.hosts
-    assert one.constraint == "NUMATopologyFilter: numa"
+    assert one.refusal.label == "by NUMATopologyFilter (numa)"
     assert "MiB in pages of 4 KiB" in one.detail
     assert explained.summary[-1].endswith("1 of 1 hosts fit")
 
@@ -112,7 +111,7 @@ def test_a_server_on_a_host_without_gpus_is_on_no_gpu_host():
 
 def test_a_pinned_zone_refuses_other_hosts():
     explained = explain(builders.view(*HOSTS), of_server(zone="west"))
-    assert {one.constraint for one in explained.hosts} == {"Placement: aggregate"}
+    assert {one.refusal.label for one in explained.hosts} == {"by Placement (aggregate)"}
 
 
 def test_a_server_without_gpus_is_explained_with_a_note():

@@ -16,7 +16,7 @@ FIRST, SECOND = "0000:20:00.0", "0000:21:00.0"
 
 
 def units(capacity):
-    return {d.device.address: (d.free, d.reserved, d.in_use) for d in capacity.devices}
+    return {d.device.address: (d.free, d.reserved, d.in_use, d.stuck) for d in capacity.devices}
 
 
 def test_equal_hosts_have_equal_capacity():
@@ -39,10 +39,10 @@ def test_amounts_are_those_of_placement():
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
-        (DeviceState.FREE, (1, 0, 0)),
-        (DeviceState.IN_USE, (0, 0, 1)),
-        (DeviceState.STUCK, (0, 0, 1)),
-        (DeviceState.RESERVED, (0, 1, 0)),
+        (DeviceState.FREE, (1, 0, 0, 0)),
+        (DeviceState.IN_USE, (0, 0, 1, 0)),
+        (DeviceState.STUCK, (0, 0, 0, 1)),
+        (DeviceState.RESERVED, (0, 1, 0, 0)),
     ],
 )
 def test_devices_are_free_reserved_or_in_use(state, expected):
@@ -54,7 +54,7 @@ def test_a_one_time_use_device_in_use_is_not_counted_as_reserved():
     host = builders.host(FLEET, "hgx1", {FIRST: DeviceState.IN_USE})
     first = dataclasses.replace(host.devices[0], resource=Resource(1, reserved=1, used=1))
     host = dataclasses.replace(host, devices=(first, *host.devices[1:]))
-    assert units(free_capacity.of_host(host))[FIRST] == (0, 0, 1)
+    assert units(free_capacity.of_host(host))[FIRST] == (0, 0, 1, 0)
 
 
 def test_missing_devices_are_left_out():

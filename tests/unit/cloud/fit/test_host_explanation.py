@@ -40,7 +40,7 @@ def test_a_host_that_fits_shows_devices_and_weight():
         "CPUs and memory of NUMA node 0; weight 1.00 (quality 1.00, policy 1.00)"
     )
     assert found.weight == pytest.approx(1.0)
-    assert found.constraint == ""
+    assert found.constraints == ()
 
 
 def test_gpus_behind_several_switches_have_a_lower_weight():
@@ -57,22 +57,33 @@ def test_gpus_without_links_show_none():
 
 
 @pytest.mark.parametrize(
-    ("changes", "flavor_demand", "constraint"),
+    ("changes", "flavor_demand", "label", "words"),
     [
-        ({"up": False}, demand_of(), "nova-compute: host"),
-        ({}, demand_of(1, 200), "Placement: vcpus"),
-        ({}, demand_of(5), "GpuPassthroughFilter: free GPUs are not on allowed NUMA nodes"),
-        ({}, demand_of(0, 20), "NUMATopologyFilter: numa"),
-        ({}, demand_of(gpu__lnk="none"), "GpuPassthroughFilter: invalid request"),
+        ({"up": False}, demand_of(), "by nova-compute (host)", "nova-compute is down"),
+        ({}, demand_of(1, 200), "by Placement (vcpus)", "PCPU: 200 requested, "),
+        (
+            {},
+            demand_of(5),
+            "by GpuPassthroughFilter (numa)",
+            "free GPUs are not on allowed NUMA nodes: ",
+        ),
+        ({}, demand_of(0, 20), "by NUMATopologyFilter (numa)", "the guest needs "),
+        ({}, demand_of(gpu__lnk="none"), "by GpuPassthroughFilter (flavor)", "invalid request: "),
         # The filter never sees a host that Placement does not return.
-        ({}, demand_of(9, gpu__lnk="none"), "Placement: gpus"),
+        (
+            {},
+            demand_of(9, 200, gpu__lnk="none"),
+            "by Placement (gpus, vcpus)",
+            "CUSTOM_GPU_H100_SXM: 9 requested, 8 free; PCPU: 200 requested, ",
+        ),
     ],
 )
-def test_the_first_constraint_that_fails(changes, flavor_demand, constraint):
+def test_the_first_component_that_refuses(changes, flavor_demand, label, words):
     host = dataclasses.replace(builders.host(FLEET, "hgx1"), **changes)
     found = explain(host, flavor_demand)
-    assert (found.answer, found.constraint) == (HostAnswer.REFUSED, constraint)
-    assert found.detail
+    assert (found.answer, found.refusal.label) == (HostAnswer.REFUSED, label)
+    assert found.constraints == found.refusal.constraints
+    assert found.detail.startswith(words)
 
 
 def test_a_server_stays_in_its_availability_zone():

@@ -94,7 +94,7 @@ def test_the_page_contains_the_data(four):
         "1 March 2026, 12:30 UTC",
         "disabled: new fans on Friday",
         "render <b>& co</b>",
-        "gpu02: 2 GPUs are free on no NUMA node with 30 CPUs",
+        "gpu02: after 1 more: 2 GPUs are free on no NUMA node with 30 CPUs",
         "4 of 15 PCPU are free",
         "too-big",
         "hw:pmem is not modelled",
