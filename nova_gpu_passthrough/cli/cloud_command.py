@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from openstack.connection import Connection
 
     from nova_gpu_passthrough.cloud.view.model import CloudView
+    from nova_gpu_passthrough.cloud.view.owners import Owners
     from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
 
 
@@ -101,6 +102,13 @@ class CloudCommand(Command):
 
         with terminal.progress_bar() as report_progress:
             return read.read(connection, fleet, servers, report_progress)
+
+    def read_owners(self, parsed_args: argparse.Namespace, view: "CloudView") -> "Owners":
+        """Read the names of projects, and of the users who have servers with devices."""
+        from nova_gpu_passthrough.cloud.view import owners
+        from nova_gpu_passthrough.cloud.view.reader import CloudReader
+
+        return owners.read(CloudReader(self.connection(parsed_args)), view.device_servers)
 
     def print_notes(self, notes: Iterable[str]) -> None:
         """Print notes on standard error."""

@@ -7,16 +7,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
-from nova_gpu_passthrough.cli.listing import ListColumn, ListCommand, OptionalColumn, PathColumn
+from nova_gpu_passthrough.cli.listing import (
+    FlatColumn,
+    ListColumn,
+    ListCommand,
+    OptionalColumn,
+    PathColumn,
+)
 from nova_gpu_passthrough.cli.table import Layout
 
 if TYPE_CHECKING:
-    from nova_gpu_passthrough.cloud.view.model import CloudDevice, CloudView, Server
+    from nova_gpu_passthrough.cloud.view.model import CloudDevice, Server
+    from nova_gpu_passthrough.cloud.view.owners import Owners
 
-_COLUMNS = ("Host", "Address", "Model", "State", "Server", "Note")
+_COLUMNS = ("Host", "Address", "Model", "State", "Server", "Project", "Note")
 _LONG = (
     "Server ID",
-    "Project",
+    "Server Status",
+    "Task State",
+    "Created",
+    "Unchanged Since",
+    "Flavor",
+    "User",
+    "Project ID",
     "NUMA Node",
     "Link Group",
     "Switch",
@@ -29,6 +42,28 @@ _LONG = (
 )
 #: Values of DeviceState, as values of ``--state``.
 _STATES = ("free", "in-use", "reserved", "stuck", "missing")
+#: The statuses of servers that can have devices (nova/api/openstack/compute/views/servers.py and
+#: ``_STATE_MAP`` in nova/api/openstack/common.py).
+_SERVER_STATUSES = (
+    "ACTIVE",
+    "BUILD",
+    "ERROR",
+    "HARD_REBOOT",
+    "MIGRATING",
+    "PASSWORD",
+    "PAUSED",
+    "REBOOT",
+    "REBUILD",
+    "RESCUE",
+    "RESIZE",
+    "REVERT_RESIZE",
+    "SHELVED",
+    "SHUTOFF",
+    "SOFT_DELETED",
+    "SUSPENDED",
+    "UNKNOWN",
+    "VERIFY_RESIZE",
+)
 
 
 class ListDevices(CloudCommand, ListCommand):
@@ -37,9 +72,14 @@ class ListDevices(CloudCommand, ListCommand):
     free; in-use: by a server on this host, or one that moves or is being created; reserved: by an
     operator, or not yet cleaned after its last server; stuck: allocated to a server that is not
     there; missing: in the host's inventory, but not in Placement. The column Note gives the reason
-    and the fix. Switches, missing GPUs and partitions of link groups need --fleet.
+    and the fix, and which servers do not run. Switches, missing GPUs and partitions of link groups
+    need --fleet.
 
-    Needs the role admin in a project.
+    Unchanged Since is when Nova last changed anything of the server: it has had its status at
+    least since then.
+
+    Needs the role admin in a project. Names of projects and users are from Keystone; where it does
+    not permit reading them, ids are listed.
     """
 
     long_columns = _LONG
@@ -53,6 +93,7 @@ class ListDevices(CloudCommand, ListCommand):
             "--host": ("HOST", "list only devices of this host (or pattern, such as 'gpu0*')"),
             "--model": ("MODEL", "list only GPUs of this model (or pattern)"),
             "--server": ("SERVER", "list only devices of this server (name, pattern or id)"),
+            "--project": ("PROJECT", "list only devices of this project (name, pattern or id)"),
         }
         for option, (metavar, text) in patterns.items():
             parser.add_argument(
@@ -65,6 +106,14 @@ class ListDevices(CloudCommand, ListCommand):
             help="list only devices in this state; may be repeated",
         )
         parser.add_argument(
+            "--server-status",
+            metavar="STATUS",
+            type=_server_status,
+            action="append",
+            help="list only devices of servers with this status in Nova, such as SHUTOFF or ERROR; "
+            "may be repeated",
+        )
+        parser.add_argument(
             "--all",
             action="store_true",
             help="list other PCI devices in Placement, too, such as companions of GPUs and NICs",
@@ -74,31 +123,66 @@ class ListDevices(CloudCommand, ListCommand):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
         """Read the cloud and list its devices."""
         view = self.read_view(parsed_args)
-        self.print_notes(view.notes)
-        servers = _servers(view)
+        owners = self.read_owners(parsed_args, view)
+        self.print_notes([*view.notes, *owners.notes])
+        servers = view.servers
         return _COLUMNS + _LONG, [
-            _row(device, servers)
+            _row(device, servers, owners, view.taken_at)
             for host in view.hosts
             for device in (host.devices if parsed_args.all else host.gpus)
-            if _is_selected(device, servers, parsed_args)
+            if _is_selected(device, servers, owners, parsed_args)
         ]
 
 
-def _servers(view: "CloudView") -> Mapping[str, "Server"]:
-    without_host = {server.id: server for server in view.servers_without_host}
-    return without_host | {server.id: server for host in view.hosts for server in host.servers}
+class AgoColumn(FlatColumn):
+    """A time: how long ago for people, ISO 8601 for programs; empty or null if it is not known."""
+
+    def human_readable(self) -> str:
+        """Return a text such as "3d ago"."""
+        # Imported here to keep nova-gpu --help fast.
+        from nova_gpu_passthrough.cloud.report import formatting
+
+        moment, now = self._value
+        return f"{formatting.age(moment, now)} ago" if moment else ""
+
+    def machine_readable(self) -> str | None:
+        """Return the time in ISO 8601."""
+        return self.flat()
+
+    def flat(self) -> str | None:
+        """Return the time in ISO 8601."""
+        moment: str = self._value[0]
+        return moment or None
+
+
+def _server_status(text: str) -> str:
+    status = text.upper().replace("-", "_")
+    if status not in _SERVER_STATUSES:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a status of servers, expected one of {', '.join(_SERVER_STATUSES)}"
+        )
+    return status
 
 
 def _is_selected(
-    device: "CloudDevice", servers: Mapping[str, "Server"], options: argparse.Namespace
+    device: "CloudDevice",
+    servers: Mapping[str, "Server"],
+    owners: "Owners",
+    options: argparse.Namespace,
 ) -> bool:
     if options.state and device.state.replace(" ", "-") not in options.state:
         return False
-    consumers = [*device.consumers, *(server.name for server in _owners(device, servers))]
+    found = _servers_of(device, servers)
+    if options.server_status and not any(s.status in options.server_status for s in found):
+        return False
     return (
         _matches([device.host], options.host)
         and _matches([device.model or ""], options.model)
-        and _matches(consumers, options.server)
+        and _matches([*device.consumers, *(server.name for server in found)], options.server)
+        and _matches(
+            [name for server in found for name in (server.project_id, owners.project(server))],
+            options.project,
+        )
     )
 
 
@@ -111,21 +195,32 @@ def _matches(names: Iterable[str], patterns: Sequence[str] | None) -> bool:
     )
 
 
-def _owners(device: "CloudDevice", servers: Mapping[str, "Server"]) -> list["Server"]:
+def _servers_of(device: "CloudDevice", servers: Mapping[str, "Server"]) -> list["Server"]:
     return [servers[consumer] for consumer in device.consumers if consumer in servers]
 
 
-def _row(device: "CloudDevice", servers: Mapping[str, "Server"]) -> tuple[Any, ...]:
-    owners = _owners(device, servers)
+def _row(
+    device: "CloudDevice", servers: Mapping[str, "Server"], owners: "Owners", now: str
+) -> tuple[Any, ...]:
+    found = _servers_of(device, servers)
+    # A device of several servers is a physical function with VFs: the first one's times are shown.
+    first = found[0] if found else None
     return (
         device.host,
         device.address,
         OptionalColumn(device.model),
         str(device.state),
-        ListColumn([server.name for server in owners]),
-        device.note,
+        ListColumn([server.name for server in found]),
+        ListColumn(dict.fromkeys(map(owners.project, found))),
+        _note(device, found, now),
         ListColumn(device.consumers),
-        ListColumn(dict.fromkeys(server.project_id for server in owners)),
+        ListColumn([server.status for server in found]),
+        ListColumn([server.task_state for server in found if server.task_state]),
+        AgoColumn((first.created if first else "", now)),
+        AgoColumn((first.updated if first else "", now)),
+        ListColumn(dict.fromkeys(server.flavor for server in found)),
+        ListColumn(dict.fromkeys(map(owners.user, found))),
+        ListColumn(dict.fromkeys(server.project_id for server in found)),
         OptionalColumn(device.numa_node),
         PathColumn(device.link_group),
         OptionalColumn(device.switch),
@@ -136,3 +231,11 @@ def _row(device: "CloudDevice", servers: Mapping[str, "Server"]) -> tuple[Any, .
         OptionalColumn(device.card),
         ListColumn(sorted(device.traits)),
     )
+
+
+def _note(device: "CloudDevice", servers: Iterable["Server"], now: str) -> str:
+    """Return the device's note, and which of its servers do not run."""
+    from nova_gpu_passthrough.cloud.report import formatting
+
+    idle = (formatting.idleness(server, now) for server in servers if server.is_idle)
+    return "; ".join(filter(None, (device.note, *idle)))

@@ -147,10 +147,10 @@ def _card(host: CloudHost, snapshot: Snapshot) -> HostCard:
 
 
 def _server(consumer: str, mark: str, gpus: int, snapshot: Snapshot) -> CardServer:
-    server = snapshot.servers.get(consumer)
+    server = snapshot.view.servers.get(consumer)
     if server is None:
         return CardServer(mark, consumer, "", gpus)
-    return CardServer(mark, server.name, snapshot.project(server), gpus)
+    return CardServer(mark, server.name, snapshot.owners.project(server), gpus)
 
 
 def _nodes(host: CloudHost, marks: Mapping[str, str], snapshot: Snapshot) -> Iterator[NodeBox]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from nova_gpu_passthrough.cloud.view import device_counts
-from nova_gpu_passthrough.cloud.view.model import CloudDevice, CloudHost, DeviceState
+from nova_gpu_passthrough.cloud.view.model import CloudDevice, CloudHost, DeviceState, Server
 
 
 class DisplayState(enum.Enum):
@@ -84,6 +84,23 @@ def host_status(host: CloudHost) -> str:
 def moment(text: str) -> str:
     """Format a time in ISO 8601, such as ``2026-03-01T12:30:00Z``, for readers."""
     return f"{datetime.datetime.fromisoformat(text):%d %B %Y, %H:%M} UTC".lstrip("0")
+
+
+def age(moment: str, now: str) -> str:
+    """Format how long ago a time is, such as ``41d`` or ``3h``; both are in ISO 8601."""
+    passed = datetime.datetime.fromisoformat(now) - datetime.datetime.fromisoformat(moment)
+    seconds = max(0, int(passed.total_seconds()))
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        # Two of the larger unit at least: 90m says more than 1h.
+        if seconds >= 2 * length:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
+
+
+def idleness(server: Server, now: str) -> str:
+    """Describe a server that does not run, and for how long at least."""
+    since = f", unchanged for {age(server.updated, now)}" if server.updated else ""
+    return f"server {server.name} is {server.status}{since}"
 
 
 def quantity(number: int, noun: str) -> str:

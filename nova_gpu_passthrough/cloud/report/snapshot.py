@@ -3,13 +3,13 @@
 
 import functools
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nova_gpu_passthrough.cloud.fit.capacity import CloudCapacity
 from nova_gpu_passthrough.cloud.view import device_counts
-from nova_gpu_passthrough.cloud.view.model import CloudDevice, CloudView, DeviceState, Server
+from nova_gpu_passthrough.cloud.view.model import CloudDevice, CloudView, DeviceState
+from nova_gpu_passthrough.cloud.view.owners import Owners
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
@@ -24,8 +24,7 @@ class Snapshot:
 
     view: CloudView
     capacity: CloudCapacity
-    #: Names of projects by id, as far as they are known.
-    projects: Mapping[str, str] = field(default_factory=dict)
+    owners: Owners = Owners()
     #: Name of the fleet file; empty without one.
     fleet: str = ""
     #: Name of the cloud in clouds.yaml, and its region.
@@ -34,12 +33,6 @@ class Snapshot:
     notes: tuple[str, ...] = ()
     #: Whether capacity was counted, which needs a fleet file.
     counted: bool = True
-
-    @functools.cached_property
-    def servers(self) -> Mapping[str, Server]:
-        """All servers by id, on GPU hosts and without host."""
-        on_hosts = (server for host in self.view.hosts for server in host.servers)
-        return {server.id: server for server in (*self.view.servers_without_host, *on_hosts)}
 
     @functools.cached_property
     def _stranded(self) -> Counter[tuple[str, str]]:
@@ -55,10 +48,6 @@ class Snapshot:
         free = device_counts.units_by_state(gpu)[DeviceState.FREE]
         return 0 < self.stranded_units(gpu) == free
 
-    def project(self, server: Server) -> str:
-        """Return the name of a server's project, or its id if the name is not known."""
-        return self.projects.get(server.project_id, server.project_id)
-
 
 def take(
     connection: "Connection",
@@ -69,34 +58,28 @@ def take(
     """Read the cloud and count the servers that fit.
 
     :param progress: called while the cloud is read
-    :param names: whether to read the names of projects
+    :param names: whether to read the names of projects and users
     :raises openstack.exceptions.SDKException, keystoneauth1.exceptions.ClientException: see
         ``cloud.failures``
     """
     from nova_gpu_passthrough.cloud.fit import capacity
-    from nova_gpu_passthrough.cloud.view import read
+    from nova_gpu_passthrough.cloud.view import owners, read
+    from nova_gpu_passthrough.cloud.view.reader import CloudReader
 
     view = read.read(connection, resolved, progress=progress)
-    projects, notes = _projects(connection) if names else ({}, ())
+    found = Owners()
+    if names:
+        waiting = view.servers_without_host
+        found = owners.read(CloudReader(connection, progress), (*view.device_servers, *waiting))
     return Snapshot(
         view,
         capacity.count(view, resolved),
-        projects,
+        found,
         resolved.file.name if resolved else "",
         _cloud_name(connection),
-        notes,
+        found.notes,
         resolved is not None,
     )
-
-
-def _projects(connection: "Connection") -> tuple[dict[str, str], tuple[str, ...]]:
-    from openstack import exceptions
-
-    identity: Any = connection.identity
-    try:
-        return {project.id: project.name for project in identity.projects()}, ()
-    except exceptions.ForbiddenException:
-        return {}, ("Keystone does not permit listing projects: ids are shown instead of names",)
 
 
 def _cloud_name(connection: "Connection") -> str:

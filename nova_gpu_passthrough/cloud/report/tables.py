@@ -172,7 +172,7 @@ def waiting(snapshot: Snapshot) -> Iterator[WaitingServer]:
     """Yield the servers without a host whose flavors request PCI devices."""
     for server in snapshot.view.servers_without_host:
         if requested_devices(server.extra_specs) != 0:
-            yield WaitingServer(server, snapshot.project(server))
+            yield WaitingServer(server, snapshot.owners.project(server))
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ class GpuRow:
 
 def gpus(snapshot: Snapshot) -> Iterator[GpuRow]:
     """Yield all GPUs, sorted by host and address."""
-    servers = snapshot.servers
+    servers = snapshot.view.servers
     for host in formatting.sort_hosts(snapshot.view.hosts):
         for gpu in host.gpus:
             displayed = formatting.display_state(gpu.state, snapshot.is_stranded(gpu))
@@ -203,7 +203,7 @@ def gpus(snapshot: Snapshot) -> Iterator[GpuRow]:
                 displayed,
                 ", ".join(filter(None, (displayed.label, formatting.free_units(gpu)))),
                 ", ".join([*(server.name for server in consumers), *unknown]),
-                ", ".join(dict.fromkeys(map(snapshot.project, consumers))),
+                ", ".join(dict.fromkeys(map(snapshot.owners.project, consumers))),
             )
 
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from nova_gpu_passthrough.nova_rules.host_cell import HostCell
 
+#: Statuses of servers that keep their devices although no guest runs, or it may not.
+_IDLE = frozenset(("ERROR", "PAUSED", "SHELVED", "SHUTOFF", "SOFT_DELETED", "SUSPENDED"))
+
 
 class DeviceState(enum.StrEnum):
     """The current state of a device."""
@@ -103,6 +106,19 @@ class Server:
     task_state: str | None = None
     #: None for a server that boots from a volume: Nova does not report them.
     image_properties: Mapping[str, str] | None = field(default_factory=dict)
+    user_id: str = ""
+    #: ISO 8601 in UTC; empty for a server in a Nova cell that cannot be reached.
+    created: str = ""
+    #: When Nova last changed its record of the server: it has had its status at least since then,
+    #: and possibly longer, because other changes also count.
+    updated: str = ""
+    #: Why it is in error.
+    fault: str = ""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it probably does not use its GPUs, because its guest does not run."""
+        return self.status in _IDLE
 
 
 @dataclass(frozen=True)
@@ -175,3 +191,15 @@ class CloudView:
     servers_without_host: tuple[Server, ...] = ()
     #: Uncertainties: what could not be read or may be wrong, one sentence each.
     notes: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def servers(self) -> Mapping[str, Server]:
+        """All servers by id, on GPU hosts and without host."""
+        on_hosts = (server for host in self.hosts for server in host.servers)
+        return {server.id: server for server in (*self.servers_without_host, *on_hosts)}
+
+    @functools.cached_property
+    def device_servers(self) -> tuple[Server, ...]:
+        """The servers that have devices."""
+        consumers = {key for host in self.hosts for one in host.devices for key in one.consumers}
+        return tuple(server for key, server in self.servers.items() if key in consumers)

@@ -38,6 +38,7 @@ class CloudReader:
     def __init__(self, connection: "Connection", progress: Progress | None = None) -> None:
         # Each of these requests the service's list of versions.
         self._nova, self._placement = connection.compute, connection.placement
+        self._connection = connection
         self._progress: Progress = progress or (lambda what, done, total: None)
 
     def nova(self, path: str, **parameters: Any) -> Any:
@@ -53,6 +54,13 @@ class CloudReader:
         :raises openstack.exceptions.HttpException: if Placement rejects the request
         """
         return _get(self._placement, PLACEMENT, path, parameters)
+
+    def identity(self, path: str, **parameters: Any) -> Any:
+        """Return the body of Keystone's response.
+
+        :raises openstack.exceptions.HttpException: if Keystone rejects the request
+        """
+        return _get(self._connection.identity, None, path, parameters)
 
     def pages(
         self, path: str, name: str, key: str = "id", **parameters: Any
@@ -93,7 +101,7 @@ def is_not_found(error: exceptions.HttpException) -> bool:
     return error.status_code == 404
 
 
-def _get(service: Any, version: str, path: str, parameters: Mapping[str, Any]) -> Any:
+def _get(service: Any, version: str | None, path: str, parameters: Mapping[str, Any]) -> Any:
     url = f"{path}?{urlencode(parameters)}" if parameters else path
     response = service.get(url, microversion=version)
     exceptions.raise_from_response(response)

@@ -105,4 +105,8 @@ def _server(server: Mapping[str, Any]) -> Server:
         dict(flavor.get("extra_specs") or {}),
         task_state=server.get("OS-EXT-STS:task_state"),
         image_properties=dict(image.get("properties") or {}) if image else None,
+        user_id=server.get("user_id") or "",
+        created=server.get("created") or "",
+        updated=server.get("updated") or "",
+        fault=(server.get("fault") or {}).get("message") or "",
     )

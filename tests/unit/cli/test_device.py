@@ -2,6 +2,7 @@
 """``nova-gpu device list`` with a fake cloud."""
 
 import json
+import re
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.unit.cli.clouds import named as named
 from tests.unit.cloud import clouds
 from tests.unit.generate import builders
 
+OWNER = {"project": "id-research", "user_id": "id-alice"}
 UNKNOWN_CONSUMER = "11111111-2222-3333-4444-555555555555"
 GPUS = tuple(f"0000:{bus:02x}:00.0" for bus in range(0x41, 0x43))
 
@@ -36,7 +38,7 @@ def server(named):
     flavor = named.nova.add_flavor("one", 2, 1024, pci_passthrough__alias="l40s:1,l40s-audio:1")
     clouds.allocate(named, providers, "l40s2", GPUS[:1], UNKNOWN_CONSUMER)
     devices = (GPUS[0], "0000:41:00.1")
-    return clouds.boot(named, providers, "l40s1", devices, flavor, name="Train-1")
+    return clouds.boot(named, providers, "l40s1", devices, flavor, name="Train-1", **OWNER)
 
 
 def test_values_are_typed(listed, server):
@@ -51,7 +53,14 @@ def test_values_are_typed(listed, server):
         "State": "in use",
         "Server": ["Train-1"],
         "Server ID": [server["id"]],
-        "Project": ["p1"],
+        "Server Status": ["ACTIVE"],
+        "Task State": [],
+        "Created": "2026-01-01T08:00:00Z",
+        "Unchanged Since": "2026-02-01T08:00:00Z",
+        "Flavor": ["one"],
+        "User": ["alice"],
+        "Project": ["research"],
+        "Project ID": ["id-research"],
         "NUMA Node": 0,
         "Link Group": [],
         "Switch": None,
@@ -83,6 +92,12 @@ FILTERS = {
     ("--server", "train-*"): [FIRST],
     ("--server", UNKNOWN_CONSUMER): [STUCK],
     ("--server", "*", "--state", "free"): [],
+    ("--project", "research"): [FIRST],
+    ("--project", "ID-research"): [FIRST],
+    ("--project", "teach*"): [],
+    ("--server-status", "active"): [FIRST],
+    ("--server-status", "SHUTOFF", "--server-status", "ACTIVE"): [FIRST],
+    ("--server-status", "error"): [],
 }
 
 
@@ -107,8 +122,47 @@ def test_the_note_of_a_stuck_device_has_the_reason(listed, server):
 
 def test_the_table(nova_gpu, server):
     _, out, _ = nova_gpu("--os-cloud", "test", "device", "list", "--state", "in-use")
-    assert f"| l40s1 | {GPUS[0]} | L40S  | in use | Train-1 |" in out
+    assert f"| l40s1 | {GPUS[0]} | L40S  | in use | Train-1 | research |" in out
     assert server["id"] not in out
+
+
+def test_a_server_that_does_not_run_is_noted(listed, named, server):
+    server["status"], server["updated"] = "SHUTOFF", "2026-02-01T08:00:00Z"
+    (row,) = listed("--server-status", "shutoff", "--long")
+    assert row["Server Status"] == ["SHUTOFF"]
+    assert re.fullmatch(r"server Train-1 is SHUTOFF, unchanged for \d+d", row["Note"])
+
+
+def test_times_are_relative_for_people(nova_gpu, server):
+    _, out, _ = nova_gpu(
+        *("--os-cloud", "test", "device", "list", "--state", "in-use"),
+        *("-c", "Created", "-c", "Unchanged Since"),
+    )
+    assert re.search(r"\| \d+d ago \| \d+d ago +\|", out)
+    _, out, _ = nova_gpu(
+        *("--os-cloud", "test", "device", "list", "--state", "in-use"),
+        *("-f", "value", "-c", "Created", "-c", "Unchanged Since"),
+    )
+    assert out == "2026-01-01T08:00:00Z 2026-02-01T08:00:00Z\n"
+
+
+def test_without_permission_to_read_names_ids_are_listed_with_one_note(nova_gpu, named, server):
+    named.fail("GET .*/projects", 403)
+    named.fail("GET .*/users/.*", 403)
+    status, out, err = nova_gpu(
+        *("--os-cloud", "test", "device", "list", "--project", "id-research"),
+        *("-f", "value", "-c", "Project", "-c", "User"),
+    )
+    assert (status, out) == (0, "id-research id-alice\n")
+    assert err == (
+        "Keystone does not permit reading the names of projects and users: ids are shown\n"
+    )
+
+
+def test_an_unknown_status(nova_gpu, named):
+    status, _, err = nova_gpu("--os-cloud", "test", "device", "list", "--server-status", "off")
+    assert status == 2
+    assert "'off' is not a status of servers, expected one of ACTIVE, BUILD, ERROR" in err
 
 
 def test_an_unknown_state(nova_gpu, named):

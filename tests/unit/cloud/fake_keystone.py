@@ -21,6 +21,7 @@ class FakeKeystone(Service):
         self.project = "admin"
         self.projects, self.domains = {}, {"default": {"id": "default", "name": "Default"}}
         self.registered_limits, self.limits = {}, {}
+        self.users = {f"id-{name}": {"id": f"id-{name}", "name": name} for name in self.passwords}
         self._ids = itertools.count(1)
         for name in ("admin", "research", "teaching"):
             self.add_project(name)
@@ -89,6 +90,10 @@ class FakeKeystone(Service):
     @route("GET", "/projects/{project}")
     def show_project(self, request, project):
         return {"project": get_or_404(self.projects, project)}
+
+    @route("GET", "/users/{user}")
+    def show_user(self, request, user):
+        return {"user": get_or_404(self.users, user)}
 
     @route("GET", "/domains")
     def list_domains(self, request):

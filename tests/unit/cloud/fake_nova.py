@@ -88,6 +88,9 @@ class FakeNova(Service):
             "name": name,
             "status": status,
             "tenant_id": project,
+            "user_id": "id-alice",
+            "created": "2026-01-01T08:00:00Z",
+            "updated": "2026-02-01T08:00:00Z",
             "OS-EXT-SRV-ATTR:host": host,
             "OS-EXT-STS:task_state": None,
             "flavor": {

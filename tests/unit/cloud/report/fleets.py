@@ -16,6 +16,7 @@ from nova_gpu_passthrough.cloud.view.model import (
     Resource,
     Server,
 )
+from nova_gpu_passthrough.cloud.view.owners import Owners
 from nova_gpu_passthrough.nova_rules.host_cell import HostCell, MemoryPages
 from nova_gpu_passthrough.nova_rules.refusal import Constraint, Refusal, Stage
 
@@ -30,13 +31,16 @@ _RESERVED_MIB = 8 * 1024
 def server(number, gpus=1, host="gpu01", name=None, project="p1", **changes):
     facts = {
         "extra_specs": {"pci_passthrough:alias": f"gpu:{gpus}"} if gpus else {},
+        "user_id": "u1",
+        "created": "2026-01-18T12:30:00Z",
+        "updated": "2026-02-26T12:30:00Z",
         **changes,
     }
     key = f"00000000-0000-4000-8000-{number:012}"
     return Server(
         key,
         name or f"train-{number}",
-        "ACTIVE",
+        facts.pop("status", "ACTIVE"),
         project,
         host,
         f"gpu.h100.{gpus}",
@@ -270,7 +274,7 @@ def four():
         cloud_view,
         flavors,
         lost,
-        {"p1": "research", "p2": "training"},
+        Owners({"p1": "research", "p2": "training"}, {"u1": "alice"}),
         "paris-1",
         "prod RegionOne",
     )
@@ -323,4 +327,6 @@ def many(count=64, seed=1):
         )
         for size in (1, 2, 4, 8)
     ]
-    return snapshot(cloud_view, flavors, lost, {"p1": "research", "p2": "training"})
+    return snapshot(
+        cloud_view, flavors, lost, Owners({"p1": "research", "p2": "training"}, {"u1": "alice"})
+    )

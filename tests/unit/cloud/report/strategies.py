@@ -13,6 +13,7 @@ from nova_gpu_passthrough.cloud.view.model import (
     DeviceState,
     Resource,
 )
+from nova_gpu_passthrough.cloud.view.owners import Owners
 from nova_gpu_passthrough.nova_rules.refusal import Constraint, Refusal, Stage
 from tests.unit.cloud.report import fleets
 
@@ -121,7 +122,7 @@ def snapshots(draw):
     return Snapshot(
         cloud_view,
         CloudCapacity(cloud_view.taken_at, flavors, lost, tuple(draw(st.lists(TEXTS, max_size=1)))),
-        draw(st.dictionaries(TEXTS, TEXTS, max_size=2)),
+        Owners(draw(st.dictionaries(TEXTS, TEXTS, max_size=2))),
         draw(TEXTS),
         draw(TEXTS),
     )

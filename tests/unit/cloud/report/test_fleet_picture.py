@@ -10,13 +10,14 @@ from nova_gpu_passthrough.cloud.report import fleet_picture
 from nova_gpu_passthrough.cloud.report.formatting import DisplayState
 from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
 from nova_gpu_passthrough.cloud.view.model import Resource
+from nova_gpu_passthrough.cloud.view.owners import Owners
 from tests.unit.cloud.report import fleets, strategies
 from tests.unit.cloud.report.fleets import FREE, IN_USE
 
 
 def _snapshot(*hosts):
     cloud_view = fleets.view(*hosts)
-    return Snapshot(cloud_view, fleets.capacity(cloud_view), {"p1": "research"})
+    return Snapshot(cloud_view, fleets.capacity(cloud_view), Owners({"p1": "research"}))
 
 
 def _tiles(card):

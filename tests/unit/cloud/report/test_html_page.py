@@ -9,6 +9,7 @@ from hypothesis import given, settings
 
 from nova_gpu_passthrough.cloud.report import html_page
 from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
+from nova_gpu_passthrough.cloud.view.owners import Owners
 from tests.unit.cloud.report import fleets, strategies
 from tests.unit.cloud.report.markup import Page
 
@@ -186,7 +187,7 @@ def _renamed():
         servers_without_host=(waiting,),
         notes=(EVIL,),
     )
-    return Snapshot(cloud_view, capacity, {"p1": EVIL, "p2": EVIL}, EVIL, EVIL)
+    return Snapshot(cloud_view, capacity, Owners({"p1": EVIL, "p2": EVIL}), EVIL, EVIL)
 
 
 @pytest.mark.parametrize("compact", [True, False])

@@ -10,6 +10,7 @@ from nova_gpu_passthrough.cloud.fit.capacity import FlavorCapacity
 from nova_gpu_passthrough.cloud.report import tables
 from nova_gpu_passthrough.cloud.report.formatting import DisplayState
 from nova_gpu_passthrough.cloud.view.model import Resource
+from nova_gpu_passthrough.cloud.view.owners import Owners
 from nova_gpu_passthrough.nova_rules.refusal import Constraint, Refusal, Stage
 from tests.unit.cloud.report import fleets, strategies
 
@@ -103,7 +104,7 @@ def test_only_servers_that_request_devices_are_waiting():
         )
     )
     found = tables.waiting(
-        fleets.Snapshot(cloud_view, fleets.capacity(cloud_view), {"p1": "research"})
+        fleets.Snapshot(cloud_view, fleets.capacity(cloud_view), Owners({"p1": "research"}))
     )
     assert [(row.server.name, row.project) for row in found] == [
         ("train-1", "research"),
