@@ -34,6 +34,7 @@ from nova_gpu_passthrough.nova_rules.refusal import (
     Stage,
 )
 from nova_gpu_passthrough.topology.fit import DeviceChoice, FitRefusal, fit
+from nova_gpu_passthrough.topology.matching import match
 from nova_gpu_passthrough.topology.model import (
     FreeDevice,
     FreeGpu,
@@ -246,13 +247,11 @@ def _guest_fits_on(capacity: HostCapacity, demand: ServerDemand, nodes: Set[int]
         for index, cell in enumerate(guest.cells)
     ]
     cells = [cell for cell in capacity.cells if cell.id in nodes]
-    return any(
-        all(
-            fit_guest([cell], GuestFitState(one), capacity.ratios)
-            for cell, one in zip(order, guests, strict=True)
-        )
-        for order in itertools.permutations(cells, len(guests))
-    )
+    options = [
+        [c.id for c in cells if fit_guest([c], GuestFitState(one), capacity.ratios)]
+        for one in guests
+    ]
+    return match(options) is not None
 
 
 def _claim(

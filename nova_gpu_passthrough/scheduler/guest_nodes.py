@@ -12,9 +12,13 @@ from nova import objects
 from nova.virt import hardware
 
 from nova_gpu_passthrough.topology.fit import DeviceChoice
+from nova_gpu_passthrough.topology.matching import match
 
 if TYPE_CHECKING:
     from nova.scheduler.host_manager import HostState
+
+#: The fields of a guest cell that decide where it fits, beside the numbers of its CPUs.
+_DEMANDS = ("memory", "pagesize", "cpu_policy", "cpu_thread_policy")
 
 
 def choices_for_nova(
@@ -52,8 +56,19 @@ class GuestNodes:
         )
         requested = _networks(spec_obj)
         self._networks = {cell.id: requested & _networks(cell) for cell in self._cells.values()}
-        #: What fits: the number of the guest cell and the host node.
-        self._fits: dict[tuple[int, int], bool] = {}
+        #: What each guest cell requests: the same for most.
+        self._demands = [
+            (
+                # Nova reserves the CPU of the emulator threads beside the first cell.
+                number == 0 and "emulator_threads_policy" in self._guest,
+                *(getattr(cell, name) for name in _DEMANDS if name in cell),
+                len(cell.cpuset),
+                len(cell.pcpuset),
+            )
+            for number, cell in enumerate(self._guest.cells)
+        ]
+        #: Whether a guest cell fits on a host node, by what it requests.
+        self._fits: dict[tuple[tuple[object, ...], int], bool] = {}
 
     def certainly_suit(self, choice: DeviceChoice) -> bool:
         """Check whether Nova fits the guest on exactly the NUMA nodes of the chosen devices.
@@ -75,27 +90,27 @@ class GuestNodes:
         cells = [cell for id_, cell in self._cells.items() if id_ in nodes]
         return (
             len(cells) == len(nodes)
-            and self._networks_allow({cell.id for cell in cells})
+            # Nova tries every order of the cells before it refuses.
+            and self.fit({cell.id for cell in cells})
             # A copy, since Nova writes the pinning into the guest's topology.
             and self._nova_fits(cells, guest.obj_clone())
         )
 
     def fit(self, nodes: Set[int]) -> bool:
         """Check whether every cell of the guest fits on a node of its own."""
-        count = len(self._guest.cells)
-        return self._networks_allow(nodes) and any(
-            all(map(self._cell_fits, range(count), order))
-            for order in itertools.permutations(nodes, count)
-        )
+        if not self._networks_allow(nodes):
+            return False
+        numbers = range(len(self._guest.cells))
+        return match([[n for n in nodes if self._cell_fits(i, n)] for i in numbers]) is not None
 
     def _cell_fits(self, number: int, node: int) -> bool:
-        fits = self._fits.get((number, node))
+        key = self._demands[number], node
+        fits = self._fits.get(key)
         if fits is None:
             guest = objects.InstanceNUMATopology(cells=[self._guest.cells[number].obj_clone()])
-            if number == 0 and "emulator_threads_policy" in self._guest:
-                # Nova reserves the CPU of the emulator threads beside the first cell.
+            if self._demands[number][0]:
                 guest.emulator_threads_policy = self._guest.emulator_threads_policy
-            fits = self._fits[number, node] = self._nova_fits([self._cells[node]], guest)
+            fits = self._fits[key] = self._nova_fits([self._cells[node]], guest)
         return fits
 
     def _nova_fits(

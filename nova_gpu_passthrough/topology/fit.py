@@ -18,7 +18,8 @@ from nova_gpu_passthrough.topology.attachment import (
     companions_by_gpu,
     distance,
 )
-from nova_gpu_passthrough.topology.choice import ChoiceRules, Cost, choose
+from nova_gpu_passthrough.topology.choice import choose
+from nova_gpu_passthrough.topology.matching import assign
 from nova_gpu_passthrough.topology.model import (
     MAX_GPUS,
     FreeDevice,
@@ -30,6 +31,10 @@ from nova_gpu_passthrough.topology.model import (
     Preference,
 )
 from nova_gpu_passthrough.topology.numa import node_sets, usable_devices
+from nova_gpu_passthrough.topology.search import ChoiceRules, Cost, SearchBudget
+
+#: How many sets of NUMA nodes are tried to find which constraint to report.
+_MAX_RELAXED_SETS = 32
 
 
 class FitReason(enum.Enum):
@@ -113,10 +118,13 @@ def fit(
     if request.guest_cells and not host.cells:
         return FitRefusal(FitReason.GUEST_NUMA, "the host reports no NUMA topology")
     choices: dict[tuple[object, ...], DeviceChoice] = {}
+    budget = SearchBudget()
     tried = 0
     for nodes in node_sets(host, request):
+        if choices and budget.exhausted:
+            break
         tried += 1
-        choice = _choose_on(host, request, nodes, rng)
+        choice = _choose_on(host, request, nodes, rng, budget)
         if choice is None:
             continue
         # Candidates do not name the devices of ports, so these do not make another choice.
@@ -168,6 +176,7 @@ def _choose_on(
     request: GpuRequest,
     nodes: frozenset[int] | None,
     rng: random.Random | None,
+    budget: SearchBudget,
 ) -> DeviceChoice | None:
     """Return the best choice with the guest's cells, if it has any, on these NUMA nodes."""
     devices: dict[str, tuple[FreeGpu | FreeDevice, ...]] = {}
@@ -178,7 +187,7 @@ def _choose_on(
     # With several groups, no single search knows which cards the companions come from.
     counted = companions if len(groups) == 1 else ()
     for index, pci_requests in enumerate(groups):
-        best = _choose_gpus(host, request, nodes, groups[index:], chosen, counted, rng)
+        best = _choose_gpus(host, request, nodes, groups[index:], chosen, counted, rng, budget)
         if best is None:
             return None
         gpus = iter(best[0])
@@ -223,6 +232,7 @@ def _choose_gpus(
     taken: Sequence[FreeGpu],
     companions: Sequence[PciRequest],
     rng: random.Random | None,
+    budget: SearchBudget,
 ) -> tuple[tuple[FreeGpu, ...], Cost] | None:
     """Choose the GPUs of the first group so that enough remain for the other groups."""
     first = groups[0]
@@ -236,20 +246,20 @@ def _choose_gpus(
         [_usable_others(host, request, nodes, r, host.attached[r.id]) for r in companions],
     )
     eligible = None if len(usable) == len(free) else frozenset(usable)
-    best = choose(free, rules, companions_of, rng, eligible)
+    best = choose(free, rules, companions_of, rng, eligible, budget)
     if best is None or len(groups) == 1:
         return best
     later = [
         (_count(group), _usable_gpus(host, request, nodes, group, _free_gpus(host, group, taken)))
         for group in groups[1:]
     ]
-    if _assign([(rules.count, best[0]), *later]) is not None:
+    if assign([(rules.count, best[0]), *later]) is not None:
         return best
     # The best GPUs include some that another group cannot do without.
-    assigned = _assign([(rules.count, usable), *later])
+    assigned = assign([(rules.count, usable), *later])
     if assigned is None:
         return None
-    return choose(free, rules, companions_of, rng, frozenset(assigned[0]))
+    return choose(free, rules, companions_of, rng, frozenset(assigned[0]), budget)
 
 
 def _count(pci_requests: Sequence[PciRequest]) -> int:
@@ -283,34 +293,6 @@ def _usable_others(
 ) -> list[FreeDevice]:
     policy, count = pci_request.numa_policy, pci_request.count
     return usable_devices(host, request, policy, free, nodes, count, are_gpus=False)
-
-
-def _assign(
-    demands: Sequence[tuple[int, Sequence[FreeGpu]]],
-) -> list[list[FreeGpu]] | None:
-    """Assign distinct GPUs to every demand by augmenting paths; None if there are too few.
-
-    :param demands: for each, how many GPUs it needs and which may serve it
-    """
-    slots = [index for index, (count, _) in enumerate(demands) for _ in range(count)]
-    owner: dict[FreeGpu, int] = {}
-
-    def augment(slot: int, seen: set[FreeGpu]) -> bool:
-        for gpu in demands[slots[slot]][1]:
-            if gpu in seen:
-                continue
-            seen.add(gpu)
-            if gpu not in owner or augment(owner[gpu], seen):
-                owner[gpu] = slot
-                return True
-        return False
-
-    if not all(augment(slot, set()) for slot in range(len(slots))):
-        return None
-    assigned: list[list[FreeGpu]] = [[] for _ in demands]
-    for gpu, slot in owner.items():
-        assigned[slots[slot]].append(gpu)
-    return assigned
 
 
 def _device_key(device: FreeGpu | FreeDevice) -> tuple[str, str, int]:
@@ -385,9 +367,11 @@ def _why_not(host: HostGpus, request: GpuRequest, tried: int) -> FitRefusal:
         (FitReason.SWITCH, replace(request, switch=Preference.PREFERRED)),
         (FitReason.NUMA, anywhere),
     )
+    budget = SearchBudget()
     for reason, relaxed in relaxations:
         if relaxed != request and any(
-            _choose_on(host, relaxed, nodes, None) for nodes in node_sets(host, relaxed)
+            _choose_on(host, relaxed, nodes, None, budget)
+            for nodes in itertools.islice(node_sets(host, relaxed), _MAX_RELAXED_SETS)
         ):
             return FitRefusal(reason, f"{request}; free: {', '.join(free)}")
     return FitRefusal(

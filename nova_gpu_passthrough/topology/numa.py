@@ -2,9 +2,12 @@
 """Select the NUMA nodes, and the devices on them, that a request may use on a host."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from typing import TypeVar
 
+from nova_gpu_passthrough.topology.matching import match
 from nova_gpu_passthrough.topology.model import (
     FreeDevice,
     FreeGpu,
@@ -16,14 +19,25 @@ from nova_gpu_passthrough.topology.model import (
     Preference,
 )
 
+#: How many sets of NUMA nodes are tried at most: all of them on hosts with up to 9 nodes, and for
+#: guests with 2 cells on hosts with up to 16.
+MAX_NODE_SETS = 128
+
 _Device = TypeVar("_Device", FreeGpu, FreeDevice)
 
 
 def node_sets(host: HostGpus, request: GpuRequest) -> Iterator[frozenset[int] | None]:
-    """Yield the sets of NUMA nodes to try; None: all nodes, and devices without a node."""
+    """Yield the sets of NUMA nodes to try; None: all nodes, and devices without a node.
+
+    Where there are more than `MAX_NODE_SETS`, those with the most devices come first, and only so
+    many are yielded.
+    """
     nodes = sorted(_nodes(host))
     if request.guest_cells or request.numa is Preference.REQUIRED:
         size = max(1, len(request.guest_cells))
+        if math.comb(len(nodes), size) > MAX_NODE_SETS:
+            yield from itertools.islice(_largest_node_sets(host, request), MAX_NODE_SETS)
+            return
         for combination in itertools.combinations(nodes, min(size, len(nodes))):
             if guest_may_fit(host.cells, request.guest_cells, combination):
                 yield frozenset(combination)
@@ -43,6 +57,59 @@ def _nodes(host: HostGpus) -> set[int]:
     }
 
 
+def _largest_node_sets(host: HostGpus, request: GpuRequest) -> Iterator[frozenset[int]]:
+    """Yield the sets of NUMA nodes that the guest may fit on, those with the most devices first.
+
+    The sets of nodes that different guest cells can use are the independent sets of a matroid:
+    adding nodes by their devices, the most first, makes the set with the most devices of all, which
+    comes first. Sets of the first nodes in this order come before those with later nodes.
+    """
+    devices = Counter(gpu.numa_node for gpus in host.gpus.values() for gpu in gpus)
+    devices.update(device.numa_node for found in host.attached.values() for device in found)
+    nodes = sorted(_nodes(host), key=lambda node: (-devices[node], node))
+    guests = request.guest_cells
+    if not guests:
+        yield from (frozenset((node,)) for node in nodes)
+        return
+    cells = {cell.id: cell for cell in host.cells}
+    #: By node, the guest cells that it suits.
+    suits = {
+        node: [number for number, guest in enumerate(guests) if _cell_may_fit(cells[node], guest)]
+        for node in nodes
+    }
+    nodes = [node for node in nodes if suits[node]]
+    alike = all(len(suits[node]) == len(guests) for node in nodes)
+
+    def differ(chosen: Sequence[int]) -> bool:
+        """Check whether every node gets a guest cell of its own."""
+        return alike or match([suits[node] for node in chosen]) is not None
+
+    def fit_on(among: Collection[int]) -> bool:
+        """Check whether every guest cell gets a node of its own."""
+        if alike:
+            return len(among) >= len(guests)
+        options = [[n for n in among if number in suits[n]] for number in range(len(guests))]
+        return match(options) is not None
+
+    def extend(chosen: tuple[int, ...], end: int) -> Iterator[frozenset[int]]:
+        if len(chosen) == len(guests):
+            yield frozenset(chosen)
+            return
+        for last in range(end):
+            larger = (*chosen, nodes[last])
+            if differ(larger) and fit_on((*chosen, *nodes[: last + 1])):
+                yield from extend(larger, last)
+
+    largest: list[int] = []
+    for node in nodes:
+        if len(largest) < len(guests) and differ([*largest, node]):
+            largest.append(node)
+    if len(largest) < len(guests):
+        return
+    yield frozenset(largest)
+    yield from (found for found in extend((), len(nodes)) if found != frozenset(largest))
+
+
 def guest_may_fit(
     cells: Sequence[NumaCell], guest_cells: Sequence[GuestCell], nodes: Sequence[int]
 ) -> bool:
@@ -54,13 +121,10 @@ def guest_may_fit(
     if not guest_cells:
         return True
     by_id = {cell.id: cell for cell in cells}
-    hosts = [by_id[node] for node in nodes]
-    if len(hosts) < len(guest_cells):
-        return False
-    return any(
-        all(_cell_may_fit(cell, guest) for cell, guest in zip(order, guest_cells, strict=False))
-        for order in itertools.permutations(hosts, len(guest_cells))
-    )
+    options = [
+        [node for node in nodes if _cell_may_fit(by_id[node], guest)] for guest in guest_cells
+    ]
+    return match(options) is not None
 
 
 def _cell_may_fit(cell: NumaCell, guest: GuestCell) -> bool:

@@ -15,8 +15,8 @@ from nova_gpu_passthrough.scheduler.candidates import (
     HostChoice,
     MalformedCandidatesError,
 )
-from nova_gpu_passthrough.topology.choice import Cost
 from nova_gpu_passthrough.topology.fit import DeviceChoice
+from nova_gpu_passthrough.topology.search import Cost
 from tests.unit import strategies
 from tests.unit.builders import candidate, gpu, gpu_request, host_gpus
 

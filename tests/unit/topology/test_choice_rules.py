@@ -5,8 +5,9 @@ import itertools
 
 import pytest
 
-from nova_gpu_passthrough.topology.choice import ChoiceRules, choose
+from nova_gpu_passthrough.topology.choice import choose
 from nova_gpu_passthrough.topology.model import Preference
+from nova_gpu_passthrough.topology.search import ChoiceRules
 from tests.unit.builders import gpu, hgx, numbers
 
 

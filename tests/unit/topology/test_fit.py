@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nova_gpu_passthrough.topology import choice, numa, search
 from nova_gpu_passthrough.topology.fit import DeviceChoice, FitReason, FitRefusal, fit
 from nova_gpu_passthrough.topology.model import (
     FreeDevice,
@@ -22,6 +23,8 @@ from tests.unit import strategies
 from tests.unit.builders import address, gpu, gpu_request, hgx, host_gpus, numbers
 
 REQUIRED = Preference.REQUIRED
+#: NUMA nodes, GPUs of the host, requested GPUs, guest cells.
+LARGE_REQUESTS = [(24, 24, 8, 8), (24, 8, 2, 6), (8, 16, 8, 4), (24, 64, 16, 8), (36, 8, 4, 2)]
 GUEST = (GuestCell(0, 4, 4096),)
 
 
@@ -275,15 +278,15 @@ def test_choices_meet_the_request(gpus, data):
     if isinstance(result, FitRefusal):
         assert str(count) in result.detail
         return
-    for choice in result:
-        assert isinstance(choice, DeviceChoice)
-        assert len(set(choice.gpus)) == count
-        assert set(choice.gpus) <= set(gpus)
-        assert choice.devices == {"gpu": choice.gpus}
-        assert 0 < choice.quality <= 1
+    for one in result:
+        assert isinstance(one, DeviceChoice)
+        assert len(set(one.gpus)) == count
+        assert set(one.gpus) <= set(gpus)
+        assert one.devices == {"gpu": one.gpus}
+        assert 0 < one.quality <= 1
         if numa is REQUIRED:
-            assert len(choice.numa_nodes) == 1
-            assert None not in choice.numa_nodes
+            assert len(one.numa_nodes) == 1
+            assert None not in one.numa_nodes
 
 
 # -- several aliases ------------------------------------------------------------------------------
@@ -351,3 +354,42 @@ def test_companions_that_the_numa_policy_excludes_do_not_count():
     host = HostGpus({"gpu": tuple(cards)}, {"audio": tuple(audio)}, tuple(cells(1)))
     (choice,) = fit(host, request)
     assert numbers(choice.gpus) == [1]
+
+
+# -- bounds of the work on one host --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", NumaPolicy)
+@pytest.mark.parametrize("link", Preference)
+@pytest.mark.parametrize("nodes, gpu_count, count, guest_cells", LARGE_REQUESTS)
+def test_no_host_needs_many_steps(monkeypatch, policy, link, nodes, gpu_count, count, guest_cells):
+    steps = []
+
+    def run(self):
+        solution = original(self)
+        steps.append(solution.steps)
+        return solution
+
+    original = search.Search.run
+    monkeypatch.setattr(search.Search, "run", run)
+    choice._solve.cache_clear()
+    gpus = [
+        gpu(n, node=n % nodes, link=f"g{n % 3}/h{n % 5}/q{n % 7}", switch=f"s{n % 6}")
+        for n in range(gpu_count)
+    ]
+    request = GpuRequest(
+        (PciRequest("gpu", "a-gpu", count, policy),),
+        link=link,
+        guest_cells=tuple(GuestCell(0, 1 + n, 1024) for n in range(guest_cells)),
+    )
+    fit(host_gpus(gpus, cells=cells(nodes)), request)
+    # One search may exceed what is left of the budget, and reasons of refusals have their own.
+    assert sum(steps) <= 4 * search.MAX_STEPS
+    assert len(steps) <= 2 * numa.MAX_NODE_SETS
+
+
+def test_a_guest_with_many_cells_gets_linked_gpus_on_a_host_with_many_nodes():
+    # As many nodes as a processor has caches: every fourth has a GPU.
+    gpus = [gpu(n, node=4 * n, link=f"board{n % 2}") for n in range(8)]
+    request = gpu_request(4, guest_cells=tuple(GuestCell(0, 4, 1024) for _ in range(8)))
+    assert best(host_gpus(gpus, cells=cells(32)), request).cost.link_splits == 0

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """NUMA nodes and devices that a guest may use."""
 
-import pytest
+import itertools
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nova_gpu_passthrough.topology import numa
 from nova_gpu_passthrough.topology.model import (
     FreeDevice,
     GuestCell,
@@ -140,3 +145,59 @@ def test_other_devices_without_guest_cells_may_be_anywhere():
         host, request, NumaPolicy.REQUIRED, nics, frozenset((0,)), 1, are_gpus=False
     )
     assert usable == nics
+
+
+# -- hosts with many nodes -----------------------------------------------------------------------
+
+
+@st.composite
+def guests_on_hosts(draw):
+    """Draw a host with up to 7 nodes and a guest whose cells differ."""
+    count = draw(st.integers(1, 7))
+    pinned = draw(st.lists(st.integers(0, 4), min_size=count, max_size=count))
+    gpus = [gpu(n, node=draw(st.integers(0, count - 1))) for n in range(draw(st.integers(1, 8)))]
+    guests = draw(st.lists(st.integers(1, 4), min_size=1, max_size=count))
+    return (
+        host_gpus(gpus, cells=[cell(n, pinned=cpus) for n, cpus in enumerate(pinned)]),
+        gpu_request(guest_cells=tuple(GuestCell(0, cpus, 1) for cpus in guests)),
+    )
+
+
+def all_sets(host, request):
+    """Return the sets of nodes that the guest may fit on, by trying every order."""
+    guests, size = request.guest_cells, len(request.guest_cells)
+    return {
+        frozenset(cell.id for cell in order)
+        for order in itertools.permutations(host.cells, size)
+        if all(g.pinned_cpus <= c.free_pinned_cpus for g, c in zip(guests, order, strict=True))
+    }
+
+
+@given(guests_on_hosts())
+def test_node_sets_are_those_of_every_order_of_the_guests_cells(problem):
+    host, request = problem
+    found = list(node_sets(host, request))
+    assert len(found) == len(set(found))
+    assert set(found) == all_sets(host, request)
+
+
+@given(guests_on_hosts())
+def test_on_many_nodes_the_set_with_the_most_gpus_comes_first(problem):
+    host, request = problem
+    found = list(numa._largest_node_sets(host, request))
+    assert len(found) == len(set(found))
+    assert set(found) == all_sets(host, request)
+
+    def gpus(nodes):
+        return sum(gpu.numa_node in nodes for gpu in host.gpus["gpu"])
+
+    if found:
+        assert gpus(found[0]) == max(map(gpus, found))
+
+
+def test_on_many_nodes_only_some_sets_are_tried():
+    host = host_gpus([gpu(n, node=n + 8) for n in range(8)], cells=[cell(n) for n in range(24)])
+    request = gpu_request(guest_cells=(GuestCell(0, 1, 1),) * 8)
+    found = list(node_sets(host, request))
+    assert len(found) == numa.MAX_NODE_SETS
+    assert found[0] == set(range(8, 16))
