@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nova_gpu_passthrough.cli import terminal
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
+from nova_gpu_passthrough.cli.gpu_command import CommandGroup
 from nova_gpu_passthrough.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class ApplyFleet(CloudCommand):
 
     Exit status: 0, or 1 with --dry-run and a difference, or 2 with an error.
     """
+
+    group = CommandGroup.FLEET
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's options."""

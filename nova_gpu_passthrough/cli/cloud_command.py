@@ -7,10 +7,9 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from cliff.command import Command
-
 from nova_gpu_passthrough.cli import common_options
-from nova_gpu_passthrough.errors import EXIT_STATUS, UserError
+from nova_gpu_passthrough.cli.gpu_command import CommandGroup, GpuCommand
+from nova_gpu_passthrough.errors import UserError
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
 
 
-class CloudCommand(Command):
+class CloudCommand(GpuCommand):
     """A command that connects to a cloud; any failure ends it with one sentence and status 2.
 
     Among a command's base classes it precedes ListCommand or cliff's ShowOne.
@@ -28,7 +27,7 @@ class CloudCommand(Command):
 
     #: The role in Keystone that the command needs, for the message to users without it.
     role = "admin"
-    #: The message after Ctrl-C. A command that changes the cloud has its own.
+    group = CommandGroup.CLOUD
     interrupted = "nothing was changed in the cloud"
     #: osc-lib would authenticate before the command runs, and report failures in its own words.
     auth_required = False
@@ -49,16 +48,13 @@ class CloudCommand(Command):
         from nova_gpu_passthrough.cloud import failures
 
         try:
-            try:
-                with failures.as_user_errors(self.role, lambda: self._connection):
-                    return super().run(parsed_args)
-            except KeyboardInterrupt:
-                raise UserError(f"interrupted: {self.interrupted}") from None
+            with failures.as_user_errors(self.role, lambda: self._connection):
+                return super().run(parsed_args)
         except UserError as error:
             if not self._in_openstack or self.app.options.debug:
                 raise
             self.app.LOG.error(error)
-            return EXIT_STATUS
+            return error.status
 
     def connection(self, parsed_args: argparse.Namespace) -> "Connection":
         """Connect to the cloud; later calls return the same connection.

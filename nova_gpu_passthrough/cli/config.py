@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nova_gpu_passthrough.cli import common_options
+from nova_gpu_passthrough.cli.gpu_command import CommandGroup
 from nova_gpu_passthrough.cli.listing import ListCommand
 from nova_gpu_passthrough.cli.table import Layout
 from nova_gpu_passthrough.errors import UserError
@@ -38,6 +39,7 @@ class GenerateConfig(ListCommand):
     Exit status: 0, or 1 with --diff and a difference, or 2 with an error.
     """
 
+    group = CommandGroup.FLEET
     layout = Layout(prose=("Purpose",), heading=("Host", "Path"))
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
+from nova_gpu_passthrough.cli.gpu_command import CommandGroup
 from nova_gpu_passthrough.cli.listing import FlatColumn, ListCommand, OptionalColumn
 from nova_gpu_passthrough.cli.table import Layout
 
@@ -30,6 +31,7 @@ class GenerateFlavors(CloudCommand, ListCommand):
     Exit status: 0, or 1 if a flavor was refused, or 2 with an error.
     """
 
+    group = CommandGroup.FLEET
     long_columns = _LONG
     layout = Layout(prose=("State", "Stranded"), heading=("Name",))
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nova_gpu_passthrough.cli import audit_options
+from nova_gpu_passthrough.cli.gpu_command import CommandGroup
 from nova_gpu_passthrough.cli.listing import (
     ColouredColumn,
     ListColumn,
@@ -33,6 +34,7 @@ class ListGpus(ListCommand):
     The verdict is ready, ready after configuration, or unfit.
     """
 
+    group = CommandGroup.HOST
     long_columns = _LONG
     layout = Layout(heading=("Address",))
     nothing = "This machine has no GPUs; nova-gpu device list lists those of a cloud"

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cliff.command import Command
-
 from nova_gpu_passthrough.cli import audit_options, common_options
+from nova_gpu_passthrough.cli.gpu_command import CommandGroup, GpuCommand
 from nova_gpu_passthrough.cli.listing import ColouredColumn, ListCommand
 from nova_gpu_passthrough.cli.table import Layout
 from nova_gpu_passthrough.cli.terminal import shows_colours
@@ -31,6 +30,7 @@ class AuditHost(ListCommand):
     Exit status: 0, or 1 with --strict and warnings, or 2 with failures.
     """
 
+    group = CommandGroup.HOST
     layout = Layout(
         prose=("Found", "Why", "Fix"), heading=("Severity", "Finding", "Subject"), blocks=True
     )
@@ -79,8 +79,10 @@ class AuditHost(ListCommand):
         return columns, [_row(finding, columns) for finding in _merged(shown)]
 
 
-class DrawHost(Command):
+class DrawHost(GpuCommand):
     """Draw this host: NUMA nodes, PCIe switches, GPUs, NICs and links."""
+
+    group = CommandGroup.HOST
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's options."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nova_gpu_passthrough.cli import terminal
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
+from nova_gpu_passthrough.cli.gpu_command import CommandGroup
 from nova_gpu_passthrough.cli.listing import ColouredColumn, ListCommand
 from nova_gpu_passthrough.cli.table import Layout
 from nova_gpu_passthrough.errors import UserError
@@ -31,6 +32,7 @@ _REMOTE = (
 class _ComparisonCommand(CloudCommand, ListCommand):
     """The base of both commands: reads the fleet, the configuration and the cloud to compare."""
 
+    group = CommandGroup.FLEET
     layout = Layout(
         prose=("Found", "Fix", "Why"), heading=("Severity", "ID", "Subject"), blocks=True
     )

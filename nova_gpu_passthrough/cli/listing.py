@@ -11,13 +11,15 @@ from cliff.columns import FormattableColumn
 from cliff.lister import Lister
 
 from nova_gpu_passthrough.cli import terminal
+from nova_gpu_passthrough.cli.gpu_command import GpuCommand
 from nova_gpu_passthrough.cli.table import Layout, TerminalTable
+from nova_gpu_passthrough.errors import UserError, did_you_mean
 
 #: Formats whose cells are single values.
 _FLAT_FORMATS = frozenset(("csv", "value"))
 
 
-class ListCommand(Lister):
+class ListCommand(GpuCommand, Lister):
     """A command that prints a list.
 
     `take_action` returns all columns, among them those of ``--long``. As in openstackclient, the
@@ -50,7 +52,15 @@ class ListCommand(Lister):
     def produce_output(
         self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Iterable[Any]
     ) -> int:
-        """Print the columns that were requested."""
+        """Print the columns that were requested.
+
+        :raises UserError: if there is no such column
+        """
+        known = {self._normalize_column_name(name): name for name in column_names}
+        for name in parsed_args.columns:
+            if self._normalize_column_name(name) not in known:
+                hint = did_you_mean(name, column_names) or f"; it has {', '.join(column_names)}"
+                raise UserError(f"this list has no column {name}{hint}")
         rows = [tuple(row) for row in data]
         if not parsed_args.columns and not getattr(parsed_args, "long", True):
             # cliff sorts before it selects columns, so these sort by all of them, too.

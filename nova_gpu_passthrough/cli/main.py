@@ -11,7 +11,9 @@ from cliff import command
 from cliff.app import App
 from cliff.commandmanager import CommandManager
 
-from nova_gpu_passthrough.errors import EXIT_STATUS, UserError
+from nova_gpu_passthrough.cli import program_help, start
+from nova_gpu_passthrough.cli.gpu_command import PROGRAM
+from nova_gpu_passthrough.errors import EXIT_STATUS, UserError, did_you_mean
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.cloud.connection import RegisteredOptions
@@ -19,10 +21,9 @@ if TYPE_CHECKING:
 #: Namespace of the commands' entry points: ``host_audit`` is ``nova-gpu host audit``.
 NAMESPACE = "nova_gpu_passthrough.cli"
 #: The distributions of all commands, by module. Otherwise cliff reads the metadata of all installed
-#: distributions to show a command's own in the list of commands (cliff/help.py): in Nova's
-#: environment that takes most of the time of nova-gpu --help.
+#: distributions to show a command's own in its help (cliff/command.py): in Nova's environment that
+#: takes most of the time of nova-gpu --help.
 _DISTRIBUTIONS = {"nova_gpu_passthrough": "nova-gpu-passthrough", "cliff": "cliff"}
-_INTERRUPTED = 130
 #: Prefixes of openstacksdk's options. One such option on the command line registers them all.
 _CLOUD_OPTIONS = ("--os-", "--os_", "--insecure", "--timeout")
 
@@ -30,7 +31,7 @@ _CLOUD_OPTIONS = ("--os-", "--os_", "--insecure", "--timeout")
 class NovaGpu(App):
     """The program: runs one command; any error ends it with one sentence and status 2."""
 
-    NAME = "nova-gpu"
+    NAME = PROGRAM
     LOG = logging.getLogger(NAME)
 
     def __init__(self) -> None:
@@ -45,7 +46,8 @@ class NovaGpu(App):
             command_manager=CommandManager(NAMESPACE),
             deferred_help=True,
         )
-        self._failed = False
+        self.command_manager.add_command("help", program_help.ShowHelp)
+        self._error_status = 0
         #: The options of openstacksdk, if the command line has any.
         self.cloud_options: RegisteredOptions | None = None
 
@@ -58,30 +60,78 @@ class NovaGpu(App):
             try:
                 self.cloud_options = connection.register_options(self.parser, argv)
             except UserError as error:
-                print(error, file=self.stderr)
-                return EXIT_STATUS
-            except KeyboardInterrupt:
-                # The status that cliff returns in this case.
-                return _INTERRUPTED
+                print(f"{self.NAME}: {error}", file=self.stderr)
+                return error.status
         status: int = super().run(argv)
         return status
+
+    def configure_logging(self) -> None:
+        """Let the messages on standard error begin with the program's name."""
+        super().configure_logging()
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, logging.StreamHandler) and handler.stream is self.stderr:
+                handler.setFormatter(_MessageFormatter())
 
     def interact(self) -> None:
         """Print the help if no command was given."""
         self.options.deferred_help = True
         self.print_help_if_requested()
 
+    def print_help_if_requested(self) -> None:
+        """Print the list of all commands, and exit, if the only argument is --help."""
+        if self.options.deferred_help:
+            program_help.print_help(self)
+            sys.exit(0)
+
+    def prepare_to_run_command(self, cmd: command.Command) -> None:
+        """Let Ctrl-C raise KeyboardInterrupt, which the command handles."""
+        start.raise_on_interrupt()
+
     def clean_up(self, cmd: Any, result: int, err: BaseException | None) -> None:
         """Remember that a command failed: cliff itself would exit with status 1."""
-        self._failed = isinstance(err, Exception)
-        if self._failed and not isinstance(err, UserError | BrokenPipeError):
-            # Cliff has logged the message, which may be unclear without the type.
-            self.LOG.error("(%s; add --debug to see the traceback)", type(err).__name__)
+        if isinstance(err, Exception):
+            self._error_status = err.status if isinstance(err, UserError) else EXIT_STATUS
 
     def run_subcommand(self, argv: list[str]) -> int:
         """Run one command and return its exit status."""
+        try:
+            self.command_manager.find_command(argv)
+        except ValueError:
+            self.LOG.error(self._unknown(argv))
+            return EXIT_STATUS
         status: int = super().run_subcommand(argv)
-        return EXIT_STATUS if self._failed else status
+        return self._error_status or status
+
+    def _unknown(self, argv: Sequence[str]) -> str:
+        """Return the message about a command line that names no command."""
+        if argv[0].startswith("-"):
+            known = [name for action in self.parser._actions for name in action.option_strings]
+            what = f"unknown option {argv[0]}"
+            return f"{what}{did_you_mean(argv[0], known)} (see {self.NAME} --help)"
+        names = [name for name, _ in self.command_manager]
+        words = [*argv]
+        while words and words[-1].startswith("-"):
+            words.pop()
+        given = " ".join(words[:2])
+        started = sorted(name for name in names if name.split()[0] == argv[0])
+        hint = did_you_mean(given, names) or did_you_mean(argv[0], names)
+        if not hint and started:
+            hint = f"; the commands of {argv[0]} are {', '.join(started)}"
+        return f"unknown command {given}{hint} (see {self.NAME} --help)"
+
+
+class _MessageFormatter(logging.Formatter):
+    """Errors and warnings with the program's name, and unexpected ones also with their type."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a message."""
+        text = super().format(record)
+        if record.levelno < logging.WARNING:
+            return text
+        if isinstance(record.msg, Exception) and not isinstance(record.msg, UserError):
+            # Without the type, the message may be unclear.
+            text = f"{type(record.msg).__name__}: {text} (add --debug to see the traceback)"
+        return f"{PROGRAM}: {text}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nova_gpu_passthrough.cli import common_options, terminal
+from nova_gpu_passthrough.cli.gpu_command import CommandGroup
 from nova_gpu_passthrough.cli.listing import ListCommand
 from nova_gpu_passthrough.cli.simulation_table import filling_table, summary_table
 from nova_gpu_passthrough.errors import UserError
@@ -37,6 +38,9 @@ class RunSimulation(ListCommand):
     matplotlib).
     """
 
+    group = CommandGroup.FLEET
+    interrupted = "no results were listed or drawn"
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's options."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
@@ -46,12 +50,6 @@ class RunSimulation(ListCommand):
 
     def take_action(self, parsed_args: argparse.Namespace) -> _Table:
         """Read hosts and tasks, simulate, list and draw the results."""
-        try:
-            return self._simulate(parsed_args)
-        except KeyboardInterrupt:
-            raise UserError("interrupted: no results were listed or drawn") from None
-
-    def _simulate(self, options: argparse.Namespace) -> _Table:
         # Imported here to keep nova-gpu --help fast.
         try:
             import numpy  # noqa: F401
@@ -62,18 +60,18 @@ class RunSimulation(ListCommand):
             ) from None
         from nova_gpu_passthrough.simulator import plot, registry, scenario
 
-        given = options.ranker or [_RANKERS]
+        given = parsed_args.ranker or [_RANKERS]
         names = list(dict.fromkeys(name for rankers in given for name in rankers))
         for name in names:
             registry.load(name)
-        if options.plot:
-            plot.check(options.plot)
-        loaded = scenario.load(_sources(options))
+        if parsed_args.plot:
+            plot.check(parsed_args.plot)
+        loaded = scenario.load(_sources(parsed_args))
         for note in loaded.notes:
             print(note, file=sys.stderr)
-        if options.add or options.flavor:
-            return _what_if(options, loaded, names)
-        return _replay(options, loaded, names)
+        if parsed_args.add or parsed_args.flavor:
+            return _what_if(parsed_args, loaded, names)
+        return _replay(parsed_args, loaded, names)
 
 
 def _replay(options: argparse.Namespace, loaded: "Scenario", names: Sequence[str]) -> _Table:

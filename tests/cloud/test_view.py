@@ -248,5 +248,5 @@ def test_a_service_that_is_down_is_named(plane, service):
         plane.services[service].start()
         plane.services[service].wait_ready()
     assert (status, out) == (2, "")
-    assert err.startswith(f"{service.title()} at http://127.0.0.1:")
+    assert err.startswith(f"nova-gpu: {service.title()} at http://127.0.0.1:")
     assert err.endswith("cannot be reached: Connection refused\n")

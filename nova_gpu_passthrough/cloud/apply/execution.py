@@ -25,7 +25,7 @@ from nova_gpu_passthrough.cloud.apply.writer import (
     Interrupted,
     RequestRefused,
 )
-from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.errors import InterruptedCommandError, UserError
 
 _PERFORM: dict[ResourceKind, Callable[[CloudWriter, Ledger, Change], None]] = {
     ResourceKind.TRAIT: TRAITS.perform,
@@ -73,7 +73,7 @@ def run(
                 reason = failures.error_text(refusal.error, "admin", api.connection)
                 refused.append(RefusedChange(change, f"{change.kind} {change.name}: {reason}"))
             except Interrupted:
-                raise UserError(f"interrupted: {_done_text(done, changes)}") from None
+                raise InterruptedCommandError(f"interrupted: {_done_text(done, changes)}") from None
             except UserError as error:
                 raise UserError(f"{error}; {_done_text(done, changes)}") from error
             except Exception as error:

@@ -126,8 +126,8 @@ def test_a_record_of_another_fleet_is_refused(apply, named, fleet, record):
     status, out, err = apply()
     assert (status, out) == (2, "")
     assert err.splitlines()[-1].startswith(
-        f"{record}: key fleet: this is the record of fleet paris, not of rome; name the right "
-        "record"
+        f"nova-gpu: {record}: key fleet: this is the record of fleet paris, not of rome; name "
+        "the right record"
     )
     assert len(named.requests) == count
 
@@ -142,14 +142,14 @@ def test_an_invalid_record_is_refused_with_its_line(apply, record):
 def test_a_fleet_file_is_required(nova_gpu, named):
     status, _, err = nova_gpu("--os-cloud", "test", "apply")
     assert status == 2
-    assert err.startswith("no fleet file was given")
+    assert err.startswith("nova-gpu: no fleet file was given")
 
 
 def test_a_tenant_gets_one_sentence(apply, named, record):
     named.fail("GET .*/traits", 403)
     status, out, err = apply(cloud="tenant")
     assert (status, out) == (2, "")
-    assert err.splitlines()[-1].startswith("traits: needs role admin; ")
+    assert err.splitlines()[-1].startswith("nova-gpu: traits: needs role admin; ")
     assert not record.exists()
 
 
@@ -160,7 +160,8 @@ def test_each_refusal_is_reported_and_other_changes_are_made(apply, named):
     *_, refusal, sentence = err.splitlines()
     assert refusal.startswith("aggregate gpu-hgx: Nova refused POST")
     assert re.fullmatch(
-        r"1 of \d+ changes were refused; fix the causes reported above and run it again", sentence
+        r"nova-gpu: 1 of \d+ changes were refused; fix the causes reported above and run it again",
+        sentence,
     )
     assert _flavors(named) == FLAVORS
 
@@ -175,9 +176,10 @@ def test_ctrl_c_ends_the_command_between_two_requests(apply, named, monkeypatch)
 
     named.nova.answer = press
     status, _, err = apply()
-    assert status == 2
+    assert status == 130
     assert re.fullmatch(
-        r"interrupted: \d+ of \d+ changes done; run it again to go on", err.splitlines()[-1]
+        r"nova-gpu: interrupted: \d+ of \d+ changes done; run it again to go on",
+        err.splitlines()[-1],
     )
     assert len(named.nova.flavors) == 1
     named.nova.answer = answer
@@ -188,8 +190,8 @@ def test_ctrl_c_ends_the_command_between_two_requests(apply, named, monkeypatch)
 def test_ctrl_c_during_the_comparison_changes_nothing(apply, named, record):
     named.fail("GET .*/flavors", error=KeyboardInterrupt())
     status, out, err = apply()
-    assert (status, out) == (2, "")
-    assert err.splitlines()[-1] == "interrupted: nothing was changed in the cloud"
+    assert (status, out) == (130, "")
+    assert err.splitlines()[-1] == "nova-gpu: interrupted: nothing was changed in the cloud"
     assert not record.exists()
 
 

@@ -43,7 +43,8 @@ def test_an_unknown_cloud(nova_gpu, named):
     status, out, err = nova_gpu("--os-cloud", "nope", *COMMAND)
     assert (status, out) == (2, "")
     assert err == (
-        "cloud 'nope' is not in clouds.yaml: it has tenant, test; see --os-cloud and OS_CLOUD\n"
+        "nova-gpu: cloud 'nope' is not in clouds.yaml: it has tenant, test; see --os-cloud and "
+        "OS_CLOUD\n"
     )
 
 
@@ -51,7 +52,7 @@ def test_an_error_of_a_service_is_one_sentence(nova_gpu, named):
     named.fail("GET .*os-services", 500, {"computeFault": {"code": 500, "message": "boom"}})
     status, out, err = nova_gpu("--os-cloud", "test", *COMMAND)
     assert (status, out) == (2, "")
-    assert err.startswith("Nova failed at GET http://cloud/compute/v2.1/os-services")
+    assert err.startswith("nova-gpu: Nova failed at GET http://cloud/compute/v2.1/os-services")
     assert err.count("\n") == 1
 
 
@@ -72,11 +73,11 @@ def test_no_output_contains_a_password_or_a_token(nova_gpu, named, verbose):
     assert (err == "No host has GPUs\n") == (not verbose)
 
 
-def test_ctrl_c_is_one_sentence_and_an_error(nova_gpu, named, monkeypatch):
+def test_ctrl_c_is_one_sentence_and_has_its_own_status(nova_gpu, named, monkeypatch):
     monkeypatch.setattr(CloudCommand, "read_view", raising(KeyboardInterrupt()))
     status, out, err = nova_gpu("--os-cloud", "test", *COMMAND)
-    assert (status, out) == (2, "")
-    assert err == "interrupted: nothing was changed in the cloud\n"
+    assert (status, out) == (130, "")
+    assert err == "nova-gpu: interrupted: nothing was changed in the cloud\n"
 
 
 def test_ctrl_c_in_a_command_that_changes_the_cloud_has_its_own_sentence(
@@ -84,19 +85,22 @@ def test_ctrl_c_in_a_command_that_changes_the_cloud_has_its_own_sentence(
 ):
     monkeypatch.setattr(CloudCommand, "read_view", raising(KeyboardInterrupt()))
     monkeypatch.setattr(ListHosts, "interrupted", "half of it was done")
-    assert nova_gpu("--os-cloud", "test", *COMMAND)[2] == "interrupted: half of it was done\n"
+    assert (
+        nova_gpu("--os-cloud", "test", *COMMAND)[2]
+        == "nova-gpu: interrupted: half of it was done\n"
+    )
 
 
 def test_the_fleet_file_is_read_before_the_cloud(nova_gpu, named):
     status, _, err = nova_gpu("--os-cloud", "test", *COMMAND, "--fleet", "/nope.yaml")
     assert status == 2
-    assert err.startswith("/nope.yaml")
+    assert err.startswith("nova-gpu: /nope.yaml")
     assert named.requests == []
 
 
 def test_the_fleet_file_may_be_given_by_the_environment(nova_gpu, named, monkeypatch):
     monkeypatch.setenv("NOVA_GPU_FLEET", "/nope.yaml")
-    assert nova_gpu("--os-cloud", "test", *COMMAND)[2].startswith("/nope.yaml")
+    assert nova_gpu("--os-cloud", "test", *COMMAND)[2].startswith("nova-gpu: /nope.yaml")
 
 
 def test_a_missing_fleet_file_is_an_error_if_it_is_required():

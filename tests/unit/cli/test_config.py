@@ -216,7 +216,8 @@ def test_options_that_a_fleet_file_replaces_are_errors(run, fleet, arguments, op
     status, _, err = run("--fleet", fleet, *arguments)
     assert status == 2
     assert err.strip() == (
-        f"{option}: with --fleet, inventories and settings come only from {fleet}; set them there"
+        f"nova-gpu: {option}: with --fleet, inventories and settings come only from {fleet}; set "
+        "them there"
     )
 
 

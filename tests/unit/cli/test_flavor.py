@@ -101,7 +101,7 @@ def test_refused_flavors_are_listed_with_the_reason_and_status_1(nova_gpu, fleet
 def test_without_a_fleet_file_it_is_one_sentence_and_status_2(nova_gpu, tmp_path):
     status, out, err = nova_gpu("flavor", "generate")
     assert status == 2
-    assert err == "no fleet file was given: add --fleet FILE or set NOVA_GPU_FLEET\n"
+    assert err == "nova-gpu: no fleet file was given: add --fleet FILE or set NOVA_GPU_FLEET\n"
     status, out, err = nova_gpu("flavor", "generate", "--fleet", tmp_path / "none.yaml")
     assert status == 2
     assert "none.yaml: No such file or directory; name a readable file" in err

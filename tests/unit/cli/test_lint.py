@@ -129,7 +129,7 @@ def test_started_needs_config(nova_gpu, site):
     )
     assert (status, err.strip()) == (
         2,
-        "--started describes hosts of --config DIR: give --config, too",
+        "nova-gpu: --started describes hosts of --config DIR: give --config, too",
     )
 
 

@@ -83,7 +83,7 @@ def test_a_textfile_is_not_changed_if_the_cloud_cannot_be_read(nova_gpu, cloud, 
     cloud[:] = [UserError("Nova is not there")]
     path = tmp_path / "gpu.prom"
     path.write_text("old")
-    assert nova_gpu("metrics", "--textfile", path) == (2, "", "Nova is not there\n")
+    assert nova_gpu("metrics", "--textfile", path) == (2, "", "nova-gpu: Nova is not there\n")
     assert path.read_text() == "old"
 
 
@@ -91,7 +91,7 @@ def test_a_textfile_that_cannot_be_written(nova_gpu, cloud, tmp_path):
     path = tmp_path / "none" / "gpu.prom"
     status, out, err = nova_gpu("metrics", "--textfile", path)
     assert (status, out) == (2, "")
-    assert err == f"{path}: No such file or directory; it was not written\n"
+    assert err == f"nova-gpu: {path}: No such file or directory; it was not written\n"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,8 @@ def test_an_address_in_use(nova_gpu, cloud):
         status, _, err = nova_gpu("metrics", "--listen", f"127.0.0.1:{port}")
     assert status == 2
     assert err == (
-        f"cannot listen at 127.0.0.1:{port}: Address already in use; name another ADDRESS:PORT\n"
+        f"nova-gpu: cannot listen at 127.0.0.1:{port}: Address already in use; name another "
+        "ADDRESS:PORT\n"
     )
 
 
@@ -193,7 +194,7 @@ def test_the_last_values_are_served_while_the_cloud_cannot_be_read(served):
     assert values["nova_gpu_read_success",] == 0
     assert values["nova_gpu_reads_total", ("result", "failure")] == 2
     # The error is logged once, not at every reading.
-    assert err == "the cloud could not be read: Nova is not there\n"
+    assert err == "nova-gpu: the cloud could not be read: Nova is not there\n"
     assert events == [7.0, 7.0, 7.0]
 
 
@@ -205,8 +206,8 @@ def test_it_waits_for_an_unavailable_cloud(served):
     assert values["nova_gpu_host_up", ("host", "gpu01")] == 1
     assert values["nova_gpu_read_success",] == 1
     assert err.splitlines() == [
-        "the cloud could not be read: Nova is not there",
-        "the cloud could not be read: nor Placement",
+        "nova-gpu: the cloud could not be read: Nova is not there",
+        "nova-gpu: the cloud could not be read: nor Placement",
     ]
     assert events == [7.0, 7.0, "the cloud can be read again", 7.0]
 
@@ -214,4 +215,4 @@ def test_it_waits_for_an_unavailable_cloud(served):
 def test_an_unexpected_error_does_not_end_the_service(served):
     text, _, err = served(KeyError("links"), fleets.one())
     assert _values(text)["nova_gpu_reads_total", ("result", "failure")] == 1
-    assert err.startswith("the cloud could not be read: KeyError: 'links' (add --debug")
+    assert err.startswith("nova-gpu: the cloud could not be read: KeyError: 'links' (add --debug")

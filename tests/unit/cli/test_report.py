@@ -66,7 +66,11 @@ def test_an_edited_page_is_not_replaced_and_the_cloud_is_not_read(nova_gpu, clou
 
 def test_nothing_is_written_if_the_cloud_cannot_be_read(nova_gpu, cloud, tmp_path):
     cloud[0][:] = [UserError("Nova is not there")]
-    assert nova_gpu("report", "--html", tmp_path / "gpus.html") == (2, "", "Nova is not there\n")
+    assert nova_gpu("report", "--html", tmp_path / "gpus.html") == (
+        2,
+        "",
+        "nova-gpu: Nova is not there\n",
+    )
     assert os.listdir(tmp_path) == []
 
 
@@ -76,7 +80,11 @@ def test_ctrl_c_writes_nothing(nova_gpu, cloud, monkeypatch, tmp_path):
 
     monkeypatch.setattr(snapshot, "take", interrupted)
     status, out, err = nova_gpu("report", "--html", tmp_path / "gpus.html")
-    assert (status, out, err) == (2, "", "interrupted: nothing was changed in the cloud\n")
+    assert (status, out, err) == (
+        130,
+        "",
+        "nova-gpu: interrupted: nothing was changed in the cloud\n",
+    )
     assert os.listdir(tmp_path) == []
 
 

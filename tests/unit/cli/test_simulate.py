@@ -166,8 +166,8 @@ def test_ctrl_c_is_one_sentence(nova_gpu, openb, monkeypatch):
 
     monkeypatch.setattr(batch, "replay", interrupted)
     status, out, err = nova_gpu("simulate", *openb)
-    assert (status, out) == (2, "")
-    assert err.splitlines()[-1] == "interrupted: no results were listed or drawn"
+    assert (status, out) == (130, "")
+    assert err.splitlines()[-1] == "nova-gpu: interrupted: no results were listed or drawn"
 
 
 def test_without_numpy_the_message_says_what_to_install(nova_gpu, openb, monkeypatch):
