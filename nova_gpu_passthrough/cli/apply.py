@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nova_gpu_passthrough.cli import terminal
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
 from nova_gpu_passthrough.cli.gpu_command import CommandGroup
+from nova_gpu_passthrough.cli.printable import printable
 from nova_gpu_passthrough.errors import UserError
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ class ApplyFleet(CloudCommand):
 
     def _show(self, plan: "Plan") -> None:
         for line in plan.diff().splitlines():
+            line = printable(line, "\t")
             print(_coloured_line(line) if terminal.shows_colours() else line)
         self.print_notes(plan.notes)
         self.print_notes(f"skipped: {change}" for change in plan.skipped)

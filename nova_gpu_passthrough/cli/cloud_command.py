@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nova_gpu_passthrough.cli import common_options
 from nova_gpu_passthrough.cli.gpu_command import CommandGroup, GpuCommand
+from nova_gpu_passthrough.cli.printable import printable, printable_output
 from nova_gpu_passthrough.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,12 +49,16 @@ class CloudCommand(GpuCommand):
         from nova_gpu_passthrough.cloud import failures
 
         try:
-            with failures.as_user_errors(self.role, lambda: self._connection):
+            # In the program openstack, its own streams are unchanged.
+            with (
+                printable_output(),
+                failures.as_user_errors(self.role, lambda: self._connection),
+            ):
                 return super().run(parsed_args)
         except UserError as error:
             if not self._in_openstack or self.app.options.debug:
                 raise
-            self.app.LOG.error(error)
+            self.app.LOG.error(printable(str(error)))
             return error.status
 
     def connection(self, parsed_args: argparse.Namespace) -> "Connection":

@@ -3,6 +3,7 @@
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from nova_gpu_passthrough.cli import audit_options, common_options
 from nova_gpu_passthrough.cli.gpu_command import CommandGroup, GpuCommand
 from nova_gpu_passthrough.cli.listing import ColouredColumn, ListCommand
+from nova_gpu_passthrough.cli.printable import printable, raw
 from nova_gpu_passthrough.cli.table import Layout
 from nova_gpu_passthrough.cli.terminal import shows_colours
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Severity
@@ -125,9 +127,12 @@ def _draw(inventory: Inventory) -> None:
     from nova_gpu_passthrough.cli.drawing import draw
 
     # Wide enough for every line: a terminal wraps lines itself, a file keeps them whole.
-    console = Console(width=4096, highlight=False, no_color=not shows_colours())
+    console = Console(
+        file=raw(sys.stdout), width=4096, highlight=False, no_color=not shows_colours()
+    )
     for line in console.render_lines(draw(inventory), pad=False):
-        console.print(Segments([*line, Segment.line()]), end="")
+        parts = [Segment(printable(text), style) for text, style, _ in line]
+        console.print(Segments([*parts, Segment.line()]), end="")
 
 
 def _write(inventory: Inventory, options: argparse.Namespace) -> None:

@@ -12,11 +12,14 @@ from cliff.lister import Lister
 
 from nova_gpu_passthrough.cli import terminal
 from nova_gpu_passthrough.cli.gpu_command import GpuCommand
+from nova_gpu_passthrough.cli.printable import printable
 from nova_gpu_passthrough.cli.table import Layout, TerminalTable
 from nova_gpu_passthrough.errors import UserError, did_you_mean
 
 #: Formats whose cells are single values.
 _FLAT_FORMATS = frozenset(("csv", "value"))
+#: Formats that have escapes of their own for control characters.
+_EXACT_FORMATS = frozenset(("json", "yaml"))
 
 
 class ListCommand(GpuCommand, Lister):
@@ -67,6 +70,8 @@ class ListCommand(GpuCommand, Lister):
             parsed_args.columns = [name for name in column_names if name not in self.long_columns]
         if parsed_args.formatter in _FLAT_FORMATS:
             rows = [tuple(map(_flat, row)) for row in rows]
+        if parsed_args.formatter not in _EXACT_FORMATS:
+            rows = [tuple(map(_printable, row)) for row in rows]
         if parsed_args.formatter == "table":
             self.formatter = TerminalTable(self.layout)
             if not rows and not parsed_args.print_empty:
@@ -157,6 +162,9 @@ class DictColumn(FlatColumn):
 class ColouredColumn(FormattableColumn[Any]):
     """A severity or verdict: coloured for people, plain for programs."""
 
+    #: Whether the text may have this program's escape codes.
+    is_coloured = True
+
     def human_readable(self) -> str:
         """Return its name, coloured if standard output shows colours."""
         return terminal.coloured(self._value)
@@ -173,6 +181,10 @@ def _with_commas(texts: Iterable[str]) -> list[str]:
 
 def _flat(cell: Any) -> Any:
     return cell.flat() if isinstance(cell, FlatColumn) else cell
+
+
+def _printable(cell: Any) -> Any:
+    return printable(cell, "\n") if isinstance(cell, str) else cell
 
 
 def _key(key: Any) -> str:

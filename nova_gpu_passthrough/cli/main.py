@@ -13,6 +13,7 @@ from cliff.commandmanager import CommandManager
 
 from nova_gpu_passthrough.cli import program_help, start
 from nova_gpu_passthrough.cli.gpu_command import PROGRAM
+from nova_gpu_passthrough.cli.printable import printable_output
 from nova_gpu_passthrough.errors import EXIT_STATUS, UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -136,7 +137,8 @@ class _MessageFormatter(logging.Formatter):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``nova-gpu`` with these arguments, by default those of the process."""
-    status: int = NovaGpu().run(list(sys.argv[1:] if argv is None else argv))
+    with printable_output():
+        status: int = NovaGpu().run(list(sys.argv[1:] if argv is None else argv))
     return status
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from nova_gpu_passthrough.cli import terminal
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.files import generated_files
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -71,6 +72,9 @@ class ExportMetrics(CloudCommand):
         # Imported here to keep nova-gpu --help fast.
         from prometheus_client import CollectorRegistry
 
+        if parsed_args.textfile:
+            # First, because reading the cloud may take long.
+            generated_files.check_place(parsed_args.textfile)
         exporter, registry = self._exporter(parsed_args), CollectorRegistry()
         registry.register(exporter)
         if parsed_args.listen:

@@ -34,6 +34,7 @@ class WriteMix(CloudCommand):
         """Read the cloud, count its servers, print or write the mix."""
         if parsed_args.write:
             # First, because reading the cloud may take long.
+            generated_files.check_place(parsed_args.write)
             generated_files.check_files({parsed_args.write: ""}, parsed_args.force)
         fleet = self.require_fleet(parsed_args)
         view = self.read_view(parsed_args)

@@ -33,6 +33,7 @@ class WriteReport(CloudCommand):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Read the cloud and write the page."""
         # First, because reading the cloud may take long.
+        generated_files.check_place(parsed_args.html)
         generated_files.check_files({parsed_args.html: ""}, parsed_args.force)
         fleet, connection = self.load_fleet(parsed_args), self.connection(parsed_args)
         # Imported here to keep nova-gpu --help fast.

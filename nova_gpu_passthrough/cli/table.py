@@ -16,6 +16,8 @@ from typing import Any, TextIO
 from cliff.columns import FormattableColumn
 from cliff.formatters.table import TableFormatter, _do_fit
 
+from nova_gpu_passthrough.cli.printable import printable
+
 #: What is never broken in prose: a command in backquotes, with what precedes and follows it, and
 #: otherwise a word.
 _UNBREAKABLE = re.compile(r"(?:[^\s`]*`[^`]*`)+\S*|\S+")
@@ -71,15 +73,22 @@ class TerminalTable(TableFormatter):
                 )
                 for row, row_cells in zip(rows, cells, strict=True)
             ]
+        else:
+            rows = [
+                tuple(
+                    _text(value) if isinstance(value, FormattableColumn) else value for value in row
+                )
+                for row in rows
+            ]
         options = argparse.Namespace(**vars(parsed_args))
         # The rows are wrapped already.
         options.max_width, options.fit_width = 1_000_000, False
         super().emit_list(names, rows, stdout, options)
 
     def _cell(self, name: str, value: Any) -> "_Cell":
-        words = getattr(value, "words", None)
+        words = _words(value)
         if words is not None:
-            return _Cell([list(words())])
+            return _Cell([words])
         text = _text(value)
         if name not in self._layout.prose:
             return _Cell([[line] for line in text.splitlines()])
@@ -188,8 +197,18 @@ def _width(options: argparse.Namespace) -> int | None:
     return shutil.get_terminal_size().columns if _do_fit(options.fit_width) else None
 
 
+def _words(value: Any) -> list[str] | None:
+    """Return the items of a list, between which a line may break; None for other values."""
+    words = getattr(value, "words", None)
+    return None if words is None else [printable(word) for word in words()]
+
+
 def _text(value: Any) -> str:
-    return str(value.human_readable() if isinstance(value, FormattableColumn) else value)
+    words = _words(value)
+    if words is not None:
+        return " ".join(words)
+    text = str(value.human_readable() if isinstance(value, FormattableColumn) else value)
+    return text if getattr(value, "is_coloured", False) else printable(text, "\n")
 
 
 def _length(text: str) -> int:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 
+from nova_gpu_passthrough.cli.printable import raw
 from nova_gpu_passthrough.inventory.findings import Severity, Verdict
 
 #: Called with what is read, how much of it is done, and how much there is.
@@ -48,7 +49,7 @@ def progress_bar() -> Iterator[ReportProgress | None]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=Console(file=raw(sys.stderr)), transient=True) as progress:
         tasks: dict[str, TaskID] = {}
 
         def update(what: str, done: int, total: int) -> None:

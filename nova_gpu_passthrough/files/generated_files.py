@@ -84,6 +84,23 @@ def file_state(path: Path, text: str) -> FileState:
     return FileState.CHANGED if mark and mark[2] == _checksum(body) else FileState.EDITED
 
 
+def check_place(path: Path) -> None:
+    """Check that one file can be written, before its content is made, which may take long.
+
+    Its directory must exist: a directory with a misspelt name would be made silently.
+
+    :raises UserError: if it cannot
+    """
+    parent = path.parent
+    if not parent.is_dir():
+        raise UserError(f"{path}: there is no directory {parent}; create it, or name another file")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: not a regular file; give another path")
+    # A file is written beside the old one, and takes its place.
+    if not os.access(Path(os.path.realpath(path)).parent, os.W_OK | os.X_OK):
+        raise UserError(f"{path}: directory {parent} may not be written; name another file")
+
+
 def check_files(files: Mapping[Path, str], force: bool = False) -> dict[Path, FileState]:
     """Return the states of files; raise if one must not be replaced.
 

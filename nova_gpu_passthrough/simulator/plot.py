@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.files import generated_files
 from nova_gpu_passthrough.simulator.outcome import Summary
 from nova_gpu_passthrough.simulator.stranded_causes import StrandedCause
 
@@ -25,8 +26,7 @@ def check(path: Path) -> None:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise UserError(f"--plot {path}: expected a file that ends in {' or '.join(SUFFIXES)}")
-    if not path.parent.is_dir():
-        raise UserError(f"--plot {path}: there is no directory {path.parent}; create it")
+    generated_files.check_place(path)
     try:
         import matplotlib  # noqa: F401
     except ImportError:

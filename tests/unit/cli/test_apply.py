@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-from nova_gpu_passthrough.cli import apply as cli
 from nova_gpu_passthrough.cloud.apply import record as records
 from nova_gpu_passthrough.inventory import store
 from tests.unit.cli.clouds import cloud as cloud
@@ -196,7 +195,8 @@ def test_ctrl_c_during_the_comparison_changes_nothing(apply, named, record):
 
 
 def test_lines_are_coloured_only_on_terminals(apply, monkeypatch):
-    monkeypatch.setattr(cli.terminal, "shows_colours", lambda: True)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
     _, out, _ = apply("--dry-run")
     assert "\x1b[1m+++ traits (fleet paris)\x1b[0m\n\x1b[36m@@\x1b[0m\n\x1b[32m+CUSTOM_" in out
     assert "\x1b[1m--- /dev/null\x1b[0m\n" in out

@@ -91,7 +91,10 @@ def test_a_textfile_that_cannot_be_written(nova_gpu, cloud, tmp_path):
     path = tmp_path / "none" / "gpu.prom"
     status, out, err = nova_gpu("metrics", "--textfile", path)
     assert (status, out) == (2, "")
-    assert err == f"nova-gpu: {path}: No such file or directory; it was not written\n"
+    assert err == (
+        f"nova-gpu: {path}: there is no directory {path.parent}; create it, or name another file\n"
+    )
+    assert not path.parent.exists()
 
 
 @pytest.mark.parametrize(

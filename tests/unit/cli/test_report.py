@@ -64,6 +64,16 @@ def test_an_edited_page_is_not_replaced_and_the_cloud_is_not_read(nova_gpu, clou
     assert "GPU fleet" in path.read_text()
 
 
+def test_a_directory_is_not_made_and_the_cloud_is_not_read(nova_gpu, cloud, tmp_path):
+    path = tmp_path / "none" / "gpus.html"
+    for options in ((), ("--force",)):
+        status, out, err = nova_gpu("report", "--html", path, *options)
+        assert (status, out) == (2, "")
+        assert "there is no directory" in err
+    assert cloud[1] == []
+    assert os.listdir(tmp_path) == []
+
+
 def test_nothing_is_written_if_the_cloud_cannot_be_read(nova_gpu, cloud, tmp_path):
     cloud[0][:] = [UserError("Nova is not there")]
     assert nova_gpu("report", "--html", tmp_path / "gpus.html") == (

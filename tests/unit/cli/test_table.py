@@ -6,8 +6,10 @@ import io
 
 import pytest
 
-from nova_gpu_passthrough.cli.listing import ListColumn, OptionalColumn
+from nova_gpu_passthrough.cli import terminal
+from nova_gpu_passthrough.cli.listing import ColouredColumn, ListColumn, OptionalColumn
 from nova_gpu_passthrough.cli.table import Layout, TerminalTable
+from nova_gpu_passthrough.inventory.findings import Severity
 
 NAMES = ("Host", "Server", "GPUs", "Note")
 COMMAND = "`openstack server delete train-1`"
@@ -73,10 +75,21 @@ def test_blocks_may_be_preferred():
     assert render(rows, 0, Layout(blocks=True)).startswith("+")
 
 
-def test_wide_characters_and_colours_count_as_they_appear():
-    rows = [("主机主机", "\x1b[31mred\x1b[0m", 1, "x " * 40)]
+def test_wide_characters_and_colours_count_as_they_appear(monkeypatch):
+    monkeypatch.setattr(terminal, "shows_colours", lambda: True)
+    rows = [("主机主机", ColouredColumn(Severity.OK), 1, "x " * 40)]
     for line in render(rows, 70).splitlines()[3:-1]:
-        assert "主机主机 | \x1b[31mred\x1b[0m    |" in line or line.startswith("|          |")
+        assert "主机主机 | \x1b[32mok\x1b[0m     |" in line or line.startswith("|          |")
+
+
+def test_colours_of_others_are_shown_as_escapes():
+    out = render([("a", ListColumn(["\x1b[31mred", "b\nc"]), 1, "d\ne\r")], 70)
+    assert r"\x1b[31mred, b\nc" in out
+    assert r"e\r" in out
+    assert "\x1b" not in out
+    assert r"| \x1b[31mred, b\nc |" in render(
+        [("a", ListColumn(["\x1b[31mred", "b\nc"]), 1, "d")], 0
+    )
 
 
 @pytest.mark.parametrize("width", range(1, 200, 7))

@@ -227,6 +227,19 @@ def test_a_path_through_a_file(tmp_path):
         write_all({tmp_path / "file" / "below": NEW})
 
 
+def test_the_place_of_one_file(tmp_path):
+    generated_files.check_place(tmp_path / "new")
+    (tmp_path / "old").write_text("x")
+    generated_files.check_place(tmp_path / "old")
+    with pytest.raises(UserError, match="there is no directory .*none; create it"):
+        generated_files.check_place(tmp_path / "none" / "file")
+    with pytest.raises(UserError, match="there is no directory .*old; create it"):
+        generated_files.check_place(tmp_path / "old" / "file")
+    with pytest.raises(UserError, match="not a regular file"):
+        generated_files.check_place(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old"]
+
+
 def test_a_directory_in_the_place(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError, match="not a regular file"):
