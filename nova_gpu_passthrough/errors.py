@@ -26,7 +26,7 @@ class InterruptedCommandError(UserError):
     status = INTERRUPTED_STATUS
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str], most: int = 1) -> str:
     """Return "; did you mean ...?" with the most similar of the known words, or an empty text."""
-    similar = difflib.get_close_matches(word, list(known), 1, cutoff=0.7)
-    return f"; did you mean {similar[0]}?" if similar else ""
+    similar = difflib.get_close_matches(word, list(dict.fromkeys(known)), most, cutoff=0.7)
+    return f"; did you mean {' or '.join(similar)}?" if similar else ""

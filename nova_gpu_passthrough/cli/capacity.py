@@ -2,14 +2,13 @@
 """``nova-gpu capacity``: how many more GPU servers fit, and which free GPUs are stranded."""
 
 import argparse
-import difflib
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
 from nova_gpu_passthrough.cli.listing import ListColumn, ListCommand, OptionalColumn
 from nova_gpu_passthrough.cli.table import Layout
-from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.cloud.fit.capacity import CloudCapacity
@@ -95,11 +94,8 @@ def _flavor_names(
     gpu_flavor_names = {one.flavor.name for one in gpu_flavors.find(view.flavors, fleet)[0]}
     for given in names_or_ids:
         if given not in names:
-            similar = difflib.get_close_matches(given, names, 3)
-            hint = ", ".join(similar or sorted(gpu_flavor_names)) or "there are none"
-            raise UserError(
-                f"no flavor {given}; {'similar names' if similar else 'GPU flavors'}: {hint}"
-            )
+            every = f"; GPU flavors: {', '.join(sorted(gpu_flavor_names)) or 'there are none'}"
+            raise UserError(f"no flavor {given}{did_you_mean(given, names, 3) or every}")
         if names[given] not in gpu_flavor_names:
             raise UserError(
                 f"flavor {given} requests no GPUs by an alias of the fleet, or Nova refuses it: "

@@ -41,7 +41,7 @@ class ListHosts(CloudCommand, ListCommand):
 
     long_columns = _LONG
     layout = Layout(prose=("Disabled Reason",), heading=("Host",))
-    nothing = "No host has GPUs"
+    nothing = "No host has GPUs in Placement, and no fleet file names one"
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
         """Read the cloud and list its hosts."""

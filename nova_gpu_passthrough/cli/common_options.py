@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options ``--fleet`` and ``--force``, which several commands have."""
+"""The options ``--fleet`` and ``--force``, which several commands have, and what they do."""
 
 import argparse
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nova_gpu_passthrough.errors import UserError
 
 if TYPE_CHECKING:
+    from nova_gpu_passthrough.cli.gpu_command import GpuCommand
+    from nova_gpu_passthrough.files.generated_files import FileState
     from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
 
 
@@ -67,3 +70,36 @@ def add_force_option(parser: argparse._ActionsContainer) -> None:
         action="store_true",
         help="replace a file even if it was edited or was not written by nova-gpu",
     )
+
+
+def write_files(
+    command: "GpuCommand", files: Mapping[Path, str], force: bool, content: str = ""
+) -> "dict[Path, FileState]":
+    """Write generated files, and report it on standard error.
+
+    :param content: what is in them, such as "20 GPUs"
+    :returns: the state of each before
+    :raises UserError: if one must not be replaced, or cannot be written
+    """
+    from nova_gpu_passthrough.files import generated_files
+
+    command.interrupted = "some of the files may have been written, each of them completely"
+    if len(files) == 1:
+        command.interrupted = f"{next(iter(files))} may have been written"
+    states = generated_files.write_all(files, force)
+    same = [path for path, state in states.items() if state is generated_files.FileState.SAME]
+    if len(files) > 1:
+        folder = os.path.commonpath([path.parent for path in files])
+        told = f"wrote {len(files) - len(same)} files below {folder}; {len(same)} were up to date"
+    elif same:
+        told = f"{same[0]} is up to date"
+    else:
+        told = f"wrote {next(iter(files))}{f' ({content})' if content else ''}"
+    command.inform(told)
+    command.interrupted = "all files were written"
+    return states
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with a noun, such as "1 GPU" or "20 GPUs"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

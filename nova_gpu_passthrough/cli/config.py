@@ -67,7 +67,7 @@ class GenerateConfig(ListCommand):
         paths = {file: file.below(root, one_host) for file in files} if root else {}
         if parsed_args.write:
             texts = {path: file.text for file, path in paths.items()}
-            written = generated_files.write_all(texts, parsed_args.force)
+            written = common_options.write_files(self, texts, parsed_args.force)
             states = {file: written[path] for file, path in paths.items()}
         else:
             states = {

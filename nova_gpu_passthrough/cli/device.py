@@ -84,7 +84,6 @@ class ListDevices(CloudCommand, ListCommand):
 
     long_columns = _LONG
     layout = Layout(prose=("Note",), heading=("Host", "Address"))
-    nothing = "No device matches"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's options."""
@@ -126,6 +125,7 @@ class ListDevices(CloudCommand, ListCommand):
         owners = self.read_owners(parsed_args, view)
         self.print_notes([*view.notes, *owners.notes])
         servers = view.servers
+        self.nothing = _nothing([host.name for host in view.hosts], parsed_args)
         return _COLUMNS + _LONG, [
             _row(device, servers, owners, view.taken_at)
             for host in view.hosts
@@ -162,6 +162,17 @@ def _server_status(text: str) -> str:
             f"{text!r} is not a status of servers, expected one of {', '.join(_SERVER_STATUSES)}"
         )
     return status
+
+
+def _nothing(hosts: Sequence[str], options: argparse.Namespace) -> str:
+    """Return why the list is empty, if it is."""
+    for pattern in options.host or ():
+        if not _matches(hosts, [pattern]):
+            return f"No host matches {pattern}; those with GPUs: {', '.join(hosts) or 'none'}"
+    filters = ("host", "model", "server", "project", "state", "server_status")
+    if any(getattr(options, name) for name in filters):
+        return "No device matches all of the filters"
+    return "No host has GPUs"
 
 
 def _is_selected(

@@ -56,6 +56,11 @@ class GpuCommand(Command):
         except KeyboardInterrupt:
             raise InterruptedCommandError(f"interrupted: {self.interrupted}") from None
 
+    def inform(self, sentence: str) -> None:
+        """Print a sentence on standard error, unless the user wants only errors (``--quiet``)."""
+        if self.app.options.verbose_level:
+            print(sentence, file=sys.stderr)
+
     def _example_text(self, program: str) -> str:
         lines = ["examples:"]
         for command, effect in self.examples.items():

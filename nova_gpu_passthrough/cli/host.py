@@ -61,7 +61,7 @@ class AuditHost(ListCommand):
         """Audit the host, write the inventory, list the findings."""
         inventory = audit_options.run_audit(parsed_args)
         if parsed_args.write:
-            _write(inventory, parsed_args)
+            _write(self, inventory, parsed_args)
         severities = {finding.severity for finding in inventory.findings}
         if Severity.FAILURE in severities:
             self.status = 2
@@ -135,9 +135,9 @@ def _draw(inventory: Inventory) -> None:
         console.print(Segments([*parts, Segment.line()]), end="")
 
 
-def _write(inventory: Inventory, options: argparse.Namespace) -> None:
-    from nova_gpu_passthrough.files import generated_files
+def _write(command: GpuCommand, inventory: Inventory, options: argparse.Namespace) -> None:
     from nova_gpu_passthrough.inventory import store
 
     text = store.dump(inventory, f"nova-gpu host audit --write {options.write}")
-    generated_files.write_all({options.write: text}, options.force)
+    gpus = common_options.counted(len(inventory.gpus), "GPU")
+    common_options.write_files(command, {options.write: text}, options.force, gpus)

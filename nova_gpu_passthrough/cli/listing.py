@@ -2,7 +2,6 @@
 """Lists: which columns they have, what is in a cell for people and for programs, exit status."""
 
 import argparse
-import sys
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -75,7 +74,7 @@ class ListCommand(GpuCommand, Lister):
         if parsed_args.formatter == "table":
             self.formatter = TerminalTable(self.layout)
             if not rows and not parsed_args.print_empty:
-                print(self.nothing, file=sys.stderr)
+                self.inform(self.nothing)
                 return 0
         status: int = super().produce_output(parsed_args, column_names, rows)
         return status

@@ -81,7 +81,9 @@ class ExportMetrics(CloudCommand):
             return self._serve(exporter, registry, parsed_args)
         exporter.refresh()
         if parsed_args.textfile:
+            self.interrupted = f"{parsed_args.textfile} may have been written"
             _write(parsed_args.textfile, registry)
+            self.inform(f"wrote {parsed_args.textfile}")
             return 0
         from prometheus_client import generate_latest
 

@@ -54,7 +54,10 @@ class WriteMix(CloudCommand):
             sys.stdout.write(text)
             return 0
         command = shlex.join(["nova-gpu", "mix", "--write", str(parsed_args.write)])
-        generated_files.write_all(
-            {parsed_args.write: generated_files.seal(text, command)}, parsed_args.force
+        common_options.write_files(
+            self,
+            {parsed_args.write: generated_files.seal(text, command)},
+            parsed_args.force,
+            common_options.counted(sum(counts.values()), "server"),
         )
         return 0

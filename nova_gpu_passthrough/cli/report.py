@@ -43,5 +43,8 @@ class WriteReport(CloudCommand):
             taken = snapshot.take(connection, fleet, report_progress)
         command = shlex.join(["nova-gpu", "report", "--html", str(parsed_args.html)])
         text = generated_files.seal(html_page.render(taken), command)
-        generated_files.write_all({parsed_args.html: text}, parsed_args.force)
+        gpus = sum(len(host.gpus) for host in taken.view.hosts)
+        common_options.write_files(
+            self, {parsed_args.html: text}, parsed_args.force, common_options.counted(gpus, "GPU")
+        )
         return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nova_gpu_passthrough.cli import common_options, terminal
-from nova_gpu_passthrough.cli.gpu_command import CommandGroup
+from nova_gpu_passthrough.cli.gpu_command import CommandGroup, GpuCommand
 from nova_gpu_passthrough.cli.listing import ListCommand
 from nova_gpu_passthrough.cli.simulation_table import filling_table, summary_table
 from nova_gpu_passthrough.errors import UserError
@@ -70,11 +70,13 @@ class RunSimulation(ListCommand):
         for note in loaded.notes:
             print(note, file=sys.stderr)
         if parsed_args.add or parsed_args.flavor:
-            return _what_if(parsed_args, loaded, names)
-        return _replay(parsed_args, loaded, names)
+            return _what_if(self, parsed_args, loaded, names)
+        return _replay(self, parsed_args, loaded, names)
 
 
-def _replay(options: argparse.Namespace, loaded: "Scenario", names: Sequence[str]) -> _Table:
+def _replay(
+    command: GpuCommand, options: argparse.Namespace, loaded: "Scenario", names: Sequence[str]
+) -> _Table:
     from nova_gpu_passthrough.simulator import batch, plot
     from nova_gpu_passthrough.simulator.outcome import Summary
 
@@ -85,10 +87,13 @@ def _replay(options: argparse.Namespace, loaded: "Scenario", names: Sequence[str
     summaries = [Summary(name, by_seed) for name, by_seed in outcomes.items()]
     if options.plot:
         plot.course(options.plot, summaries, options.times)
+        command.inform(f"wrote {options.plot}")
     return summary_table(summaries, options.formatter, options.course)
 
 
-def _what_if(options: argparse.Namespace, loaded: "Scenario", names: Sequence[str]) -> _Table:
+def _what_if(
+    command: GpuCommand, options: argparse.Namespace, loaded: "Scenario", names: Sequence[str]
+) -> _Table:
     from nova_gpu_passthrough.simulator import batch, plot
 
     fleets = {"now": loaded.simulation}
@@ -116,6 +121,7 @@ def _what_if(options: argparse.Namespace, loaded: "Scenario", names: Sequence[st
                 for fleet, by_ranker in outcomes.items()
             },
         )
+        command.inform(f"wrote {options.plot}")
     return filling_table(outcomes, options.formatter)
 
 

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Values of ``--flavor``: a flavor of the fleet or a description, and how often it is requested."""
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 
-from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.errors import UserError, did_you_mean
 from nova_gpu_passthrough.packing.request_class import GpuLocality, RequestClass
 from nova_gpu_passthrough.simulator.trace import Task, Trace
 
@@ -35,9 +34,8 @@ def _task(word: str, known: Mapping[str, RequestClass]) -> Task:
             raise UserError(f"--flavor {word}: {first} is a flavor of the fleet; {_EXPECTED}")
         return Task(known[first], _number(word, "count", count))
     if "=" not in first and first != "linked":
-        near = difflib.get_close_matches(first, known, 3)
-        names = f" (similar: {', '.join(near)})" if near else ""
-        raise UserError(f"--flavor {word}: the fleet has no flavor {first}{names}; {_EXPECTED}")
+        hint = did_you_mean(first, known, 3) or f"; {_EXPECTED}"
+        raise UserError(f"--flavor {word}: the fleet has no flavor {first}{hint}")
     values = _values(word, [first, *rest])
     numa = int(_number(word, "numa", values.get("numa", "0")))
     pinned = int(_number(word, "pinned-cpus", values.get("pinned-cpus", "0")))

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Find the server or flavor to explain, by name or id."""
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from openstack import exceptions
 from nova_gpu_passthrough.cloud.fit import gpu_flavors
 from nova_gpu_passthrough.cloud.view.model import CloudFlavor, CloudView
 from nova_gpu_passthrough.cloud.view.reader import CloudReader, is_not_found
-from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.errors import UserError, did_you_mean
 from nova_gpu_passthrough.fleet.demand import FlavorSize
 
 #: Image properties that mean the same as the extra spec of that name
@@ -152,8 +151,7 @@ def _similar(view: CloudView, word: str, kind: str | None) -> str:
         names += _names(server.name for server in view.servers_without_host)
     if kind != "server":
         names += _names(flavor.name for flavor in view.flavors)
-    similar = difflib.get_close_matches(word, dict.fromkeys(names), 3)
-    return f"; similar names: {', '.join(similar)}" if similar else ""
+    return did_you_mean(word, names, 3)
 
 
 def _names(names: Iterable[str]) -> list[str]:

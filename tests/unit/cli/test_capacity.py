@@ -149,7 +149,7 @@ def test_stranded_gpus_with_their_cause(run, named, hosts):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("gpu1",), "no flavor gpu1; similar names: gpu.1, gpu.2"),
+        (("gpu1",), "no flavor gpu1; did you mean gpu.1?"),
         (("nothing",), "no flavor nothing; GPU flavors: gpu.1, gpu.2"),
         (("cpu",), "flavor cpu requests no GPUs by an alias of the fleet"),
         (("--stranded", "gpu.1"), "--stranded considers all flavors"),

@@ -31,7 +31,7 @@ def test_the_cloud_may_be_given_before_and_after_the_command(nova_gpu, named, pl
     option = ("--os-cloud", "test")
     arguments = (*option, *COMMAND) if place == "before" else (*COMMAND, *option)
     status, _, err = nova_gpu(*arguments)
-    assert (status, err) == (0, "No host has GPUs\n")
+    assert (status, err) == (0, "No host has GPUs in Placement, and no fleet file names one\n")
 
 
 def test_the_cloud_may_be_given_by_the_environment(nova_gpu, named, monkeypatch):
@@ -70,7 +70,7 @@ def test_no_output_contains_a_password_or_a_token(nova_gpu, named, verbose):
     assert status == 0
     assert "secret-of" not in out + err
     assert "token-1" not in out + err
-    assert (err == "No host has GPUs\n") == (not verbose)
+    assert (err == "No host has GPUs in Placement, and no fleet file names one\n") == (not verbose)
 
 
 def test_ctrl_c_is_one_sentence_and_has_its_own_status(nova_gpu, named, monkeypatch):

@@ -169,3 +169,16 @@ def test_an_unknown_state(nova_gpu, named):
     status, _, err = nova_gpu("--os-cloud", "test", "device", "list", "--state", "odd")
     assert status == 2
     assert "invalid choice: 'odd'" in err
+
+
+EMPTY = {
+    ("--host", "nohost"): "No host matches nohost; those with GPUs: l40s1, l40s2",
+    ("--state", "missing"): "No device matches all of the filters",
+}
+
+
+@pytest.mark.parametrize("arguments", EMPTY)
+def test_an_empty_list_is_a_sentence(nova_gpu, server, arguments):
+    done = nova_gpu("--os-cloud", "test", "device", "list", *arguments)
+    assert done == (0, "", f"{EMPTY[arguments]}\n")
+    assert nova_gpu("--quiet", "--os-cloud", "test", "device", "list", *arguments) == (0, "", "")

@@ -57,7 +57,7 @@ def test_a_server_in_error(run, named):
 
 def test_an_unknown_name(run):
     status, _, err = run("trian")
-    assert (status, err) == (2, "nova-gpu: no server or flavor trian; similar names: train\n")
+    assert (status, err) == (2, "nova-gpu: no server or flavor trian; did you mean train?\n")
 
 
 def test_a_name_of_a_server_and_a_flavor(run, named):

@@ -91,3 +91,10 @@ def test_rows_can_be_sorted(nova_gpu, tree, column, order):
     assert (status, err) == (0, "")
     values = [row[column] for row in json.loads(out)]
     assert values == sorted(values, reverse=order == "--sort-descending")
+
+
+def test_a_machine_without_gpus_gets_the_cloud_s_command(nova_gpu, folder):
+    (folder / "sys").mkdir()
+    status, out, err = nova_gpu("gpu", "list", "--root", folder)
+    assert (status, out) == (0, "")
+    assert err == "This machine has no GPUs; nova-gpu device list lists those of a cloud\n"

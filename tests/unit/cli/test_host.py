@@ -136,7 +136,7 @@ def test_columns_can_be_chosen(audit):
 def test_an_inventory_is_written_and_audited_again(audit, nova_gpu, tmp_path):
     path = tmp_path / "inventories/l40s.yaml"
     status, _, err = audit(FAILED, "--write", path, "--host", "compute-7")
-    assert (status, err) == (2, "")
+    assert (status, err) == (2, f"wrote {path} (4 GPUs)\n")
     inventory = store.load(path)
     assert inventory.host == "compute-7"
     assert len(inventory.gpus) == 4
@@ -164,7 +164,7 @@ def test_an_edited_inventory_is_not_replaced_without_force(audit, tmp_path):
     assert "edited since it was generated" in err
     assert path.read_text() == edited
     status, _, err = audit(L40S, "--write", path, "--force")
-    assert (status, err) == (0, "No problems\n")
+    assert (status, err) == (0, f"wrote {path} (4 GPUs)\nNo problems\n")
     assert "# note" not in path.read_text()
 
 

@@ -71,7 +71,7 @@ def test_a_textfile_is_replaced_atomically(nova_gpu, cloud, tmp_path):
     path = tmp_path / "gpu.prom"
     path.write_text("old")
     with path.open() as old:
-        assert nova_gpu("metrics", "--textfile", path) == (0, "", "")
+        assert nova_gpu("metrics", "--textfile", path) == (0, "", f"wrote {path}\n")
         # A reader of the old file is not affected.
         assert old.read() == "old"
     assert _values(path.read_text())["nova_gpu_host_up", ("host", "gpu01")] == 1

@@ -33,7 +33,7 @@ def test_the_mix_is_printed(run, tmp_path):
 
 def test_a_file_is_written_and_replaced_unless_it_was_edited(run, tmp_path):
     path = tmp_path / "mix.yaml"
-    assert run("--write", str(path)) == (0, "", "")
+    assert run("--write", str(path)) == (0, "", f"wrote {path} (1 server)\n")
     assert path.read_text().startswith("# Made by: nova-gpu mix --write ")
     assert mix.load(path) == {TRAIN: 1}
     assert run("--write", str(path))[0] == 0

@@ -38,7 +38,7 @@ def cloud(monkeypatch):
 
 def test_the_page_is_written_with_its_seal(nova_gpu, cloud, tmp_path):
     path = tmp_path / "gpus.html"
-    assert nova_gpu("report", "--html", path) == (0, "", "")
+    assert nova_gpu("report", "--html", path) == (0, "", f"wrote {path} (20 GPUs)\n")
     lines = path.read_text().splitlines(keepends=True)
     assert lines[1] == f"<!-- Made by: nova-gpu report --html {path} -->\n"
     assert "".join([lines[0], *lines[3:]]) == html_page.render(fleets.four())
@@ -48,7 +48,7 @@ def test_a_generated_page_is_replaced(nova_gpu, cloud, tmp_path):
     path = tmp_path / "gpus.html"
     nova_gpu("report", "--html", path)
     cloud[0][:] = [fleets.one()]
-    assert nova_gpu("report", "--html", path) == (0, "", "")
+    assert nova_gpu("report", "--html", path) == (0, "", f"wrote {path} (8 GPUs)\n")
     assert "gpu02" not in path.read_text()
 
 
@@ -60,7 +60,7 @@ def test_an_edited_page_is_not_replaced_and_the_cloud_is_not_read(nova_gpu, clou
     assert "add --force to replace it" in err
     assert path.read_text() == "<p>mine</p>"
     assert cloud[1] == []
-    assert nova_gpu("report", "--html", path, "--force") == (0, "", "")
+    assert nova_gpu("report", "--html", path, "--force") == (0, "", f"wrote {path} (20 GPUs)\n")
     assert "GPU fleet" in path.read_text()
 
 

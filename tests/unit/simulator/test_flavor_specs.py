@@ -39,7 +39,7 @@ def test_pinned_cpus_imply_a_numa_cell():
 @pytest.mark.parametrize(
     "word, expected",
     [
-        ("gpu.9", r"the fleet has no flavor gpu.9 \(similar: gpu.8, gpu.1\)"),
+        ("gpu.9", r"the fleet has no flavor gpu.9; did you mean gpu.8 or gpu.1\?"),
         ("gpu.1,gpus=2", "gpu.1 is a flavor of the fleet"),
         ("gpu.1,count=0", "count is '0', expected a whole number from 1"),
         ("gpus=x", "gpus is 'x', expected a whole number from 0 to 64"),

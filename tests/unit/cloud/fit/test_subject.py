@@ -97,15 +97,15 @@ def test_two_servers_of_one_name(cloud, find):
 def test_names_are_not_patterns(cloud, find):
     flavor = cloud.nova.add_flavor("gpu.1")
     cloud.nova.add_server("train-1", None, flavor, status="ERROR")
-    with pytest.raises(UserError, match="no server or flavor train-[.]; similar names: train-1"):
+    with pytest.raises(UserError, match="no server or flavor train-[.]; did you mean train-1"):
         find("train-.")
 
 
 @pytest.mark.parametrize(
     ("word", "kind", "words"),
     [
-        ("gpu1", None, "no server or flavor gpu1; similar names: gpu.1"),
-        ("trains", "server", "no server trains; similar names: train"),
+        ("gpu1", None, "no server or flavor gpu1; did you mean gpu.1?"),
+        ("trains", "server", "no server trains; did you mean train?"),
         ("trains", "flavor", "no flavor trains"),
         ("00000000-0000-0000-0000-000000000000", None, "no server or flavor 00000000-"),
     ],
