@@ -36,6 +36,14 @@ class ApplyFleet(CloudCommand):
     Exit status: 0, or 1 with --dry-run and a difference, or 2 with an error.
     """
 
+    examples = """
+        nova-gpu apply --fleet fleet.yaml --dry-run
+          show what would change; exit status 1 if anything would
+        nova-gpu apply --fleet fleet.yaml
+          make the changes
+        nova-gpu apply --fleet fleet.yaml --prune --dry-run
+          show also what apply did not create and would delete
+    """
     group = CommandGroup.FLEET
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

@@ -35,6 +35,14 @@ class ShowCapacity(CloudCommand, ListCommand):
     Needs the role admin in a project, and --fleet.
     """
 
+    examples = """
+        nova-gpu capacity --fleet fleet.yaml
+          how many more servers of each GPU flavor fit
+        nova-gpu capacity --fleet fleet.yaml gpu.h100-sxm.8 --by-host
+          on which hosts a flavor fits, and why not on the others
+        nova-gpu capacity --fleet fleet.yaml --stranded
+          free GPUs that no server can use
+    """
     layout = Layout(prose=("Detail",), heading=("Flavor", "Host", "Address"))
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

@@ -5,7 +5,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nova_gpu_passthrough.cli import common_options
 from nova_gpu_passthrough.cli.gpu_command import CommandGroup, GpuCommand
@@ -115,8 +115,3 @@ class CloudCommand(GpuCommand):
         """Print notes on standard error."""
         for note in notes:
             print(note, file=sys.stderr)
-
-    @property
-    def _in_openstack(self) -> bool:
-        app: Any = self.app
-        return hasattr(app, "client_manager")

@@ -39,6 +39,12 @@ class ListHosts(CloudCommand, ListCommand):
     Needs the role admin in a project.
     """
 
+    examples = """
+        nova-gpu host list --os-cloud admin
+          the GPU hosts of a cloud of clouds.yaml
+        nova-gpu host list --fleet fleet.yaml --long --sort-column Free
+          with groups and NUMA nodes, the fullest first
+    """
     long_columns = _LONG
     layout = Layout(prose=("Disabled Reason",), heading=("Host",))
     nothing = "No host has GPUs in Placement, and no fleet file names one"

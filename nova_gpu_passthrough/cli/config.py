@@ -39,6 +39,14 @@ class GenerateConfig(ListCommand):
     Exit status: 0, or 1 with --diff and a difference, or 2 with an error.
     """
 
+    examples = """
+        nova-gpu config generate --fleet fleet.yaml
+          list the files of all hosts
+        nova-gpu config generate --fleet fleet.yaml --write out
+          write them below out/HOST and out/control
+        nova-gpu config generate gpu01.yaml --only gpu01 --diff /
+          compare the files of this host with those that it has
+    """
     group = CommandGroup.FLEET
     layout = Layout(prose=("Purpose",), heading=("Host", "Path"))
 

@@ -82,6 +82,14 @@ class ListDevices(CloudCommand, ListCommand):
     not permit reading them, ids are listed.
     """
 
+    examples = """
+        nova-gpu device list --state stuck --state reserved
+          GPUs that need attention, with the reason and the fix
+        nova-gpu device list --project research --long
+          the GPUs of a project, with all that is known of them
+        nova-gpu device list --server train-1 -f json
+          the GPUs of a server, for a program
+    """
     long_columns = _LONG
     layout = Layout(prose=("Note",), heading=("Host", "Address"))
 

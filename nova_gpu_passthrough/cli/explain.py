@@ -28,6 +28,12 @@ class ExplainRequest(CloudCommand, ListCommand):
     Needs the role admin in a project, and --fleet.
     """
 
+    examples = """
+        nova-gpu explain gpu.h100-sxm.8 --fleet fleet.yaml
+          where one more server of the flavor would fit
+        nova-gpu explain train-1 --fleet fleet.yaml
+          why Nova refused the server, or where it is
+    """
     long_columns = _LONG
     layout = Layout(prose=("Detail",), heading=("Host", "Answer", "Limited By", "Refused By"))
 

@@ -31,6 +31,12 @@ class GenerateFlavors(CloudCommand, ListCommand):
     Exit status: 0, or 1 if a flavor was refused, or 2 with an error.
     """
 
+    examples = """
+        nova-gpu flavor generate --fleet fleet.yaml
+          the flavors that apply would create
+        nova-gpu flavor generate --fleet fleet.yaml --long -c Name -c Stranded
+          what each flavor leaves unused on a host that is full of it
+    """
     group = CommandGroup.FLEET
     long_columns = _LONG
     layout = Layout(prose=("State", "Stranded"), heading=("Name",))

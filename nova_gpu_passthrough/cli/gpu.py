@@ -34,6 +34,12 @@ class ListGpus(ListCommand):
     The verdict is ready, ready after configuration, or unfit.
     """
 
+    examples = """
+        nova-gpu gpu list
+          the GPUs of this machine
+        nova-gpu gpu list --inventory gpu01.yaml --long
+          those of an inventory, with all that is known of them
+    """
     group = CommandGroup.HOST
     long_columns = _LONG
     layout = Layout(heading=("Address",))

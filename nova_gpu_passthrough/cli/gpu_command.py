@@ -3,8 +3,10 @@
 
 import argparse
 import enum
+import inspect
 import sys
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Iterable
 from typing import NoReturn
 
 from cliff._argparse import SmartHelpFormatter
@@ -29,8 +31,8 @@ class GpuCommand(Command):
     """The base of all commands."""
 
     group = CommandGroup.OTHER
-    #: Command lines, and what each does.
-    examples: Mapping[str, str] = {}
+    #: Command lines of ``nova-gpu``, and below each, indented, what it does.
+    examples = ""
     #: What is true after Ctrl-C; a command that writes or changes something sets it when it begins.
     interrupted = "nothing was written"
 
@@ -39,9 +41,7 @@ class GpuCommand(Command):
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.formatter_class = HelpFormatter
         if self.examples:
-            # ``openstack gpu`` has the same commands.
-            program = prog_name.removesuffix(self.cmd_name or "").strip() or PROGRAM
-            parser.epilog = "\n\n".join(filter(None, (self._example_text(program), parser.epilog)))
+            parser.epilog = "\n\n".join(filter(None, (self._example_text(), parser.epilog)))
         # argparse prints the whole usage before its message.
         parser.error = lambda message: _end(parser, message)  # type: ignore[method-assign]
         return parser
@@ -61,11 +61,16 @@ class GpuCommand(Command):
         if self.app.options.verbose_level:
             print(sentence, file=sys.stderr)
 
-    def _example_text(self, program: str) -> str:
-        lines = ["examples:"]
-        for command, effect in self.examples.items():
-            lines += [f"  {command.replace(PROGRAM, program)}", f"    {effect}"]
-        return "\n".join(lines)
+    @property
+    def _in_openstack(self) -> bool:
+        """Whether the program is ``openstack``, whose plug-in has the same commands."""
+        return hasattr(self.app, "client_manager")
+
+    def _example_text(self) -> str:
+        text = inspect.cleandoc(self.examples)
+        if self._in_openstack:
+            text = text.replace(f"{PROGRAM} ", "openstack gpu ")
+        return f"examples:\n{textwrap.indent(text, '  ')}"
 
 
 class HelpFormatter(SmartHelpFormatter):

@@ -32,6 +32,14 @@ class AuditHost(ListCommand):
     Exit status: 0, or 1 with --strict and warnings, or 2 with failures.
     """
 
+    examples = """
+        nova-gpu host audit
+          check this host
+        nova-gpu host audit --write gpu01.yaml --host gpu01
+          check it, and write the inventory for the fleet file
+        nova-gpu host audit --inventory gpu01.yaml --long
+          check what an inventory says, with reasons and sources
+    """
     group = CommandGroup.HOST
     layout = Layout(
         prose=("Found", "Why", "Fix"), heading=("Severity", "Finding", "Subject"), blocks=True
@@ -84,6 +92,12 @@ class AuditHost(ListCommand):
 class DrawHost(GpuCommand):
     """Draw this host: NUMA nodes, PCIe switches, GPUs, NICs and links."""
 
+    examples = """
+        nova-gpu host draw
+          draw this host
+        nova-gpu host draw --hwloc gpu01.xml
+          draw the host from which lstopo --of xml gpu01.xml comes
+    """
     group = CommandGroup.HOST
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

@@ -145,6 +145,15 @@ class LintCloud(_ComparisonCommand):
     Exit status: 0, or 1 with failures (with --strict also with warnings), or 2 with an error.
     """
 
+    examples = """
+        nova-gpu lint --fleet fleet.yaml
+          compare the cloud with the fleet file
+        nova-gpu lint --fleet fleet.yaml --config out --offline
+          check generated configuration without a cloud
+        nova-gpu lint --fleet fleet.yaml --running
+          check also the services of this machine
+    """
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's options."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
@@ -190,6 +199,10 @@ class ShowDrift(_ComparisonCommand):
     Exit status: 0, or 1 if anything has changed, or 2 with an error.
     """
 
+    examples = """
+        nova-gpu drift --fleet fleet.yaml
+          what changed since apply; exit status 1 if anything did
+    """
     nothing = "Nothing has changed"
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:

@@ -36,6 +36,15 @@ class ExportMetrics(CloudCommand):
     Needs the role admin in a project.
     """
 
+    examples = """
+        nova-gpu metrics
+          print the metrics once
+        nova-gpu metrics --textfile /var/lib/node_exporter/textfile/gpu.prom --quiet
+          write them for node_exporter, from a timer
+        nova-gpu metrics --fleet fleet.yaml --listen 127.0.0.1:9838
+          serve them
+    """
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's options."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)

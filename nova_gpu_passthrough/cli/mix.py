@@ -23,6 +23,13 @@ class WriteMix(CloudCommand):
     Needs the role admin in a project, and --fleet.
     """
 
+    examples = """
+        nova-gpu mix --fleet fleet.yaml
+          print the mix
+        nova-gpu mix --fleet fleet.yaml --write /etc/nova/mix.yaml
+          write it where nova-scheduler reads it
+    """
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's options."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)

@@ -21,6 +21,13 @@ class WriteReport(CloudCommand):
     Needs the role admin in a project.
     """
 
+    examples = """
+        nova-gpu report --fleet fleet.yaml --html gpus.html
+          write the page
+        nova-gpu report --os-cloud prod --html /var/www/gpus.html --quiet
+          write it from a crontab: only errors are printed
+    """
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's options."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)

@@ -38,6 +38,14 @@ class RunSimulation(ListCommand):
     matplotlib).
     """
 
+    examples = """
+        nova-gpu simulate --fleet fleet.yaml --seeds 20
+          compare the policies on the fleet's hosts, with its flavors
+        nova-gpu simulate --fleet fleet.yaml --mix mix.yaml --plot policies.svg
+          with the mix of a cloud's servers, and a plot
+        nova-gpu simulate --fleet fleet.yaml --add 2xHGX-H100
+          what two more hosts would change
+    """
     group = CommandGroup.FLEET
     interrupted = "no results were listed or drawn"
 

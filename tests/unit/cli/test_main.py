@@ -9,11 +9,9 @@ from importlib import metadata
 import pytest
 
 from nova_gpu_passthrough.cli import audit_options
-from nova_gpu_passthrough.cli.gpu_command import CommandGroup, GpuCommand
-from nova_gpu_passthrough.cli.main import NAMESPACE
+from nova_gpu_passthrough.cli.gpu_command import CommandGroup
 from nova_gpu_passthrough.errors import UserError
 from tests.unit.audited import L40S
-from tests.unit.cli.test_plugin import entry_points
 
 MODULE = (sys.executable, "-m", "nova_gpu_passthrough.cli.main")
 COMMANDS = ("gpu list", "host audit", "host draw")
@@ -185,10 +183,3 @@ def test_the_commands_are_grouped(nova_gpu):
     assert set(by_group[f"{CommandGroup.OTHER}:"].split("\n")) >= {
         "  help             Print the help of a command"
     }
-
-
-@pytest.mark.parametrize("name", sorted(entry_points(NAMESPACE)))
-def test_every_command_has_a_group(name):
-    command = entry_points(NAMESPACE)[name].load()
-    assert issubclass(command, GpuCommand)
-    assert command.group in (CommandGroup.HOST, CommandGroup.FLEET, CommandGroup.CLOUD)
