@@ -58,6 +58,7 @@ OF_NOVA = (
     "tests/unit/test_conf.py",
     "tests/unit/test_extra_specs.py",
     "tests/unit/test_packaging.py",
+    "tests/unit/test_policy_files.py",
 )
 #: Kinds with their own environment, independent of the releases.
 ENVIRONMENTS = {"cloud": "cloud-34"}

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cloud's GPU flavors: what their servers need, and what is uncertain about it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nova_gpu_passthrough.cloud.view.model import CloudFlavor, CloudHost, CloudView
 from nova_gpu_passthrough.fleet import demand
+from nova_gpu_passthrough.fleet.aliases import Alias
 from nova_gpu_passthrough.fleet.demand import FlavorDemand, FlavorError
 from nova_gpu_passthrough.nova_rules import alias_string
 from nova_gpu_passthrough.nova_rules.host_capacity import HostCapacity, ServerDemand
@@ -37,7 +38,13 @@ def find(
 
     A flavor that Nova refuses is left out, with a note.
     """
-    aliases = demand.by_name(resolved.aliases.values())
+    return find_by_aliases(flavors, demand.by_name(resolved.aliases.values()))
+
+
+def find_by_aliases(
+    flavors: Iterable[CloudFlavor], aliases: Mapping[str, Alias]
+) -> tuple[tuple[GpuFlavor, ...], list[str]]:
+    """Return the GPU flavors as `find`, with aliases by name."""
     found, notes = [], []
     for flavor in flavors:
         if alias_string.EXTRA_SPEC not in flavor.extra_specs:
@@ -82,6 +89,9 @@ def uncertainties(view: CloudView, host: CloudHost, flavor_demand: FlavorDemand)
     """Describe what is uncertain about a host for the flavor's servers, one sentence each."""
     if not flavor_demand.server_demand.guest.cells and not host.numa:
         return []
+    if not host.cells_known:
+        unknown = "what servers use of its NUMA nodes is not readable without role admin, so they"
+        return [f"{host.name}: {unknown} are not considered"]
     if not host.numa:
         unknown = "the fleet has no inventory of it, so its NUMA nodes and switches are"
         return [f"{host.name}: {unknown} not considered"]

@@ -9,7 +9,7 @@ from nova_gpu_passthrough.cloud.view.devices import DeviceConsumer
 from nova_gpu_passthrough.cloud.view.host_data import HostData
 from nova_gpu_passthrough.cloud.view.model import Server
 from nova_gpu_passthrough.cloud.view.providers import ResourceProvider
-from nova_gpu_passthrough.cloud.view.reader import CloudReader
+from nova_gpu_passthrough.cloud.view.reader import CloudReader, Restricted
 from nova_gpu_passthrough.nova_rules import alias_string
 
 #: Allocated units by consumer, by provider.
@@ -62,12 +62,15 @@ def read(
     shown = reader.each("consumers of devices", unknown, lambda key: servers.show(reader, key))
     known |= dict(zip(unknown, shown, strict=True))
     moves = _migrations_of_consumers(reader, hosts, units, known)
+    # Without migrations any other consumer may be one.
+    unclear = Restricted.MIGRATIONS in reader.restricted
     errors = {
         (host.name, consumer): error
         for host, by_provider in _by_host(hosts, units)
         for consumers in by_provider.values()
         for consumer in consumers
-        if (
+        if not (unclear and known[consumer] is None)
+        and (
             error := allocation_error(
                 consumer, host.compute_host, known[consumer], moves.get(consumer)
             )
@@ -167,7 +170,13 @@ def _migrations_of_consumers(
         for host, by_provider in _by_host(hosts, units)
         if any(known[key] is None for consumers in by_provider.values() for key in consumers)
     ]
-    read = reader.each("migrations of servers", names, lambda name: migrations(reader, name))
+    read = reader.each(
+        "migrations of servers",
+        names,
+        lambda name: (
+            reader.unless_forbidden(Restricted.MIGRATIONS, lambda: migrations(reader, name)) or {}
+        ),
+    )
     return {key: migration for of_host in read for key, migration in of_host.items()}
 
 

@@ -46,6 +46,14 @@ class HostData:
     #: Whether the consumers were compared with Nova's servers and migrations.
     consumers_checked: bool = False
 
+    #: False if servers were to be read, and the caller may not read them.
+    servers_known: bool = True
+
+    @property
+    def cells_known(self) -> bool:
+        """Whether it is known what servers use of the NUMA nodes."""
+        return self.servers_known and all(server.cells_known for server in self.servers)
+
     @property
     def has_moving_servers(self) -> bool:
         """Whether servers that are being moved to or from the host use its devices.

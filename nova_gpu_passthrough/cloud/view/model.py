@@ -104,6 +104,8 @@ class Server:
     #: Empty for a guest without NUMA topology, or where the topology was not read.
     cells: tuple[CellUse, ...] = ()
     task_state: str | None = None
+    #: False if the caller may not read ``cells``.
+    cells_known: bool = True
     #: None for a server that boots from a volume: Nova does not report them.
     image_properties: Mapping[str, str] | None = field(default_factory=dict)
     user_id: str = ""
@@ -167,6 +169,8 @@ class CloudHost:
     known: bool = True
     #: Names of its failure domains by level, such as ``{"rack": "r12"}``, by the fleet file.
     domains: Mapping[str, str] = field(default_factory=dict)
+    #: False if the caller may not read what servers use of its NUMA nodes; then ``numa`` is empty.
+    cells_known: bool = True
 
     @property
     def takes_servers(self) -> bool:

@@ -39,7 +39,7 @@ def read(reader: CloudReader, servers: Iterable[Server]) -> Owners:
     """
     refused = []
     try:
-        projects = _unique_names(reader.identity("/projects")["projects"])
+        projects = unique_names(reader.keystone("/projects")["projects"])
     except exceptions.ForbiddenException:
         projects = {}
         refused.append("projects")
@@ -49,7 +49,7 @@ def read(reader: CloudReader, servers: Iterable[Server]) -> Owners:
         # The first one alone: if Keystone refuses it, it refuses all.
         found = [_user(reader, key) for key in ids[:1]]
         found += reader.each("users", ids[1:], lambda key: _user(reader, key))
-        users = _unique_names(user for user in found if user)
+        users = unique_names(user for user in found if user)
     except exceptions.ForbiddenException:
         refused.append("users")
     note = f"Keystone does not permit reading the names of {' and '.join(refused)}: ids are shown"
@@ -59,7 +59,7 @@ def read(reader: CloudReader, servers: Iterable[Server]) -> Owners:
 def _user(reader: CloudReader, key: str) -> Mapping[str, Any] | None:
     """Return a user; None for one that was deleted."""
     try:
-        user: Mapping[str, Any] = reader.identity(f"/users/{key}")["user"]
+        user: Mapping[str, Any] = reader.keystone(f"/users/{key}")["user"]
     except exceptions.HttpException as error:
         if is_not_found(error):
             return None
@@ -67,7 +67,7 @@ def _user(reader: CloudReader, key: str) -> Mapping[str, Any] | None:
     return user
 
 
-def _unique_names(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def unique_names(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return names by id, with the id where domains have the same name."""
     found = {entry["id"]: entry["name"] for entry in entries}
     count = Counter(found.values())

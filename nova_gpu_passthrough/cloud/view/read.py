@@ -2,7 +2,9 @@
 """Read the cloud's GPU hosts from Nova, Placement and the inventories of a fleet.
 
 This needs the role admin in a project: by the default policies only administrators may read Nova's
-services and hypervisors, other projects' servers, and anything of Placement.
+services and hypervisors, other projects' servers, and anything of Placement. Where policies permit
+less than everything, the view has less, and notes on that (`Restricted`); without services,
+hypervisors and Placement there is no view.
 
 Requests for H hosts with GPUs: a dozen for the cloud, three for each host, one for each server
 that may have a NUMA topology, and one for each server with devices or each device in use, whichever
@@ -26,9 +28,15 @@ from nova_gpu_passthrough.cloud.view import (
     servers,
 )
 from nova_gpu_passthrough.cloud.view.host_data import ComputeNode, HostData
-from nova_gpu_passthrough.cloud.view.model import CloudDevice, CloudHost, CloudView, Server
+from nova_gpu_passthrough.cloud.view.model import (
+    CloudDevice,
+    CloudFlavor,
+    CloudHost,
+    CloudView,
+    Server,
+)
 from nova_gpu_passthrough.cloud.view.providers import PciProviders, ProviderTree
-from nova_gpu_passthrough.cloud.view.reader import CloudReader, Progress
+from nova_gpu_passthrough.cloud.view.reader import CloudReader, Progress, Restricted
 from nova_gpu_passthrough.fleet import aliases, host_cells
 from nova_gpu_passthrough.fleet.host_cells import ReportedResources
 from nova_gpu_passthrough.fleet.model import HostGroup, Mode
@@ -61,17 +69,33 @@ def read(
     _add_devices_without_traits(reader, hosts)
     without_host: tuple[Server, ...] = ()
     if with_servers:
-        _add_servers(reader, hosts)
-        without_host = servers.without_host(reader)
-    allocations.read(reader, hosts, without_host, check=with_servers)
+        reader.unless_forbidden(Restricted.SERVERS, lambda: _add_servers(reader, hosts))
+        without_host = (
+            reader.unless_forbidden(Restricted.SERVERS, lambda: servers.without_host(reader)) or ()
+        )
+    may_check = with_servers and Restricted.SERVERS not in reader.restricted
+    allocations.read(reader, hosts, without_host, check=may_check)
+    if with_servers and not may_check:
+        for host in hosts:
+            host.servers, host.servers_known = (), not host.has_allocations
     models = frozenset(gpu.model for h in hosts if h.offer for gpu in h.offer.inventory.gpus)
     return CloudView(
         datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         tuple(_host(host, resolved, models) for host in hosts),
-        flavors.read(reader),
+        _flavors(reader, resolved),
         without_host,
-        tuple(note for host in hosts for note in _notes(host, resolved)),
+        (
+            *(f"without role admin, {what.value}" for what in reader.restricted),
+            *(note for host in hosts for note in _notes(host, resolved)),
+        ),
     )
+
+
+def _flavors(reader: CloudReader, resolved: "ResolvedFleet | None") -> tuple[CloudFlavor, ...]:
+    found = flavors.read(reader)
+    names = {flavor.name for flavor in found}
+    hidden = [one for one in flavors.hidden(reader, resolved) if one.name not in names]
+    return tuple(sorted((*found, *hidden), key=lambda flavor: flavor.name))
 
 
 def _find_hosts(reader: CloudReader, resolved: "ResolvedFleet | None") -> list[HostData]:
@@ -93,7 +117,9 @@ def _find_hosts(reader: CloudReader, resolved: "ResolvedFleet | None") -> list[H
         if root and groups[names[compute]].mode is not Mode.PASSTHROUGH
     }
     trees = providers.trees(reader, roots, pci, with_vgpus)
-    aggregates = _aggregates_by_host(reader)
+    aggregates = (
+        reader.unless_forbidden(Restricted.AGGREGATES, lambda: _aggregates_by_host(reader)) or {}
+    )
     offers = _offers(resolved) if resolved else {}
     models = {gpu.model for offer in offers.values() for gpu in offer.inventory.gpus}
 
@@ -226,11 +252,12 @@ def _host(host: HostData, resolved: "ResolvedFleet | None", models: Collection[s
         host.aggregates,
         tree.root.traits if tree else frozenset(),
         tree.root.resources if tree else {},
-        numa_capacity.free_cells(whole, host.servers) if whole else (),
+        numa_capacity.free_cells(whole, host.servers) if whole and host.cells_known else (),
         tuple(found),
         host.servers,
         compute is not None,
         resolved.domains.get(host.name, {}) if resolved else {},
+        host.cells_known,
     )
 
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Send GET requests to Nova and Placement, several at a time.
+"""Send GET requests to Nova, Placement and Keystone, several at a time.
 
 A cloud with many GPU hosts needs thousands of requests, and Nova and Placement serve several at
 once. The threads share a keystoneauth session, as Nova's own services do; the openstacksdk objects
 are created before the first thread starts.
 """
 
+import enum
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from multiprocessing.pool import ThreadPool
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,6 +30,25 @@ _PAGE = 1000
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
+
+class Restricted(enum.Enum):
+    """What users without the role admin may not read by default, with the effect."""
+
+    AGGREGATES = "aggregates are not shown, and what they require of servers is not considered"
+    SERVERS = (
+        "servers are not shown, stuck GPUs are not recognized, and which CPUs and memory of NUMA "
+        "nodes are free is not known"
+    )
+    MIGRATIONS = "GPUs of moving servers and stuck GPUs cannot be told apart: both are in use"
+    TOPOLOGIES = (
+        "which CPUs and memory of NUMA nodes other projects' servers use is not known, so only "
+        "those of whole hosts are considered"
+    )
+    FLAVOR_ACCESS = "it is not known which projects may use private flavors"
+    FLAVORS = "private flavors are not listed"
+    FLAVORS_OF_FLEET = "private flavors are not listed: those of the fleet file count as it says"
+
+
 #: Callback that receives what is being read, how many items were read, and how many there are.
 Progress = Callable[[str, int, int], None]
 
@@ -40,6 +61,8 @@ class CloudReader:
         self._nova, self._placement = connection.compute, connection.placement
         self._connection = connection
         self._progress: Progress = progress or (lambda what, done, total: None)
+        #: What the caller may not read, in the order in which that was noticed.
+        self.restricted: dict[Restricted, None] = {}
 
     def nova(self, path: str, **parameters: Any) -> Any:
         """Return the body of Nova's response.
@@ -55,12 +78,47 @@ class CloudReader:
         """
         return _get(self._placement, PLACEMENT, path, parameters)
 
-    def identity(self, path: str, **parameters: Any) -> Any:
+    def keystone(self, path: str, **parameters: Any) -> Any:
         """Return the body of Keystone's response.
 
         :raises openstack.exceptions.HttpException: if Keystone rejects the request
         """
         return _get(self._connection.identity, None, path, parameters)
+
+    def unless_forbidden(self, what: Restricted, read: Callable[[], _T]) -> _T | None:
+        """Return what a function reads; None if a policy forbids it."""
+        if what in self.restricted:
+            return None
+        try:
+            return read()
+        except exceptions.ForbiddenException:
+            self.restricted[what] = None
+            return None
+
+    @functools.cached_property
+    def is_admin(self) -> bool:
+        """Whether the caller has the role admin."""
+        return "admin" in self._access.role_names
+
+    def is_hidden(self, project_id: str) -> bool:
+        """Check whether Nova may hide single servers of a project, whatever its policy permits.
+
+        To all but administrators its database shows only servers of their own project
+        (``project_only`` in nova/db/main/api.py); lists of servers are complete.
+        """
+        return not self.is_admin and project_id != self._access.project_id
+
+    @functools.cached_property
+    def _access(self) -> Any:
+        auth: Any = self._connection.session.auth
+        return auth.get_access(self._connection.session)
+
+    @property
+    def nova_maximum(self) -> tuple[int, int]:
+        """The newest microversion of Nova, as its list of versions says."""
+        data = self._nova.get_endpoint_data()
+        major, minor = (data and data.max_microversion) or (2, 1)
+        return int(major), int(minor)
 
     def pages(
         self, path: str, name: str, key: str = "id", **parameters: Any

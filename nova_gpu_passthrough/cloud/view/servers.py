@@ -3,13 +3,17 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from openstack import exceptions
 
 from nova_gpu_passthrough.cloud.view.model import CellUse, Server
-from nova_gpu_passthrough.cloud.view.reader import CloudReader, is_not_found
+from nova_gpu_passthrough.cloud.view.reader import CloudReader, Restricted, is_not_found
 
+_HOST = "OS-EXT-SRV-ATTR:host"
+#: Status of a server in a Nova cell that cannot be reached.
+_UNKNOWN = "UNKNOWN"
 #: Prefixes of the extra specs that can give a guest a NUMA topology
 #: (``numa_get_constraints`` in nova/virt/hardware.py); image properties use an underscore.
 _NUMA = ("hw:numa_", "hw:cpu_", "hw:mem_", "hw:pmem", "hw:emulator_")
@@ -17,8 +21,12 @@ _NUMA = ("hw:numa_", "hw:cpu_", "hw:mem_", "hw:pmem", "hw:emulator_")
 
 def on_host(reader: CloudReader, host: str) -> tuple[Server, ...]:
     """Read all servers of a host, of all projects, without their NUMA cells."""
-    bodies = reader.pages("/servers/detail", "servers", all_tenants="1", host=host)
-    return tuple(_server(body) for body in bodies)
+    bodies = list(reader.pages("/servers/detail", "servers", all_tenants="1", host=host))
+    if any(_HOST not in body and body["status"] != _UNKNOWN for body in bodies):
+        # A policy hides the host, and Nova may have ignored the filter.
+        reader.restricted[Restricted.SERVERS] = None
+        return ()
+    return tuple(_server(body) for body in bodies if body.get(_HOST, host) == host)
 
 
 def without_host(reader: CloudReader) -> tuple[Server, ...]:
@@ -27,12 +35,16 @@ def without_host(reader: CloudReader) -> tuple[Server, ...]:
         _server(body)
         for status in ("ERROR", "BUILD")
         for body in reader.pages("/servers/detail", "servers", all_tenants="1", status=status)
-        if body.get("OS-EXT-SRV-ATTR:host") is None
+        if body.get(_HOST) is None
     )
 
 
 def show(reader: CloudReader, uuid: str) -> Server | None:
     """Read one server; None if it does not exist."""
+    if not reader.is_admin:
+        # Nova hides single servers of other projects: see `CloudReader.is_hidden`.
+        bodies = reader.nova("/servers/detail", all_tenants="1", uuid=uuid)["servers"]
+        return next((_server(body) for body in bodies if body["id"] == uuid), None)
     try:
         return _server(reader.nova(f"/servers/{uuid}")["server"])
     except exceptions.HttpException as error:
@@ -71,9 +83,16 @@ def _with_cells(reader: CloudReader, server: Server) -> Server:
         topology = reader.nova(f"/servers/{server.id}/topology")
     except exceptions.HttpException as error:
         if is_not_found(error):
-            # The server was deleted after the list was read.
-            return server
-        raise
+            if not reader.is_hidden(server.project_id):
+                # The server was deleted after the list was read.
+                return server
+        elif error.status_code != HTTPStatus.FORBIDDEN:
+            raise
+        reader.restricted[Restricted.TOPOLOGIES] = None
+        return dataclasses.replace(server, cells_known=False)
+    if any("host_node" not in node for node in topology["nodes"]):
+        reader.restricted[Restricted.TOPOLOGIES] = None
+        return dataclasses.replace(server, cells_known=False)
     page_size = topology.get("pagesize_kb")
     cells = tuple(
         CellUse(
@@ -98,7 +117,7 @@ def _server(server: Mapping[str, Any]) -> Server:
         server.get("name") or server["id"],
         server["status"],
         server["tenant_id"],
-        server.get("OS-EXT-SRV-ATTR:host"),
+        server.get(_HOST),
         flavor.get("original_name") or "",
         flavor.get("vcpus") or 0,
         flavor.get("ram") or 0,

@@ -138,6 +138,7 @@ class FakeNova(Service):
             for server in self.servers.values()
             if requested.get("host") in (None, server["OS-EXT-SRV-ATTR:host"])
             and requested.get("flavor") in (None, self.flavor_ids.get(server["id"]))
+            and requested.get("uuid") in (None, server["id"])
             and requested.get("status", "").upper() in ("", server["status"])
         ]
         return self._page("servers", members, request)
@@ -307,8 +308,27 @@ class FakeNova(Service):
             known["hosts"].remove(body["host"])
         return {"aggregate": known}
 
-    @route("GET", "/os-quota-sets/{project}")
     @route("GET", "/os-quota-sets/{project}/defaults")
+    def show_defaults(self, request, project):
+        return {"quota_set": {"id": project, **self.default_quotas}}
+
+    @route("GET", "/limits")
+    def show_limits(self, request):
+        """``GET /limits`` of the project ``id-admin``, or of another one as an administrator."""
+        project = request.parameters.get("tenant_id", "id-admin")
+        quotas = self.default_quotas | self.quotas.get(project, {})
+        servers = [one for one in self.servers.values() if one["tenant_id"] == project]
+        absolute = {
+            "maxTotalInstances": quotas["instances"],
+            "maxTotalCores": quotas["cores"],
+            "maxTotalRAMSize": quotas["ram"],
+            "totalInstancesUsed": len(servers),
+            "totalCoresUsed": sum(one["flavor"]["vcpus"] for one in servers),
+            "totalRAMUsed": sum(one["flavor"]["ram"] for one in servers),
+        }
+        return {"limits": {"rate": [], "absolute": absolute}}
+
+    @route("GET", "/os-quota-sets/{project}")
     def show_quotas(self, request, project):
         return {"quota_set": {"id": project, **self.default_quotas, **self.quotas.get(project, {})}}
 

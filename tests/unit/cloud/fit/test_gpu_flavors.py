@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
+
 from nova_gpu_passthrough.cloud.fit import free_capacity, gpu_flavors
 from nova_gpu_passthrough.fleet import demand
 from nova_gpu_passthrough.topology.fit import FitReason
@@ -76,6 +78,12 @@ def test_a_host_without_inventory_is_uncertain_if_numa_nodes_matter():
     assert note.startswith("hgx1: the fleet has no inventory of it, so its NUMA nodes")
     plain = demand_of(hw__cpu_policy=None, hw__numa_nodes=None)
     assert gpu_flavors.uncertainties(builders.view(host), host, plain) == []
+
+
+def test_a_host_whose_numa_nodes_may_not_be_read_is_uncertain():
+    host = dataclasses.replace(builders.host(FLEET, "hgx1"), numa=(), cells_known=False)
+    (note,) = gpu_flavors.uncertainties(builders.view(host), host, demand_of())
+    assert note.startswith("hgx1: what servers use of its NUMA nodes is not readable without role")
 
 
 def test_size_of_a_flavor():
