@@ -53,6 +53,28 @@ def resource_class(kind: DeviceKind, model: str, device_type: DeviceType | None 
     return name[:_MAX_NAME]
 
 
+def default_class_of(alias_name: str) -> str:
+    """Return the default resource class of an alias that has its default name, see `alias`."""
+    words = alias_name if alias_name.startswith(f"{DeviceKind.NIC}-") else f"{_GPU}_{alias_name}"
+    return configured_resource_class(words)
+
+
+def model_of_class(name: str, models: Iterable[str]) -> str | None:
+    """Return the GPU model of a default resource class; None for companions and other devices.
+
+    :param models: names of known models; of another model, the rest of the class is returned
+    """
+    prefix = f"{os_resource_classes.CUSTOM_NAMESPACE}{_GPU}_"
+    if not name.startswith(prefix) or is_companion_class(name):
+        return None
+    names = {
+        resource_class(DeviceKind.GPU, model, device_type): model
+        for device_type in (*DeviceType, None)
+        for model in models
+    }
+    return names.get(name, name.removeprefix(prefix))
+
+
 def configured_resource_class(name: str) -> str:
     """Return the resource class that Nova makes of a name, with Placement's maximum length."""
     return resource_names.normalize_resource_class(name, None, None)[:_MAX_NAME]

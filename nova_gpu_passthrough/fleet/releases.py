@@ -13,6 +13,8 @@ class Release:
     #: Nova's major version.
     nova: int
     series: str
+    #: The newest microversion of its API ("Maximum in" of rest_api_version_history.rst).
+    microversion: tuple[int, int]
     #: Whether Nova knows the tag ``one_time_use`` of a device_spec. Nova's release note
     #: one-time-use-devices-b62247dd2a4c7a15, first in 32.0.0; an older Nova treats it as a property
     #: of the device's pool.
@@ -34,10 +36,10 @@ class Release:
 #: and the members of an alias in the same way (nova/pci/devspec.py, nova/pci/request.py), and have
 #: ``max_allocation_candidates`` and ``allocation_candidates_generation_strategy``.
 RELEASES = (
-    Release(31, "2025.1", False, "13.0.1"),
-    Release(32, "2025.2", True, "a build of stable/2025.2 after 14.0.0"),
-    Release(33, "2026.1", True),
-    Release(34, "2026.2", True, counts_aliases=True),
+    Release(31, "2025.1", (2, 100), False, "13.0.1"),
+    Release(32, "2025.2", (2, 100), True, "a build of stable/2025.2 after 14.0.0"),
+    Release(33, "2026.1", (2, 103), True),
+    Release(34, "2026.2", (2, 104), True, counts_aliases=True),
 )
 NEWEST = RELEASES[-1]
 #: The supported releases as a text for users.

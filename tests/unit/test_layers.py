@@ -50,6 +50,7 @@ SHARED_NAMES = {
     "mix.py": "the mix of requests",
     "model.py": "the data that the folder's other files read and write",
     "numa.py": "NUMA nodes of PCI functions",
+    "quota.py": "limits of projects",
     "store.py": "read and write the file of the folder's model",
 }
 #: Folders with one thing of a kind in each file, which may be short.

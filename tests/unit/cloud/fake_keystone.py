@@ -22,6 +22,8 @@ class FakeKeystone(Service):
         self.projects, self.domains = {}, {"default": {"id": "default", "name": "Default"}}
         self.registered_limits, self.limits = {}, {}
         self.users = {f"id-{name}": {"id": f"id-{name}", "name": name} for name in self.passwords}
+        #: Enforcement model of limits.
+        self.model = "flat"
         self._ids = itertools.count(1)
         for name in ("admin", "research", "teaching"):
             self.add_project(name)
@@ -31,6 +33,16 @@ class FakeKeystone(Service):
         project = {"id": f"id-{name}", "name": name, "domain_id": domain, "enabled": True}
         self.projects[project["id"]] = project
         return project
+
+    def limit(self, resource, value, project=None):
+        """Register a limit of Nova, or set that of a project (by name)."""
+        limit = {"service_id": "id-compute", "region_id": self.region, "resource_name": resource}
+        key = f"limit-{next(self._ids)}"
+        if project is None:
+            self.registered_limits[key] = {"id": key, **limit, "default_limit": value}
+        else:
+            owner = {"project_id": f"id-{project}", "domain_id": None}
+            self.limits[key] = {"id": key, **limit, **owner, "resource_limit": value}
 
     @property
     def services(self):
@@ -122,6 +134,10 @@ class FakeKeystone(Service):
     @route("GET", "/regions/{region}")
     def show_region(self, request, region):
         return {"region": get_or_404({self.region: {"id": self.region}}, region)}
+
+    @route("GET", "/limits/model")
+    def enforcement_model(self, request):
+        return {"model": {"name": self.model, "description": ""}}
 
     @route("GET", "/(?P<kind>registered_limits|limits)")
     def list_limits(self, request, kind):

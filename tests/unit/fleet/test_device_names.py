@@ -23,6 +23,25 @@ def test_names_of_an_alias(arguments, alias, resource_class):
     assert device_names.alias(*arguments) == alias
     assert device_names.resource_class(*arguments) == resource_class
     assert resource_class.startswith(device_names.DEVICE_CLASS_PREFIXES)
+    if alias:
+        assert device_names.default_class_of(alias) == resource_class
+
+
+@pytest.mark.parametrize("device_type", [None, *DeviceType])
+@pytest.mark.parametrize("model", ["L40S", "H100-SXM"])
+def test_the_model_of_a_resource_class(model, device_type):
+    name = device_names.resource_class(DeviceKind.GPU, model, device_type)
+    assert device_names.model_of_class(name, ["H100", "L40S", "H100-SXM"]) == model
+
+
+def test_resource_classes_without_a_known_model():
+    def model_of(*arguments):
+        return device_names.model_of_class(device_names.resource_class(*arguments), ["L40S"])
+
+    assert model_of(DeviceKind.GPU, "my card") == "MY_CARD"
+    assert model_of(DeviceKind.AUDIO, "L40S") is None
+    assert model_of(DeviceKind.NIC, "ConnectX-7") is None
+    assert device_names.model_of_class("VCPU", ["L40S"]) is None
 
 
 @pytest.mark.parametrize("kind", DeviceKind)

@@ -32,3 +32,8 @@ def test_the_first_release_with_a_feature():
 
 def test_supported_releases_are_named_by_number_and_by_series():
     assert SUPPORTED == "31 to 34, or 2025.1 to 2026.2"
+
+
+def test_each_release_has_the_newest_microversion_of_its_api():
+    versions = [parse(number).microversion for number in ("31", "32", "33", "34")]
+    assert versions == [(2, 100), (2, 100), (2, 103), (2, 104)]
