@@ -32,7 +32,8 @@ class ShowCapacity(CloudCommand, ListCommand):
     nodes, pinned CPUs, memory pages. Exact is false where something about a flavor or a host is
     unknown; standard error says what. Rows in json, csv and yaml begin with the time (UTC).
 
-    Needs the role admin in a project, and --fleet.
+    Needs --fleet, and role admin or policies that permit reading (see "An auditor" in the
+    documentation).
     """
 
     examples = """

@@ -36,7 +36,7 @@ class ListHosts(CloudCommand, ListCommand):
     allocated to a consumer that cannot use them, missing GPUs are only in the host's inventory:
     device list says why. Groups, missing GPUs and exact NUMA nodes need --fleet.
 
-    Needs the role admin in a project.
+    Needs role admin, or policies that permit reading: see "An auditor" in the documentation.
     """
 
     examples = """

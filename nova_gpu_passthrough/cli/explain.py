@@ -25,7 +25,8 @@ class ExplainRequest(CloudCommand, ListCommand):
     The answers describe the present state, which may differ from that when a server was refused.
     Standard error has a summary, and what is uncertain.
 
-    Needs the role admin in a project, and --fleet.
+    Needs --fleet, and role admin or policies that permit reading (see "An auditor" in the
+    documentation).
     """
 
     examples = """

@@ -33,7 +33,7 @@ class ExportMetrics(CloudCommand):
     Free CPUs and memory by NUMA node and missing GPUs need --fleet, which is read once at the
     start.
 
-    Needs the role admin in a project.
+    Needs role admin, or policies that permit reading: see "An auditor" in the documentation.
     """
 
     examples = """

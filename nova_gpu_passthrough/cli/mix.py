@@ -20,7 +20,8 @@ class WriteMix(CloudCommand):
     printed. Servers that request the same resources are one class, whatever their flavors. You may
     edit the numbers, for instance to reserve capacity for servers that you expect.
 
-    Needs the role admin in a project, and --fleet.
+    Needs --fleet, and role admin or policies that permit reading (see "An auditor" in the
+    documentation).
     """
 
     examples = """

@@ -2,7 +2,6 @@
 """``nova-gpu quota list``: limits, usage and rest of GPUs, by project."""
 
 import argparse
-import difflib
 import fnmatch
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from nova_gpu_passthrough.cli import terminal
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
 from nova_gpu_passthrough.cli.listing import ListCommand, OptionalColumn
-from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.cli.table import Layout
+from nova_gpu_passthrough.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.cloud.quota.model import (
@@ -50,7 +50,16 @@ class ListQuotas(CloudCommand, ListCommand):
     """
 
     role = "reader"
+    examples = """
+        nova-gpu quota list
+          projects that use GPUs or have limits of their own
+        nova-gpu quota list --project research
+          one project, with all models
+        nova-gpu --os-cloud tenant quota list
+          your own project
+    """
     long_columns = _LONG
+    layout = Layout(heading=("Project", "Model"))
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's options."""
@@ -140,10 +149,8 @@ def _selected(
             or fnmatch.fnmatchcase(project.name.lower(), pattern.lower())
         ]
         if not matches:
-            names = sorted({project.name for project in listed})
-            similar = difflib.get_close_matches(pattern, names, 3)
-            hint = f"; similar names: {', '.join(similar)}" if similar else ""
             what = "project matches" if _GLOB & set(pattern) else "project is named"
+            hint = did_you_mean(pattern, [project.name for project in listed], 3)
             raise UserError(f"no {what} {pattern}{hint}")
         found |= {project.id: project for project in matches}
     return found.values()

@@ -18,7 +18,7 @@ class WriteReport(CloudCommand):
 
     Free CPUs and memory by NUMA node, host groups and missing GPUs need --fleet.
 
-    Needs the role admin in a project.
+    Needs role admin, or policies that permit reading: see "An auditor" in the documentation.
     """
 
     examples = """

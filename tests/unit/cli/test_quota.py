@@ -70,7 +70,7 @@ def test_one_project(run, quotas, pattern):
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [
-        ("reserch", "no project is named reserch; similar names: research"),
+        ("reserch", "no project is named reserch; did you mean research?"),
         ("x*", "no project matches x*"),
     ],
 )
