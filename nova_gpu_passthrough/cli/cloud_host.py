@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _COLUMNS = ("Host", "State", "Model", "GPUs", "Free", "In Use", "Stuck")
 _LONG = (
     "Group",
+    "Rack",
+    "Domains",
     "Reserved",
     "Missing",
     "Free by NUMA Node",
@@ -34,7 +36,7 @@ class ListHosts(CloudCommand, ListCommand):
 
     Lists all hosts with GPUs in Placement, and those that the fleet file names. Stuck GPUs are
     allocated to a consumer that cannot use them, missing GPUs are only in the host's inventory:
-    device list says why. Groups, missing GPUs and exact NUMA nodes need --fleet.
+    device list says why. Groups, racks, missing GPUs and exact NUMA nodes need --fleet.
 
     Needs role admin, or policies that permit reading: see "An auditor" in the documentation.
     """
@@ -58,6 +60,7 @@ class ListHosts(CloudCommand, ListCommand):
 
 def _row(host: "CloudHost") -> tuple[Any, ...]:
     from nova_gpu_passthrough.cloud.view import device_counts
+    from nova_gpu_passthrough.fleet.model import RACK
 
     gpus = device_counts.count(host.gpus)
     resources = (host.resources.get(name) for name in ("VCPU", "PCPU", "MEMORY_MB"))
@@ -70,6 +73,8 @@ def _row(host: "CloudHost") -> tuple[Any, ...]:
         gpus.in_use,
         gpus.stuck,
         OptionalColumn(host.group),
+        OptionalColumn(host.domains.get(RACK)),
+        DictColumn({level: name for level, name in host.domains.items() if level != RACK}),
         gpus.reserved,
         gpus.missing,
         DictColumn(device_counts.free_by_numa_node(host.gpus)),

@@ -112,6 +112,15 @@ def dump(found: Availability) -> str:
     return json.dumps(document, indent=1) + "\n"
 
 
+def is_document(text: str) -> bool:
+    """Check whether a text is such a document, which a new one may replace."""
+    try:
+        parse(text, "")
+    except UserError:
+        return False
+    return True
+
+
 def parse(text: str, source: str) -> Availability:
     """Read the document, or a page that has it.
 

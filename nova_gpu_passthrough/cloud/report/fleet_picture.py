@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from nova_gpu_passthrough.cloud.report import formatting, usage
+from nova_gpu_passthrough.cloud.report import formatting, gpu_counts, usage
 from nova_gpu_passthrough.cloud.report.formatting import DisplayState
 from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
 from nova_gpu_passthrough.cloud.report.usage import UsageBar
 from nova_gpu_passthrough.cloud.view import device_counts
 from nova_gpu_passthrough.cloud.view.model import CloudDevice, CloudHost, DeviceState
+from nova_gpu_passthrough.fleet.model import RACK
 from nova_gpu_passthrough.topology.tags import LINK_SEPARATOR
 
 #: Letters that mark the GPUs of the same server.
@@ -24,7 +25,8 @@ class GpuTile:
     """One GPU, or the VFs of one."""
 
     display_state: DisplayState
-    #: The letter of its server on this host; for several units, how many are free.
+    #: The letter of its server on this host; for several units, how many are free. Empty where the
+    #: symbol of the state has a sign.
     mark: str
     title: str
 
@@ -59,10 +61,16 @@ class NodeBox:
 class CardServer:
     """A server with GPUs of the host."""
 
+    #: Its letter; empty if it holds stuck GPUs only.
     mark: str
     name: str
     project: str
     gpus: int
+    #: Its status, unless it is ACTIVE.
+    status: str = ""
+    idle: bool = False
+    #: Whether it should not have its GPUs.
+    stuck: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,9 @@ class HostCard:
     nodes: tuple[NodeBox, ...]
     bars: tuple[UsageBar, ...]
     servers: tuple[CardServer, ...]
-    #: The card as text, for screen readers.
+    #: Its failure domains besides the rack.
+    domains: str
+    #: The card as text, for screen readers and the page's filter.
     summary: str
 
     @property
@@ -87,12 +97,22 @@ class HostCard:
 
 
 @dataclass(frozen=True)
+class CardRack:
+    """The cards of the hosts of one host group in one rack."""
+
+    #: Empty for hosts whose rack is not known, where no host of the group has one.
+    name: str
+    text: str
+    hosts: tuple[HostCard, ...]
+
+
+@dataclass(frozen=True)
 class CardGroup:
     """The cards of the hosts of one host group."""
 
     name: str
     text: str
-    hosts: tuple[HostCard, ...]
+    racks: tuple[CardRack, ...]
     has_gpus: bool
 
 
@@ -109,19 +129,36 @@ def groups(snapshot: Snapshot) -> tuple[CardGroup, ...]:
             CardGroup(
                 name or ("Hosts without group" if len(order) > len(hosts) else "Hosts"),
                 _describe_hosts(hosts, snapshot),
-                tuple(_card(host, snapshot) for host in hosts),
+                tuple(_racks(hosts, snapshot)),
                 any(host.gpus for host in hosts),
             )
         )
     return tuple(sorted(cards, key=lambda group: not group.has_gpus))
 
 
+def _racks(hosts: Sequence[CloudHost], snapshot: Snapshot) -> Iterator[CardRack]:
+    """Yield the racks by name; hosts without rack are last."""
+    by_rack: dict[str, list[CloudHost]] = {}
+    for host in hosts:
+        by_rack.setdefault(host.domains.get(RACK, ""), []).append(host)
+    for name in sorted(by_rack, key=lambda name: (not name, formatting.natural_key(name))):
+        members = by_rack[name]
+        counts = gpu_counts.count(snapshot, members)
+        texts = [formatting.quantity(len(members), "host")]
+        if counts.total:
+            texts.append(formatting.free_gpus(counts))
+        yield CardRack(
+            f"Rack {name}" if name else "No rack" if len(by_rack) > 1 else "",
+            ", ".join(texts),
+            tuple(_card(host, snapshot) for host in members),
+        )
+
+
 def _describe_hosts(hosts: Sequence[CloudHost], snapshot: Snapshot) -> str:
-    gpus = [gpu for host in hosts for gpu in host.gpus]
     zones = sorted({host.availability_zone for host in hosts if host.availability_zone})
     texts = [
         formatting.quantity(len(hosts), "host"),
-        *formatting.count_states(gpus, snapshot.stranded_units),
+        *formatting.count_gpus(gpu_counts.count(snapshot, hosts)),
     ]
     if zones:
         texts.append(f"{'zone' if len(zones) == 1 else 'zones'} {', '.join(zones)}")
@@ -130,27 +167,46 @@ def _describe_hosts(hosts: Sequence[CloudHost], snapshot: Snapshot) -> str:
 
 def _card(host: CloudHost, snapshot: Snapshot) -> HostCard:
     gpus_by_consumer: Counter[str] = Counter(key for gpu in host.gpus for key in gpu.consumers)
-    marks = dict(zip(gpus_by_consumer, _MARKS, strict=False))
+    stuck = {key for gpu in host.gpus if gpu.state is DeviceState.STUCK for key in gpu.consumers}
+    marks = dict(zip((key for key in gpus_by_consumer if key not in stuck), _MARKS, strict=False))
     models = Counter(gpu.model for gpu in host.gpus for _ in range(device_counts.unit_count(gpu)))
     gpus = ", ".join(f"{count} × {model}" for model, count in models.items()) or "no GPUs"
     status = formatting.host_status(host)
-    states = formatting.count_states(host.gpus, snapshot.stranded_units)
+    states = formatting.count_gpus(gpu_counts.count(snapshot, [host]))
+    domains = [f"{level} {name}" for level, name in sorted(host.domains.items()) if level != RACK]
+    rack = [f"rack {host.domains[RACK]}"] if RACK in host.domains else []
+    places = ", ".join([*rack, *domains])
     return HostCard(
         host.name,
         gpus,
         status,
         tuple(_nodes(host, marks, snapshot)),
         tuple(usage.host_bars(host)),
-        tuple(_server(key, mark, gpus_by_consumer[key], snapshot) for key, mark in marks.items()),
-        "; ".join(filter(None, (f"Host {host.name}", gpus, ", ".join(states[1:]), status))),
+        tuple(
+            _server(key, marks.get(key, ""), gpus_by_consumer[key], snapshot, key in stuck)
+            for key in gpus_by_consumer
+        ),
+        ", ".join(domains),
+        "; ".join(filter(None, (f"Host {host.name}", gpus, ", ".join(states[1:]), places, status))),
     )
 
 
-def _server(consumer: str, mark: str, gpus: int, snapshot: Snapshot) -> CardServer:
+def _server(
+    consumer: str, mark: str, gpus: int, snapshot: Snapshot, stuck: bool = False
+) -> CardServer:
     server = snapshot.view.servers.get(consumer)
     if server is None:
-        return CardServer(mark, consumer, "", gpus)
-    return CardServer(mark, server.name, snapshot.owners.project(server), gpus)
+        return CardServer(mark, consumer, "", gpus, stuck=stuck)
+    status = formatting.server_status(server)
+    return CardServer(
+        mark,
+        server.name,
+        snapshot.owners.project(server),
+        gpus,
+        "" if status == "ACTIVE" else status,
+        server.is_idle,
+        stuck,
+    )
 
 
 def _nodes(host: CloudHost, marks: Mapping[str, str], snapshot: Snapshot) -> Iterator[NodeBox]:
@@ -161,13 +217,13 @@ def _nodes(host: CloudHost, marks: Mapping[str, str], snapshot: Snapshot) -> Ite
     for node, gpus in sorted(members.items(), key=lambda item: (item[0] is None, item[0])):
         yield NodeBox(
             "NUMA node not known" if node is None else f"NUMA node {node}",
-            tuple(_links(gpus, marks, snapshot)),
+            tuple(_links(host, gpus, marks, snapshot)),
             () if node is None or node not in usages else tuple(usage.numa_bars(usages[node])),
         )
 
 
 def _links(
-    gpus: Iterable[CloudDevice], marks: Mapping[str, str], snapshot: Snapshot
+    host: CloudHost, gpus: Iterable[CloudDevice], marks: Mapping[str, str], snapshot: Snapshot
 ) -> Iterator[LinkedClusters]:
     for linked in _group(gpus, lambda gpu: gpu.link_group[:1]):
         paths = [gpu.link_group for gpu in linked]
@@ -175,27 +231,37 @@ def _links(
         clusters = tuple(
             TileCluster(
                 ", ".join(_location(members[0])),
-                tuple(_tile(gpu, marks, snapshot) for gpu in members),
+                tuple(_tile(host, gpu, marks, snapshot) for gpu in members),
             )
             for members in _group(linked, lambda gpu: (gpu.switch, gpu.link_group))
         )
         yield LinkedClusters(LINK_SEPARATOR.join(names[0] for names in common), clusters)
 
 
-def _tile(gpu: CloudDevice, marks: Mapping[str, str], snapshot: Snapshot) -> GpuTile:
+def _tile(
+    host: CloudHost, gpu: CloudDevice, marks: Mapping[str, str], snapshot: Snapshot
+) -> GpuTile:
     mark = marks.get(gpu.consumers[0], "") if len(gpu.consumers) == 1 else ""
     total = device_counts.unit_count(gpu)
     if total > 1:
         mark = f"{device_counts.units_by_state(gpu)[DeviceState.FREE]}/{total}"
-    state = formatting.display_state(gpu.state, snapshot.is_stranded(gpu))
-    return GpuTile(state, mark, _title(gpu, state, snapshot))
+    state = formatting.display_gpu(snapshot, host, gpu)
+    return GpuTile(state, "" if state.is_marked else mark, _title(gpu, state, snapshot))
 
 
 def _title(gpu: CloudDevice, displayed: DisplayState, snapshot: Snapshot) -> str:
     state = displayed.label
     if gpu.state is DeviceState.IN_USE and gpu.consumers:
         servers = [_server(key, "", 1, snapshot) for key in gpu.consumers]
-        names = [f"{s.name} of {s.project}" if s.project else s.name for s in servers]
+        names = [
+            " ".join(
+                filter(
+                    None,
+                    (s.name, s.status and f"({s.status})", s.project and f"of {s.project}"),
+                )
+            )
+            for s in servers
+        ]
         state = f"{state} by {', '.join(names)}"
     texts = [
         f"{gpu.address} {gpu.model}: {state}",

@@ -4,17 +4,20 @@
 import datetime
 import enum
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
+from nova_gpu_passthrough.cloud.report.gpu_counts import GpuCounts
+from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
 from nova_gpu_passthrough.cloud.view import device_counts
 from nova_gpu_passthrough.cloud.view.model import CloudDevice, CloudHost, DeviceState, Server
 
 
 class DisplayState(enum.Enum):
-    """The state of a GPU on the page: `DeviceState`, and whether a free GPU is stranded."""
+    """The state of a GPU on the page: `DeviceState`, and whether a free GPU is of use."""
 
     FREE = ("free", "free")
     STRANDED = ("stranded", "free, but stranded")
+    UNAVAILABLE = ("unavailable", "free, but host out of service")
     IN_USE = ("in-use", "in use")
     RESERVED = ("reserved", "reserved")
     STUCK = ("stuck", "stuck")
@@ -30,6 +33,11 @@ class DisplayState(enum.Enum):
         """The text for readers."""
         return self.value[1]
 
+    @property
+    def is_marked(self) -> bool:
+        """Whether its symbol has a sign of its own, which a text would cover."""
+        return self in (DisplayState.UNAVAILABLE, DisplayState.STUCK, DisplayState.MISSING)
+
 
 _DISPLAY_STATES = {
     DeviceState.FREE: DisplayState.FREE,
@@ -40,28 +48,40 @@ _DISPLAY_STATES = {
 }
 
 
-def display_state(state: DeviceState, stranded: bool = False) -> DisplayState:
-    """Return how a GPU in that state is displayed."""
-    if stranded and state is DeviceState.FREE:
-        return DisplayState.STRANDED
+def display_state(state: DeviceState) -> DisplayState:
+    """Return how a device in that state is displayed, if it is usable when it is free."""
     return _DISPLAY_STATES[state]
 
 
-def count_states(
-    gpus: Iterable[CloudDevice], stranded_units: Callable[[CloudDevice], int]
-) -> list[str]:
-    """Describe the number of GPUs, altogether and by state, such as ``8 GPUs``, ``3 free``."""
-    members = list(gpus)
-    counts = device_counts.total_by_state(members)
-    if not counts:
+def display_gpu(snapshot: Snapshot, host: CloudHost, gpu: CloudDevice) -> DisplayState:
+    """Return how a GPU of a host is displayed."""
+    if gpu.state is DeviceState.FREE:
+        if not host.takes_servers:
+            return DisplayState.UNAVAILABLE
+        if snapshot.is_stranded(gpu):
+            return DisplayState.STRANDED
+    return _DISPLAY_STATES[gpu.state]
+
+
+def count_gpus(counts: GpuCounts) -> list[str]:
+    """Describe numbers of GPUs, such as ``8 GPUs``, ``3 free (2 usable)``, ``5 in use``."""
+    if not counts.total:
         return []
-    stranded = sum(map(stranded_units, members))
-    texts = [quantity(counts.total(), "GPU")]
-    for state in DeviceState:
-        if counts[state]:
-            suffix = f" ({stranded} stranded)" if state is DeviceState.FREE and stranded else ""
-            texts.append(f"{counts[state]} {state}{suffix}")
-    return texts
+    numbers = {
+        "in use": counts.in_use,
+        "reserved": counts.reserved,
+        "stuck": counts.stuck,
+        "missing": counts.missing,
+    }
+    states = [f"{number} {name}" for name, number in numbers.items() if number]
+    free = [free_gpus(counts)] if counts.free else []
+    return [quantity(counts.total, "GPU"), *free, *states]
+
+
+def free_gpus(counts: GpuCounts) -> str:
+    """Describe how many GPUs are free, such as ``3 free (2 usable)``."""
+    usable = f" ({counts.usable} usable)" if counts.usable != counts.free else ""
+    return f"{counts.free} free{usable}"
 
 
 def free_units(gpu: CloudDevice) -> str:
@@ -74,11 +94,20 @@ def free_units(gpu: CloudDevice) -> str:
 
 def host_status(host: CloudHost) -> str:
     """Describe why a host takes no servers; empty if it takes servers."""
+    if not host.known:
+        return "absent: Nova has no compute node of that name"
     if not host.up:
         return "down"
     if not host.enabled:
         return f"disabled: {host.disabled_reason}" if host.disabled_reason else "disabled"
+    if host.provider is None:
+        return "unknown to Placement"
     return ""
+
+
+def server_status(server: Server) -> str:
+    """Describe the status of a server, with its task if it has one."""
+    return f"{server.status} ({server.task_state})" if server.task_state else server.status
 
 
 def moment(text: str) -> str:
@@ -116,10 +145,11 @@ def gib(mib: int) -> str:
 
 def sort_hosts(hosts: Iterable[CloudHost]) -> list[CloudHost]:
     """Sort hosts by name, ``gpu2`` before ``gpu10``."""
-    return sorted(hosts, key=lambda host: _natural_key(host.name))
+    return sorted(hosts, key=lambda host: natural_key(host.name))
 
 
-def _natural_key(name: str) -> list[tuple[int, int, str]]:
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Return the key by which names are sorted, ``gpu2`` before ``gpu10``."""
     return [
         (0, int(part), "") if part.isdecimal() else (1, 0, part)
         for part in re.split(r"(\d+)", name)

@@ -9,7 +9,14 @@ from importlib import metadata, resources
 import jinja2
 from markupsafe import Markup
 
-from nova_gpu_passthrough.cloud.report import fleet_picture, formatting, tables
+from nova_gpu_passthrough.cloud.report import (
+    availability,
+    fleet_picture,
+    formatting,
+    redaction,
+    tables,
+)
+from nova_gpu_passthrough.cloud.report.availability import Availability
 from nova_gpu_passthrough.cloud.report.formatting import DisplayState
 from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
 
@@ -17,10 +24,18 @@ from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
 MOST_LARGE = 24
 
 
-def render(snapshot: Snapshot, compact: bool | None = None) -> str:
+def render_public(snapshot: Snapshot) -> str:
+    """Return a page that everyone may read, with the document of what is free."""
+    return render(redaction.redact(snapshot), document=availability.build(snapshot))
+
+
+def render(
+    snapshot: Snapshot, compact: bool | None = None, document: Availability | None = None
+) -> str:
     """Return the page as HTML.
 
     :param compact: whether hosts are drawn small; None: if there are many
+    :param document: what is free, for programs
     """
     hosts = len(snapshot.view.hosts)
     style, script = _asset("style.css"), _asset("filter.js")
@@ -35,10 +50,14 @@ def render(snapshot: Snapshot, compact: bool | None = None) -> str:
         most_servers=tables.most_servers(snapshot.capacity.flavors),
         limit=tables.limit,
         stranded=list(tables.stranded(snapshot)),
-        problems=list(tables.problems(snapshot)),
+        letters=bool(snapshot.view.device_servers),
+        document=Markup(availability.embed(document)) if document else "",
+        domains=list(tables.domains(snapshot)),
+        problems=[] if snapshot.public else list(tables.problems(snapshot)),
+        servers=list(tables.servers(snapshot)),
         waiting=list(tables.waiting(snapshot)),
         notes=tables.notes(snapshot),
-        gpus=list(tables.gpus(snapshot)),
+        gpus=[] if snapshot.public else list(tables.gpus(snapshot)),
         formatting=formatting,
         style=style,
         script=script,

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from nova_gpu_passthrough.cloud.report import tables, usage
+from nova_gpu_passthrough.cloud.report import gpu_counts, tables, usage
 from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
 from nova_gpu_passthrough.cloud.view import device_counts
 from nova_gpu_passthrough.cloud.view.model import CloudHost, DeviceState
@@ -43,6 +43,12 @@ def families(snapshot: Snapshot, devices: bool = True) -> Iterator[Metric]:
     yield from _hosts(snapshot.view.hosts)
     yield from _resources(snapshot.view.hosts)
     yield from _numa_nodes(snapshot.view.hosts)
+    yield _gauge(
+        "nova_gpu_servers",
+        "Servers that have GPUs, by status in Nova",
+        ("status",),
+        _count_labels((row.server.status,) for row in tables.servers(snapshot)),
+    )
     yield _gauge(
         "nova_gpu_waiting_servers",
         "Servers that request PCI devices and are on no host, by status in Nova",
@@ -78,6 +84,16 @@ def _gpus(snapshot: Snapshot) -> Iterator[Metric]:
         "GPUs (VFs are counted one by one) by state: free, in use, reserved, stuck or missing",
         ("host", "model", "numa_node", "state"),
         totals.items(),
+    )
+    yield _gauge(
+        "nova_gpu_usable_devices",
+        "Free GPUs that a server could have now: on hosts that take servers, and not stranded",
+        ("host", "model"),
+        (
+            ((host.name, model), gpu_counts.count(snapshot, [host], model).usable)
+            for host in snapshot.view.hosts
+            for model in sorted({gpu.model or "" for gpu in host.gpus})
+        ),
     )
     yield _gauge(
         "nova_gpu_stranded_devices",
@@ -156,6 +172,12 @@ def _hosts(hosts: Sequence[CloudHost]) -> Iterator[Metric]:
         "Host group in the fleet file and availability zone of a GPU host",
         ("host", "group", "availability_zone"),
         (((h.name, h.group or "", h.availability_zone or ""), 1) for h in hosts),
+    )
+    yield _gauge(
+        "nova_gpu_host_domain_info",
+        "Failure domains of a GPU host by level, such as rack, in the fleet file",
+        ("host", "level", "domain"),
+        (((h.name, *domain), 1) for h in hosts for domain in sorted(h.domains.items())),
     )
     yield _gauge(
         "nova_gpu_host_up",

@@ -33,6 +33,8 @@ class Snapshot:
     notes: tuple[str, ...] = ()
     #: Whether capacity was counted, which needs a fleet file.
     counted: bool = True
+    #: Whether everyone may read it; see ``redaction``.
+    public: bool = False
 
     @functools.cached_property
     def _stranded(self) -> Counter[tuple[str, str]]:

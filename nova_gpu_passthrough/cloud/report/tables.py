@@ -2,17 +2,18 @@
 """The figures, bars and tables of the page."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from nova_gpu_passthrough.cloud.fit.capacity import FlavorCapacity
 from nova_gpu_passthrough.cloud.fit.stranded_gpus import StrandedGpu
-from nova_gpu_passthrough.cloud.report import formatting
+from nova_gpu_passthrough.cloud.report import formatting, gpu_counts
 from nova_gpu_passthrough.cloud.report.formatting import DisplayState
+from nova_gpu_passthrough.cloud.report.gpu_counts import GpuCounts
 from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
-from nova_gpu_passthrough.cloud.view import device_counts
 from nova_gpu_passthrough.cloud.view.allocations import requested_devices
-from nova_gpu_passthrough.cloud.view.model import CloudDevice, DeviceState, Server
+from nova_gpu_passthrough.cloud.view.model import CloudDevice, CloudHost, DeviceState, Server
+from nova_gpu_passthrough.fleet import failure_domains
 from nova_gpu_passthrough.nova_rules.refusal import Refusal
 from nova_gpu_passthrough.topology.tags import LINK_SEPARATOR
 
@@ -46,8 +47,7 @@ class ModelBar:
     """A bar with the GPUs of one model by state."""
 
     model: str
-    total: int
-    free: int
+    counts: GpuCounts
     segments: tuple[BarSegment, ...]
 
     @property
@@ -57,53 +57,69 @@ class ModelBar:
             f"{segment.count} {segment.display_state.label}" for segment in self.segments
         )
 
+    @property
+    def number(self) -> str:
+        """How many GPUs are of use."""
+        counts = self.counts
+        if counts.usable == counts.free:
+            return f"{counts.free} of {counts.total} free"
+        return f"{counts.usable} of {counts.total} usable ({counts.free} free)"
 
-def count_display_states(snapshot: Snapshot, model: str | None = None) -> Counter[DisplayState]:
-    """Count the GPUs of one model, or of all, by display state."""
-    counts: Counter[DisplayState] = Counter()
-    for gpu in (gpu for host in snapshot.view.hosts for gpu in host.gpus):
-        if model in (None, gpu.model):
-            for state, count in device_counts.units_by_state(gpu).items():
-                counts[formatting.display_state(state)] += count
-            stranded = snapshot.stranded_units(gpu)
-            counts[DisplayState.STRANDED] += stranded
-            counts[DisplayState.FREE] -= stranded
-    return counts
+
+def count_display_states(counts: GpuCounts) -> dict[DisplayState, int]:
+    """Return the numbers of GPUs by display state."""
+    return {
+        DisplayState.FREE: counts.usable,
+        DisplayState.STRANDED: counts.stranded,
+        DisplayState.UNAVAILABLE: counts.unavailable,
+        DisplayState.IN_USE: counts.in_use,
+        DisplayState.RESERVED: counts.reserved,
+        DisplayState.STUCK: counts.stuck,
+        DisplayState.MISSING: counts.missing,
+    }
 
 
 def figures(snapshot: Snapshot) -> Iterator[SummaryFigure]:
     """Yield the numbers of the summary."""
-    counts, hosts = count_display_states(snapshot), snapshot.view.hosts
-    stranded = counts[DisplayState.STRANDED]
-    yield SummaryFigure(counts.total(), "GPUs")
-    yield SummaryFigure(counts[DisplayState.FREE] + stranded, "free", DisplayState.FREE)
-    yield SummaryFigure(
-        stranded, DisplayState.STRANDED.label, DisplayState.STRANDED, bad=bool(stranded)
-    )
-    yield SummaryFigure(counts[DisplayState.IN_USE], "in use", DisplayState.IN_USE)
-    for state in (DisplayState.RESERVED, DisplayState.STUCK, DisplayState.MISSING):
-        yield SummaryFigure(counts[state], state.label, state, bad=bool(counts[state]))
+    hosts = snapshot.view.hosts
+    total = gpu_counts.count(snapshot, hosts)
+    counts = count_display_states(total)
+    yield SummaryFigure(total.total, "GPUs")
+    first = "free" if total.usable == total.free else "free and usable"
+    yield SummaryFigure(counts.pop(DisplayState.FREE), first, DisplayState.FREE)
+    for state, number in counts.items():
+        if state is DisplayState.UNAVAILABLE and not number:
+            # The usual case; the number of hosts says so, too.
+            continue
+        bad = bool(number) and state is not DisplayState.IN_USE
+        yield SummaryFigure(number, state.label, state, bad)
     unavailable = sum(bool(formatting.host_status(host)) for host in hosts)
     name = "host" if len(hosts) == 1 else "hosts"
-    name = f"{name}, {unavailable} down or disabled" if unavailable else name
+    name = f"{name}, {unavailable} out of service" if unavailable else name
     yield SummaryFigure(len(hosts), name, bad=bool(unavailable))
-    consumers = {key for host in hosts for gpu in host.gpus for key in gpu.consumers}
+    if snapshot.public:
+        return
+    consumers = _consumers(hosts)
     name = "server with GPUs" if len(consumers) == 1 else "servers with GPUs"
     yield SummaryFigure(len(consumers), name)
 
 
+def _consumers(hosts: Iterable[CloudHost]) -> set[str]:
+    """Return the servers, and migrations of servers, that have GPUs of hosts by right."""
+    gpus = (gpu for host in hosts for gpu in host.gpus)
+    return {key for gpu in gpus if gpu.state is not DeviceState.STUCK for key in gpu.consumers}
+
+
 def model_bars(snapshot: Snapshot) -> Iterator[ModelBar]:
     """Yield a bar for each GPU model, sorted by name."""
-    for model in sorted({g.model or "" for host in snapshot.view.hosts for g in host.gpus}):
-        counts = count_display_states(snapshot, model)
-        total, start, segments = counts.total(), 0.0, []
-        for state in DisplayState:
-            if counts[state]:
-                length = 100 * counts[state] / total
-                segments.append(BarSegment(state, round(start, 3), round(length, 3), counts[state]))
+    for model, counts in gpu_counts.by_model(snapshot).items():
+        start, segments = 0.0, []
+        for state, number in count_display_states(counts).items():
+            if number:
+                length = 100 * number / counts.total
+                segments.append(BarSegment(state, round(start, 3), round(length, 3), number))
                 start += length
-        free = counts[DisplayState.FREE] + counts[DisplayState.STRANDED]
-        yield ModelBar(model, total, free, tuple(segments))
+        yield ModelBar(model, counts, tuple(segments))
 
 
 def most_servers(flavors: tuple[FlavorCapacity, ...]) -> int:
@@ -161,18 +177,62 @@ def problems(snapshot: Snapshot) -> Iterator[ProblemRow]:
 
 
 @dataclass(frozen=True)
-class WaitingServer:
-    """A server that requests devices and is on no host."""
+class TimeAgo:
+    """A time, and how long ago it is; empty texts if it is not known."""
+
+    time: str
+    age: str
+
+
+@dataclass(frozen=True)
+class ServerRow:
+    """A server with GPUs, or one that waits for them."""
 
     server: Server
+    #: With its task, if it has one.
+    status: str
     project: str
+    user: str
+    #: GPUs that are allocated to it; VFs of one GPU count as one.
+    gpus: int
+    #: How long ago it was created, and changed for the last time.
+    created: TimeAgo
+    updated: TimeAgo
 
 
-def waiting(snapshot: Snapshot) -> Iterator[WaitingServer]:
+def servers(snapshot: Snapshot) -> Iterator[ServerRow]:
+    """Yield the servers that have GPUs, those that do not run first."""
+    gpus: Counter[str] = Counter(
+        key for host in snapshot.view.hosts for gpu in host.gpus for key in gpu.consumers
+    )
+    found = [server for server in snapshot.view.device_servers if gpus[server.id]]
+    order = formatting.natural_key
+    for server in sorted(found, key=lambda each: (not each.is_idle, order(each.name), each.id)):
+        yield _server_row(snapshot, server, gpus[server.id])
+
+
+def waiting(snapshot: Snapshot) -> Iterator[ServerRow]:
     """Yield the servers without a host whose flavors request PCI devices."""
     for server in snapshot.view.servers_without_host:
         if requested_devices(server.extra_specs) != 0:
-            yield WaitingServer(server, snapshot.owners.project(server))
+            yield _server_row(snapshot, server, 0)
+
+
+def _server_row(snapshot: Snapshot, server: Server, gpus: int) -> ServerRow:
+    owners, now = snapshot.owners, snapshot.view.taken_at
+    created, updated = (
+        TimeAgo(time, formatting.age(time, now) if time else "")
+        for time in (server.created, server.updated)
+    )
+    return ServerRow(
+        server,
+        formatting.server_status(server),
+        owners.project(server),
+        owners.user(server),
+        gpus,
+        created,
+        updated,
+    )
 
 
 @dataclass(frozen=True)
@@ -193,7 +253,7 @@ def gpus(snapshot: Snapshot) -> Iterator[GpuRow]:
     servers = snapshot.view.servers
     for host in formatting.sort_hosts(snapshot.view.hosts):
         for gpu in host.gpus:
-            displayed = formatting.display_state(gpu.state, snapshot.is_stranded(gpu))
+            displayed = formatting.display_gpu(snapshot, host, gpu)
             consumers = [servers[key] for key in gpu.consumers if key in servers]
             unknown = [key for key in gpu.consumers if key not in servers]
             yield GpuRow(
@@ -204,6 +264,38 @@ def gpus(snapshot: Snapshot) -> Iterator[GpuRow]:
                 ", ".join(filter(None, (displayed.label, formatting.free_units(gpu)))),
                 ", ".join([*(server.name for server in consumers), *unknown]),
                 ", ".join(dict.fromkeys(map(snapshot.owners.project, consumers))),
+            )
+
+
+@dataclass(frozen=True)
+class DomainRow:
+    """A failure domain: what is lost if it fails, and what of it is free."""
+
+    level: str
+    name: str
+    hosts: int
+    #: Hosts that take no servers.
+    out_of_service: int
+    servers: int
+    counts: GpuCounts
+
+
+def domains(snapshot: Snapshot) -> Iterator[DomainRow]:
+    """Yield the failure domains that the fleet file names, racks first."""
+    hosts = snapshot.view.hosts
+    for level in failure_domains.levels(host.domains for host in hosts):
+        members: dict[str, list[CloudHost]] = {}
+        for host in hosts:
+            if level in host.domains:
+                members.setdefault(host.domains[level], []).append(host)
+        for name in sorted(members, key=formatting.natural_key):
+            yield DomainRow(
+                level,
+                name,
+                len(members[name]),
+                sum(bool(formatting.host_status(host)) for host in members[name]),
+                len(_consumers(members[name])),
+                gpu_counts.count(snapshot, members[name]),
             )
 
 

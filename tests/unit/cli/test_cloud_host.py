@@ -8,6 +8,7 @@ import json
 
 import pytest
 
+from nova_gpu_passthrough.inventory import store
 from tests.unit.cli.clouds import cloud as cloud
 from tests.unit.cli.clouds import named as named
 from tests.unit.cloud import clouds
@@ -47,6 +48,8 @@ def test_values_are_typed(listed, hgx):
     assert host == {
         "Host": "hgx1",
         "Group": None,
+        "Rack": None,
+        "Domains": {},
         "State": "up",
         "Model": ["H100-SXM"],
         "GPUs": 8,
@@ -66,6 +69,25 @@ def test_values_are_typed(listed, hgx):
         "Provider": hgx["hgx1", ""],
     }
     assert host["RAM Free MiB"] > 400_000
+
+
+def test_racks_and_other_failure_domains(listed, named, tmp_path):
+    inventories = [builders.hgx(name) for name in ("hgx1", "hgx2")]
+    for inventory in inventories:
+        (tmp_path / f"{inventory.host}.yaml").write_text(store.dump(inventory, "test"))
+    file = tmp_path / "fleet.yml"
+    file.write_text(
+        "schema: nova-gpu-passthrough/fleet\nversion: 1\nname: f\n"
+        "groups: [{name: g, inventories: ['hgx*.yaml']}]\n"
+        "hosts: [{names: [hgx2], rack: 12, domains: {room: a, power: p1}}]\n"
+    )
+    clouds.run_computes(named, clouds.fleet(*inventories))
+    columns = ("-c", "Host", "-c", "Rack", "-c", "Domains")
+    rows = json.loads(listed("--fleet", str(file), "-f", "json", *columns))
+    assert rows == [
+        {"Host": "hgx1", "Rack": None, "Domains": {}},
+        {"Host": "hgx2", "Rack": "12", "Domains": {"room": "a", "power": "p1"}},
+    ]
 
 
 def test_the_table(listed, hgx):

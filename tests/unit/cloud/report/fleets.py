@@ -280,8 +280,11 @@ def four():
     )
 
 
-def many(count=64, seed=1):
-    """A cloud with many hosts that are mostly full."""
+def many(count=64, seed=1, racks=False):
+    """A cloud with many hosts that are mostly full.
+
+    :param racks: whether HGX hosts are in racks and rooms
+    """
     rng = random.Random(seed)
     hosts, lost = [], []
     for number in range(count):
@@ -298,6 +301,9 @@ def many(count=64, seed=1):
         if FREE in states:
             states[-1] = rng.choice((FREE, FREE, RESERVED, STUCK, MISSING))
         made = hgx(name, tuple(states), sizes, 2000 + 10 * number, rng.choice(("p1", "p2")))
+        if racks:
+            places = {"rack": f"r{number // 8 + 1:02}", "room": "ab"[number >= count // 2]}
+            made = dataclasses.replace(made, domains=places)
         if rng.random() < 0.05:
             made = dataclasses.replace(made, up=False)
         hosts.append(made)

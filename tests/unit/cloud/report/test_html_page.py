@@ -26,8 +26,9 @@ def test_every_gpu_is_a_tile_with_a_title(four):
     assert all(tile["role"] == "img" for tile in four.of_class("svg", "gpu"))
     states = [tile["class"].split()[1] for tile in four.of_class("svg", "gpu")]
     assert {state: states.count(state) for state in set(states)} == {
-        "free": 7,
+        "free": 4,
         "stranded": 1,
+        "unavailable": 3,
         "in-use": 9,
         "reserved": 1,
         "stuck": 1,
@@ -55,7 +56,7 @@ def test_every_host_has_a_card_and_every_picture_a_text(four):
 
 def test_tables_have_captions_and_headings(four):
     tables = four.all("table")
-    assert len(tables) == len(four.all("caption")) == 5
+    assert len(tables) == len(four.all("caption")) == 6
     assert all(head.get("scope") in ("col", "row") for head in four.all("th"))
 
 
@@ -99,9 +100,37 @@ def test_the_page_contains_the_data(four):
         "4 of 15 PCPU are free",
         "too-big",
         "hw:pmem is not modelled",
-        "5 of 16 free",
+        "4 of 16 usable (5 free)",
+        "0 of 4 usable (3 free)",
     ):
         assert expected in text
+
+
+def test_racks_are_groups_and_failure_domains_a_table():
+    snapshot = fleets.many(16, racks=True)
+    for compact in (True, False):
+        text = html_page.render(snapshot, compact)
+        found = Page(text)
+        racks = found.of_class("div", "rack")
+        assert [rack["aria-label"] for rack in racks] == ["Rack r01", "Rack r02"]
+        assert "GPUs by failure domain" in found.texts["caption"]
+        assert "rack r02, room b" in " ".join(
+            card["aria-label"] for card in found.of_class("article", "host")
+        )
+    assert "GPUs by failure domain" not in html_page.render(fleets.many(16))
+
+
+def test_a_server_that_does_not_run_stands_out():
+    snapshot = fleets.four()
+    first, *others = snapshot.view.hosts
+    off = dataclasses.replace(first.servers[0], status="SHUTOFF")
+    first = dataclasses.replace(first, servers=(off, *first.servers[1:]))
+    view = dataclasses.replace(snapshot.view, hosts=(first, *others))
+    found = Page(html_page.render(dataclasses.replace(snapshot, view=view)))
+    # In its host's card, and in the table.
+    assert len(found.of_class("span", "idle")) == len(found.of_class("td", "idle")) == 1
+    ages = [time["title"] for time in found.all("time") if "title" in time]
+    assert "2026-02-26T12:30:00Z" in ages
 
 
 def test_sections_without_content_are_left_out():

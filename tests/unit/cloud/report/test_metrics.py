@@ -58,6 +58,10 @@ def _value(samples, name, **labels):
         ("flavor_exact", {"flavor": "gpu.l40s.1"}, 0),
         ("flavor_refusing_hosts", {"flavor": "gpu.h100.1", "cause": "gpus"}, 1),
         ("host_info", {"host": "gpu01", "group": "h100", "availability_zone": "nova"}, 1),
+        ("usable_devices", {"host": "gpu02", "model": "H100-SXM"}, 4),
+        ("usable_devices", {"host": "gpu01", "model": "H100-SXM"}, 0),
+        ("usable_devices", {"host": "gpu03", "model": "L40S"}, 0),
+        ("servers", {"status": "ACTIVE"}, 5),
         ("host_up", {"host": "gpu03"}, 1),
         ("host_enabled", {"host": "gpu03"}, 0),
         ("host_gpu_servers", {"host": "gpu01"}, 3),
@@ -116,17 +120,28 @@ def test_without_devices_the_number_of_series_does_not_depend_on_gpus():
     assert names[0] == names[1]
 
 
+def test_failure_domains_are_a_metric_of_their_own():
+    samples = _samples(_text(fleets.many(16, racks=True)))
+    domains = [dict(labels) for name, *labels in samples if name == "nova_gpu_host_domain_info"]
+    hosts = {each["host"] for each in domains}
+    assert len(domains) == 2 * len(hosts)
+    assert {each["level"]: each["domain"] for each in domains if each["host"] == max(hosts)} == {
+        "rack": "r02",
+        "room": "b",
+    }
+
+
 def test_labels_contain_no_names_of_servers_or_projects():
     text = _text(fleets.four())
-    for word in ("train-1", "research", "render"):
+    for word in ("train-1", "research", "render", "alice"):
         assert word not in text
 
 
 def test_the_number_of_series_is_limited_by_hosts_and_flavors():
     snapshot = fleets.many(64)
     count = len(_samples(_text(snapshot, devices=False)))
-    # For each host: states on two NUMA nodes, 12 of the host, 4 of each node, one constraint.
-    most = 64 * (2 * len(DeviceState) + 12 + 2 * 4 + 1) + 4 * (4 + len(Constraint)) + 20
+    # For each host: states on two NUMA nodes, 13 of the host, 4 of each node, one constraint.
+    most = 64 * (2 * len(DeviceState) + 13 + 2 * 4 + 1) + 4 * (4 + len(Constraint)) + 20
     assert count <= most
 
 

@@ -46,6 +46,7 @@ def test_dark_has_every_colour_of_light():
         *((text, ground) for text in ("text", "dim") for ground in ("paper", "card", "box")),
         ("stuck", "card"),
         ("used", "card"),
+        ("reserved", "card"),
         ("used-text", "used"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from nova_gpu_passthrough.cloud.fit.capacity import FlavorCapacity
-from nova_gpu_passthrough.cloud.report import tables
+from nova_gpu_passthrough.cloud.report import gpu_counts, tables
 from nova_gpu_passthrough.cloud.report.formatting import DisplayState
 from nova_gpu_passthrough.cloud.view.model import Resource
 from nova_gpu_passthrough.cloud.view.owners import Owners
@@ -24,34 +24,56 @@ def test_figures_of_a_fleet(four):
     found = {figure.name: figure.number for figure in tables.figures(four)}
     assert found == {
         "GPUs": 20,
-        "free": 8,
+        "free and usable": 4,
         "free, but stranded": 1,
+        "free, but host out of service": 3,
         "in use": 9,
         "reserved": 1,
         "stuck": 1,
         "missing": 1,
-        "hosts, 1 down or disabled": 4,
+        "hosts, 1 out of service": 4,
         "servers with GPUs": 5,
     }
     bad = [figure.name for figure in tables.figures(four) if figure.bad]
     assert bad == [
         "free, but stranded",
+        "free, but host out of service",
         "reserved",
         "stuck",
         "missing",
-        "hosts, 1 down or disabled",
+        "hosts, 1 out of service",
     ]
 
 
 def test_no_figure_of_an_empty_host_is_bad():
-    assert not any(figure.bad for figure in tables.figures(fleets.one()))
+    figures = list(tables.figures(fleets.one()))
+    assert not any(figure.bad for figure in figures)
+    assert [(figure.name, figure.number) for figure in figures][:3] == [
+        ("GPUs", 8),
+        ("free", 8),
+        ("free, but stranded", 0),
+    ]
+
+
+def test_gpus_of_a_disabled_host_are_free_and_not_usable():
+    cloud_view = fleets.view(fleets.l40s("h", enabled=False))
+    found = fleets.snapshot(cloud_view, ())
+    numbers = {figure.name: figure.number for figure in tables.figures(found)}
+    assert numbers["free and usable"] == 0
+    assert numbers["free, but host out of service"] == 4
+    (bar,) = tables.model_bars(found)
+    assert bar.number == "0 of 4 usable (4 free)"
+    assert bar.text == "4 free, but host out of service"
+    assert {row.state for row in tables.gpus(found)} == {"free, but host out of service"}
 
 
 def test_a_bar_for_each_model(four):
     h100, l40s = tables.model_bars(four)
-    assert (h100.model, h100.total, h100.free) == ("H100-SXM", 16, 5)
+    assert (h100.model, h100.number) == ("H100-SXM", "4 of 16 usable (5 free)")
     assert h100.text == ("4 free, 1 free, but stranded, 8 in use, 1 reserved, 1 stuck, 1 missing")
-    assert (l40s.model, l40s.total, l40s.free) == ("L40S", 4, 3)
+    assert (l40s.model, l40s.number) == ("L40S", "0 of 4 usable (3 free)")
+    (bar,) = tables.model_bars(fleets.one())
+    assert bar.number == "8 of 8 free"
 
 
 @settings(max_examples=30)
@@ -63,7 +85,7 @@ def test_segments_fill_their_bar_without_gaps(snapshot):
             assert segment.start == pytest.approx(end, abs=0.01)
             end = segment.start + segment.length
         assert end == pytest.approx(100, abs=0.01)
-        assert sum(segment.count for segment in bar.segments) == bar.total
+        assert sum(segment.count for segment in bar.segments) == bar.counts.total
 
 
 def test_problems_are_hosts_and_devices_with_notes(four):
@@ -110,6 +132,60 @@ def test_only_servers_that_request_devices_are_waiting():
         ("train-1", "research"),
         ("train-3", "research"),
     ]
+
+
+def test_servers_that_do_not_run_are_first():
+    ten, two = fleets.server(10), fleets.server(2, updated="", task_state="powering-off")
+    off = fleets.server(11, status="SHUTOFF", updated="2026-02-28T12:30:00Z")
+    servers = (ten, two, off)
+    gpus = [
+        fleets.gpu("h", number, "X", fleets.IN_USE, 0, each)
+        for number, each in enumerate((ten, two, off, off))
+    ]
+    snapshot = dataclasses.replace(fleets.four(), view=fleets.view(fleets.host("h", gpus, servers)))
+    found = list(tables.servers(snapshot))
+    assert [(row.server.name, row.status, row.server.is_idle, row.gpus) for row in found] == [
+        ("train-11", "SHUTOFF", True, 2),
+        ("train-2", "ACTIVE (powering-off)", False, 1),
+        ("train-10", "ACTIVE", False, 1),
+    ]
+    first, second, _ = found
+    assert (first.project, first.user) == ("research", "alice")
+    assert (first.updated.age, first.created.age) == ("24h", "42d")
+    assert first.updated.time == "2026-02-28T12:30:00Z"
+    assert (second.updated.time, second.updated.age) == ("", "")
+
+
+def test_waiting_servers_have_the_reason_of_their_error():
+    failed = fleets.server(1, 8, None, status="ERROR", fault="No valid host was found.")
+    snapshot = dataclasses.replace(fleets.four(), view=fleets.view(servers_without_host=(failed,)))
+    (row,) = tables.waiting(snapshot)
+    assert (row.status, row.server.fault, row.gpus) == ("ERROR", "No valid host was found.", 0)
+
+
+def test_failure_domains_with_what_is_free_in_them():
+    four = fleets.four()
+    places = ({"rack": "r10", "room": "a"}, {"rack": "r9", "room": "a"}, {"rack": "r9"}, {})
+    hosts = tuple(
+        dataclasses.replace(host, domains=domains)
+        for host, domains in zip(four.view.hosts, places, strict=True)
+    )
+    found = list(
+        tables.domains(dataclasses.replace(four, view=dataclasses.replace(four.view, hosts=hosts)))
+    )
+    assert [(row.level, row.name, row.hosts, row.out_of_service) for row in found] == [
+        ("rack", "r9", 2, 1),
+        ("rack", "r10", 1, 0),
+        ("room", "a", 2, 0),
+    ]
+    # A stuck GPU has no server.
+    assert [row.servers for row in found] == [2, 3, 4]
+    assert [(row.counts.total, row.counts.free, row.counts.usable) for row in found] == [
+        (12, 7, 4),
+        (8, 1, 0),
+        (16, 5, 4),
+    ]
+    assert list(tables.domains(four)) == []
 
 
 def test_rows_of_gpus(four):
@@ -175,7 +251,8 @@ def _with_vfs(count):
 
 def test_stranded_vfs_are_counted_one_by_one_and_are_one_row():
     snapshot, gpu = _with_vfs(2)
-    found = tables.count_display_states(snapshot)
+    counts = gpu_counts.count(snapshot, snapshot.view.hosts)
+    found = tables.count_display_states(counts)
     assert (found[DisplayState.FREE], found[DisplayState.STRANDED], found[DisplayState.IN_USE]) == (
         3,
         2,
@@ -186,7 +263,7 @@ def test_stranded_vfs_are_counted_one_by_one_and_are_one_row():
     assert row.address == "0000:20:00.0 (2 VFs)"
     snapshot, gpu = _with_vfs(5)
     assert snapshot.is_stranded(gpu)
-    assert tables.count_display_states(snapshot)[DisplayState.FREE] == 0
+    assert gpu_counts.count(snapshot, snapshot.view.hosts).usable == 0
 
 
 def test_rows_of_stranded_gpus(four):
