@@ -5,6 +5,7 @@ import string
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from nova_gpu_passthrough.fleet.isolation import TENANT_KEY
 from nova_gpu_passthrough.fleet.model import (
     EXTRA_SPEC_FIELDS,
     RACK,
@@ -64,6 +65,7 @@ def _groups(file: FleetFile) -> Iterator[Contradiction]:
                 yield Contradiction(
                     ("groups", number, "metadata", key), f"is set from the group's {instead}"
                 )
+        yield from _group_projects(file, number)
 
 
 def _hosts(file: FleetFile) -> Iterator[Contradiction]:
@@ -73,6 +75,23 @@ def _hosts(file: FleetFile) -> Iterator[Contradiction]:
         for level, text in _LEVELS.items():
             if level in rule.domains:
                 yield Contradiction(("hosts", number, "domains", level), text)
+
+
+def _group_projects(file: FleetFile, number: int) -> Iterator[Contradiction]:
+    group, path = file.groups[number], ("groups", number)
+    for index, name in enumerate(group.projects):
+        keys = (*path, "projects", index)
+        first = group.projects.index(name)
+        domains = [project.domain for project in file.projects if project.name == name]
+        if first != index:
+            yield Contradiction(keys, f"{name} occurs twice: see projects[{first}]")
+        if len(domains) > 1:
+            yield Contradiction(
+                keys, f"below projects, {name} has {len(domains)} domains: use the project's id"
+            )
+    for key in group.metadata if group.projects else ():
+        if key.startswith(TENANT_KEY):
+            yield Contradiction((*path, "metadata", key), "is set from the group's projects")
 
 
 def _aliases(file: FleetFile) -> Iterator[Contradiction]:

@@ -9,7 +9,7 @@ import os_resource_classes
 import os_traits
 
 from nova_gpu_passthrough.conf import AGGREGATE_PREFIX
-from nova_gpu_passthrough.fleet import device_spec, flavors, limits
+from nova_gpu_passthrough.fleet import device_spec, flavors, isolation, limits
 from nova_gpu_passthrough.fleet.desired_state import Aggregate, DesiredState, Flavor
 from nova_gpu_passthrough.fleet.flavors import FlavorPlan, group_traits
 from nova_gpu_passthrough.fleet.model import HostGroup
@@ -29,7 +29,11 @@ def make(resolved: "ResolvedFleet") -> tuple[DesiredState, FlavorPlan]:
     :raises UserError: as ``flavors.make``
     """
     plan = flavors.make(resolved)
-    notes = (*plan.notes, *limits.notes(resolved, plan.flavors))
+    notes = (
+        *plan.notes,
+        *limits.notes(resolved, plan.flavors),
+        *isolation.notes(resolved, plan),
+    )
     plan = dataclasses.replace(plan, notes=notes)
     file = resolved.file
     aggregates = sorted(
@@ -61,7 +65,11 @@ def _aggregate(resolved: "ResolvedFleet", group: HostGroup, plan: FlavorPlan) ->
     for key, value in _reserved(plan, hosts).items():
         metadata[AGGREGATE_PREFIX + key] = str(value)
     return Aggregate(
-        group.aggregate_name, hosts, {**metadata, **group.metadata}, group.availability_zone
+        group.aggregate_name,
+        hosts,
+        {**metadata, **group.metadata},
+        group.availability_zone,
+        isolation.projects(resolved.file, group),
     )
 
 

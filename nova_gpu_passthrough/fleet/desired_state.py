@@ -36,6 +36,8 @@ class Aggregate:
     hosts: tuple[str, ...]
     metadata: dict[str, str] = field(default_factory=dict)
     availability_zone: str | None = None
+    #: Projects that alone use the hosts; None: every project may.
+    projects: tuple[ProjectName, ...] | None = None
 
 
 @dataclass(frozen=True)

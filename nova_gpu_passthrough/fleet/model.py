@@ -51,6 +51,8 @@ class HostGroup:
     availability_zone: str | None = None
     #: Metadata of the aggregate, besides what the generator sets.
     metadata: dict[str, str] = field(default_factory=dict)
+    #: Names or ids of the projects that alone use the hosts; empty: every project may.
+    projects: tuple[str, ...] = ()
 
     @property
     def aggregate_name(self) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.fleet import aliases as fleet_aliases
-from nova_gpu_passthrough.fleet import failure_domains, references
+from nova_gpu_passthrough.fleet import failure_domains, isolation, references
 from nova_gpu_passthrough.fleet.aliases import AliasMap
 from nova_gpu_passthrough.fleet.model import FleetFile, HostGroup, Mode
 from nova_gpu_passthrough.fleet.offers import HostOffer, Note, choose
@@ -24,7 +24,7 @@ class ResolvedFleet:
     """A fleet file with its inventories, offered devices and aliases."""
 
     file: FleetFile
-    #: Those of the file, with what a command overrides.
+    #: Those of the file, with the filters that it needs, and with what a command overrides.
     settings: Settings
     #: Offers of the hosts in groups of mode passthrough that have a GPU for servers, by host name.
     offers: tuple[HostOffer, ...]
@@ -78,7 +78,7 @@ def derive(
     references.check(file, offers, aliases, groups)
     return ResolvedFleet(
         file,
-        file.settings,
+        isolation.settings(file),
         offers,
         aliases,
         dict(sorted(groups.items())),

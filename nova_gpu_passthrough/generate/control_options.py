@@ -3,6 +3,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from nova_gpu_passthrough.fleet import isolation
 from nova_gpu_passthrough.fleet.aliases import AliasMap
 from nova_gpu_passthrough.fleet.offers import DeviceKind, HostOffer, Note
 from nova_gpu_passthrough.fleet.settings import ENABLED_FILTERS, Settings
@@ -71,9 +72,7 @@ def scheduler(
                 option(
                     "enabled_filters",
                     ",".join(filters(settings.enabled_filters)),
-                    "Nova's default and GpuPassthroughFilter; set yours with --enabled-filters."
-                    if settings.enabled_filters == ENABLED_FILTERS
-                    else "Your filters, and GpuPassthroughFilter before those for PCI devices.",
+                    _filters_comment(settings.enabled_filters),
                 ),
                 # One list: Nova reads only the last of several lines, unlike available_filters.
                 option("weight_classes", f"nova.scheduler.weights.all_weighers,{WEIGHER}"),
@@ -87,6 +86,17 @@ def scheduler(
             ),
         ),
     )
+
+
+def _filters_comment(enabled: Sequence[str]) -> str:
+    isolates = isolation.FILTER in enabled and isolation.FILTER not in ENABLED_FILTERS
+    if set(enabled) - {isolation.FILTER} == set(ENABLED_FILTERS):
+        comment = "Nova's default and GpuPassthroughFilter; set yours with --enabled-filters."
+    else:
+        comment = "Your filters, and GpuPassthroughFilter before those for PCI devices."
+    if isolates:
+        comment += f" {isolation.FILTER} keeps other projects away from hosts with projects."
+    return comment
 
 
 def placement(

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -70,6 +71,16 @@ class ServerActions:
 
     def _default_image(self) -> str:
         return self.nova.glance.auto_disk_config_disabled_image["id"]
+
+    @contextlib.contextmanager
+    def as_project(self, project_id: str) -> Iterator[None]:
+        """Send requests as an administrator in another project, to which new servers belong."""
+        api = self.nova.api
+        own, api.project_id = api.project_id, project_id
+        try:
+            yield
+        finally:
+            api.project_id = own
 
     def boot(
         self,

@@ -9,6 +9,7 @@ puts no host into two.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from nova_gpu_passthrough.cloud.apply import aggregate_projects
 from nova_gpu_passthrough.cloud.apply.change import Document, ResourceKind
 from nova_gpu_passthrough.cloud.apply.plan import ADOPTED, PlanPart
 from nova_gpu_passthrough.cloud.apply.record import RecordEntry, RecordKey
@@ -33,12 +34,14 @@ class CloudAggregate:
     #: Member hosts whose resource providers are not in Placement's aggregate.
     not_in_placement: tuple[str, ...] = ()
 
-    @property
-    def document(self) -> Document:
-        """The aggregate as a diff shows it."""
-        hosts = [*self.not_in_placement]
-        unknown = {"hosts_unknown_to_placement": hosts} if hosts else {}
-        return {**document(self.zone, self.hosts, self.metadata), **unknown}
+    def document(self, project_name: Callable[[str], str]) -> Document:
+        """Return the aggregate as a diff shows it; see `aggregate_projects.document`."""
+        zone_item = {ZONE: self.zone} if self.zone else {}
+        unknown = [*self.not_in_placement]
+        return {
+            **aggregate_projects.document(zone_item, self.hosts, self.metadata, project_name),
+            **({"hosts_unknown_to_placement": unknown} if unknown else {}),
+        }
 
     @property
     def keys(self) -> dict[RecordKey, str | None]:
@@ -51,12 +54,6 @@ class CloudAggregate:
             RecordKey(ResourceKind.AGGREGATE_METADATA, self.name, key): None
             for key in (*self.metadata, *((ZONE,) if self.zone else ()))
         }
-
-
-def document(zone: str | None, hosts: Iterable[str], metadata: Mapping[str, str]) -> Document:
-    """Return an aggregate as a diff shows it."""
-    zone_item = {ZONE: zone} if zone else {}
-    return {**zone_item, "hosts": [*hosts], "metadata": dict(sorted(metadata.items()))}
 
 
 @dataclass(frozen=True)
@@ -152,9 +149,15 @@ class AggregateComparison:
         )
 
     def _removed_metadata(self, desired: Aggregate, metadata: Mapping[str, str]) -> frozenset[str]:
-        """Return the keys of metadata that the fleet file named once, and no longer names."""
+        """Return the keys of metadata that the fleet file named once, and no longer names.
+
+        If it names projects, they are exactly those that may use the hosts.
+        """
         removed = set()
         for key in metadata.keys() - desired.metadata.keys():
+            if desired.projects is not None and aggregate_projects.is_tenant_key(key):
+                removed.add(key)
+                continue
             if RecordKey(ResourceKind.AGGREGATE_METADATA, desired.name, key) not in self._recorded:
                 continue
             if self._prune or self._deletable(ResourceKind.AGGREGATE_METADATA, desired.name, key):

@@ -5,23 +5,25 @@ The order of the changes is one that Nova allows: hosts that move to another zon
 aggregates first; then aggregates get their zones, then their hosts; other hosts leave last.
 """
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from openstack import exceptions
 
+from nova_gpu_passthrough.cloud.apply import aggregate_projects
 from nova_gpu_passthrough.cloud.apply.aggregate_updates import (
     ZONE,
     AggregateComparison,
     AggregateUpdate,
     CloudAggregate,
-    document,
     hosts_to_free,
     without_refused,
 )
 from nova_gpu_passthrough.cloud.apply.change import Action, Change, ResourceKind
 from nova_gpu_passthrough.cloud.apply.plan import PlanOptions, PlanPart
+from nova_gpu_passthrough.cloud.apply.projects import Projects
 from nova_gpu_passthrough.cloud.apply.record import (
     Ledger,
     RecordEntry,
@@ -57,10 +59,26 @@ class AggregateStep:
     add_providers: tuple[str, ...] = ()
 
 
-def plan(api: CloudWriter, desired: Iterable[Aggregate], options: PlanOptions) -> PlanPart:
+def plan(
+    api: CloudWriter, projects: Projects, desired: Iterable[Aggregate], options: PlanOptions
+) -> PlanPart:
     """Compare the cloud's aggregates with those desired."""
-    part, desired = PlanPart(), list(desired)
-    existing = _with_placement_members(api, read(api), desired)
+    part = PlanPart()
+
+    def skip(name: str, reason: str) -> None:
+        part.skip(ResourceKind.AGGREGATE, name, reason)
+
+    existing = read(api)
+    desired = [
+        aggregate_projects.resolve(
+            one,
+            existing[one.name].metadata if one.name in existing else {},
+            projects,
+            functools.partial(skip, one.name),
+        )
+        for one in desired
+    ]
+    existing = _with_placement_members(api, existing, desired)
     services = api.nova("/os-services", binary="nova-compute")["services"]
     existing_keys: dict[RecordKey, str | None] = {}
     for aggregate in existing.values():
@@ -81,12 +99,9 @@ def plan(api: CloudWriter, desired: Iterable[Aggregate], options: PlanOptions) -
             hosts_with_servers[host] = bool(body["servers"])
         return hosts_with_servers[host]
 
-    def skip(name: str, reason: str) -> None:
-        part.skip(ResourceKind.AGGREGATE, name, reason)
-
     comparison = AggregateComparison(existing, compute_hosts, recorded, options.prune, part)
     updates = without_refused(comparison.updates(desired), existing, has_servers, skip)
-    steps = _OrderedSteps()
+    steps = _OrderedSteps(projects.name)
     for update in updates:
         if update.name in existing:
             freed = hosts_to_free(update, updates, existing)
@@ -137,6 +152,8 @@ def _desired_keys(desired: Iterable[Aggregate]) -> set[RecordKey]:
 class _OrderedSteps:
     """Changes of aggregates, grouped by when they are made."""
 
+    #: Returns the name of a project's id.
+    project_name: Callable[[str], str]
     freeing: list[Change] = field(default_factory=list)
     zones: list[Change] = field(default_factory=list)
     joining: list[Change] = field(default_factory=list)
@@ -146,7 +163,8 @@ class _OrderedSteps:
         """Add the step that creates an aggregate."""
         hosts = tuple(sorted(update.add_hosts))
         step = AggregateStep(None, update.zone, update.metadata, add_hosts=hosts)
-        after = document(update.zone, hosts, update.metadata)
+        created = CloudAggregate("", update.name, update.zone, hosts, update.metadata)
+        after = created.document(self.project_name)
         self.joining.append(
             Change(ResourceKind.AGGREGATE, update.name, Action.CREATE, None, after, step)
         )
@@ -160,10 +178,10 @@ class _OrderedSteps:
         if freed:
             step = AggregateStep(current.id, remove_hosts=tuple(sorted(freed)))
             after = _with_hosts(state, set(state.hosts) - freed)
-            state = _append(self.freeing, state, after, step)
+            state = self._append(self.freeing, state, after, step)
         if update.zone:
             step = AggregateStep(current.id, update.zone)
-            state = _append(self.zones, state, replace(state, zone=update.zone), step)
+            state = self._append(self.zones, state, replace(state, zone=update.zone), step)
         if update.metadata or update.remove_metadata or update.add_hosts or update.add_providers:
             kept = {k: v for k, v in current.metadata.items() if k not in update.remove_metadata}
             after = _with_hosts(state, {*state.hosts, *update.add_hosts})
@@ -175,30 +193,34 @@ class _OrderedSteps:
                 add_hosts=tuple(sorted(update.add_hosts)),
                 add_providers=tuple(sorted(update.add_providers)),
             )
-            state = _append(self.joining, state, after, step)
+            state = self._append(self.joining, state, after, step)
         leaving = tuple(sorted(update.remove_hosts - freed))
         step = AggregateStep(current.id, remove_hosts=leaving)
         if update.delete:
-            change = Change(
-                ResourceKind.AGGREGATE, update.name, Action.DELETE, state.document, None, step
-            )
+            before = state.document(self.project_name)
+            change = Change(ResourceKind.AGGREGATE, update.name, Action.DELETE, before, None, step)
             self.last.append(change)
         elif leaving:
-            _append(self.last, state, _with_hosts(state, set(state.hosts) - set(leaving)), step)
+            self._append(
+                self.last, state, _with_hosts(state, set(state.hosts) - set(leaving)), step
+            )
+
+    def _append(
+        self,
+        changes: list[Change],
+        before: CloudAggregate,
+        after: CloudAggregate,
+        step: AggregateStep,
+    ) -> CloudAggregate:
+        """Append an update to changes; return the aggregate after it."""
+        old, new = (one.document(self.project_name) for one in (before, after))
+        kind = ResourceKind.AGGREGATE
+        changes.append(Change(kind, before.name, Action.UPDATE, old, new, step))
+        return after
 
 
 def _with_hosts(aggregate: CloudAggregate, hosts: set[str]) -> CloudAggregate:
     return replace(aggregate, hosts=tuple(sorted(hosts)))
-
-
-def _append(
-    changes: list[Change], before: CloudAggregate, after: CloudAggregate, step: AggregateStep
-) -> CloudAggregate:
-    """Append an update to changes; return the aggregate after it."""
-    documents = before.document, after.document
-    kind = ResourceKind.AGGREGATE
-    changes.append(Change(kind, before.name, Action.UPDATE, *documents, step))
-    return after
 
 
 def perform(api: CloudWriter, ledger: Ledger, change: Change) -> None:
@@ -270,16 +292,19 @@ def _set_metadata(
     api: CloudWriter, ledger: Ledger, aggregate: CloudAggregate, step: AggregateStep
 ) -> None:
     kind = ResourceKind.AGGREGATE_METADATA
-    values: dict[str, str | None] = {
+    values = {
         key: value for key, value in step.metadata.items() if aggregate.metadata.get(key) != value
     }
     entries = [RecordEntry(kind, aggregate.name, key) for key in values]
     removed = [key for key in step.remove_metadata if key in aggregate.metadata]
-    if values or removed:
+    if values:
         ledger.mark_pending(*entries)
-        metadata = values | dict.fromkeys(removed)
-        _send_action(api, aggregate, "set_metadata", {"metadata": metadata})
+        _send_action(api, aggregate, "set_metadata", {"metadata": values})
         ledger.mark_created(*entries)
+    if removed:
+        # Not in the same request, in which Nova removes first: hosts of some projects would be
+        # open to every project for a moment.
+        _send_action(api, aggregate, "set_metadata", {"metadata": dict.fromkeys(removed)})
     ledger.remove(*(RecordKey(kind, aggregate.name, key) for key in step.remove_metadata))
 
 

@@ -59,7 +59,7 @@ def compare(
             "resource classes",
             lambda: RESOURCE_CLASSES.plan(api, desired.resource_classes, options),
         ),
-        ("aggregates", lambda: aggregates.plan(api, desired.aggregates, options)),
+        ("aggregates", lambda: aggregates.plan(api, projects, desired.aggregates, options)),
         (
             "flavors",
             lambda: flavors.plan(api, projects, desired.flavors, desired.aliases, options),

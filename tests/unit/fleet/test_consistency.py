@@ -22,6 +22,24 @@ from tests.unit.fleet.test_store import load as load
         ),
         ("    metadata: {gpu_mode: mig}\n", "groups[0].metadata.gpu_mode: is set from the group"),
         (
+            "    projects: [p]\n    metadata: {filter_tenant_id3: x}\n",
+            (
+                "fleet.yaml:8: key groups[0].metadata.filter_tenant_id3: is set from the group's "
+                "projects"
+            ),
+        ),
+        (
+            "    projects: [p, p]\n",
+            "fleet.yaml:7: key groups[0].projects[1]: p occurs twice: see projects[0]",
+        ),
+        (
+            "    projects: [p]\nprojects: [{name: p, domain: a}, {name: p, domain: b}]\n",
+            (
+                "fleet.yaml:7: key groups[0].projects[0]: below projects, p has 2 domains: use the "
+                "project's id"
+            ),
+        ),
+        (
             "flavors:\n  - model: X\n    groups: [hgx, hgy]\n",
             "fleet.yaml:9: key flavors[0].groups[1]: there is no group hgy, expected one of: hgx",
         ),

@@ -7,16 +7,22 @@ from nova_gpu_passthrough.fleet import resolve
 from nova_gpu_passthrough.fleet.model import FleetFile, HostGroup, Mode
 
 
-def resolved(*inventories, groups=None, modes=None, **keys):
+def resolved(*inventories, groups=None, modes=None, owners=None, **keys):
     """Resolve a fleet of these inventories, in one group of mode passthrough.
 
     :param groups: inventories by group, instead of one group
     :param modes: modes by group
+    :param owners: projects by group
     :param keys: other keys of the fleet file
     """
     members = {"all": inventories} if groups is None else groups
     host_groups = {
-        name: HostGroup(name, (f"{name}-*.yaml",), (modes or {}).get(name, Mode.PASSTHROUGH))
+        name: HostGroup(
+            name,
+            (f"{name}-*.yaml",),
+            (modes or {}).get(name, Mode.PASSTHROUGH),
+            projects=(owners or {}).get(name, ()),
+        )
         for name in members
     }
     file = FleetFile("test", tuple(host_groups.values()), path=Path("/nowhere/fleet.yaml"), **keys)

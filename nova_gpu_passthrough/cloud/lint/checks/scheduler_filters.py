@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The filters of nova-scheduler: GpuPassthroughFilter and the filters that it requires."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from nova_gpu_passthrough.cloud.lint.check import lint_check
 from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService, ServiceRole
 from nova_gpu_passthrough.cloud.lint.facts import Facts, generate_fix
+from nova_gpu_passthrough.fleet import isolation
 from nova_gpu_passthrough.generate import control_options
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 
@@ -19,20 +20,33 @@ _REQUIRED = {
     "PciPassthroughFilter": "Hosts without the devices are selected, and the server fails there.",
     "NUMATopologyFilter": "Hosts whose GPUs and CPUs are on different NUMA nodes are selected.",
 }
+_ISOLATION = (
+    "Servers of every project are placed on hosts that the fleet file reserves for some projects "
+    "(groups[].projects)."
+)
 
 
-@lint_check(passthrough=True)
+@lint_check()
 def check(facts: Facts) -> Iterator[Finding]:
-    """Check every nova-scheduler."""
-    expected = control_options.filters(facts.resolved.settings.enabled_filters)
+    """Check every nova-scheduler; without passthrough hosts only the isolation of projects."""
+    isolated = any(group.projects for group in facts.resolved.file.groups)
+    required = {isolation.FILTER: _ISOLATION} if isolated else {}
+    expected: Sequence[str] = tuple(required)
+    if facts.offers:
+        required |= _REQUIRED
+        expected = control_options.filters(facts.resolved.settings.enabled_filters)
     for service in facts.services_with(ServiceRole.SCHEDULER):
         enabled = service.configuration.names(_SECTION, "enabled_filters")
-        yield from _enabled(service, enabled or (), expected)
-        yield from _available(service, enabled or ())
+        yield from _enabled(service, enabled or (), expected, required)
+        if facts.offers:
+            yield from _available(service, enabled or ())
 
 
 def _enabled(
-    service: ConfiguredService, enabled: Sequence[str], expected: Sequence[str]
+    service: ConfiguredService,
+    enabled: Sequence[str],
+    expected: Sequence[str],
+    required: Mapping[str, str],
 ) -> Iterator[Finding]:
     where = service.configuration.where(_SECTION, "enabled_filters")
     names = [name.rpartition(".")[2] for name in enabled]
@@ -40,15 +54,15 @@ def _enabled(
         if name not in names:
             yield Finding(
                 "scheduler.filter_missing",
-                Severity.FAILURE if name in _REQUIRED else Severity.WARNING,
+                Severity.FAILURE if name in required else Severity.WARNING,
                 service.name,
                 f"{name} is not enabled",
                 where,
-                _REQUIRED.get(
+                required.get(
                     name, "It is in enabled_filters of the fleet file, by default Nova's."
                 ),
                 generate_fix(service.name)
-                if name in _REQUIRED
+                if name in required
                 else "Enable it, or set enabled_filters in the fleet file's settings.",
             )
     early = [n for n in _REQUIRED if n != _GPU_FILTER and n in names and _GPU_FILTER in names]

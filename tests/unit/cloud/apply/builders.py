@@ -20,9 +20,9 @@ def flavor(name="gpu.h100.1", projects=(RESEARCH,), vcpus=16, ram_mib=131072, **
     return Flavor(name, vcpus, ram_mib, 40, specs, projects, 1, "H100")
 
 
-def aggregate(name="gpu-h100", hosts=("gpu01", "gpu02"), zone=None, **metadata):
+def aggregate(name="gpu-h100", hosts=("gpu01", "gpu02"), zone=None, projects=None, **metadata):
     """Return an aggregate."""
-    return Aggregate(name, tuple(hosts), metadata, zone)
+    return Aggregate(name, tuple(hosts), metadata, zone, projects)
 
 
 def limit(value, project=None, resource=f"class:{H100}"):

@@ -11,6 +11,7 @@ import itertools
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from nova_gpu_passthrough.cloud.apply import aggregate_projects
 from nova_gpu_passthrough.cloud.apply.record import Origin
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.fleet.desired_state import (
@@ -47,6 +48,9 @@ def _named(names, make):
     )
 
 
+_projects = _subset((*PROJECTS, "ghost")).map(lambda names: tuple(map(ProjectName, names)))
+
+
 def _aggregate(name):
     return st.builds(
         Aggregate,
@@ -54,17 +58,15 @@ def _aggregate(name):
         _subset((*HOSTS, ABSENT)),
         st.dictionaries(st.sampled_from(("k1", "k2")), _texts),
         st.sampled_from(ZONES),
+        st.none() | _projects.filter(len),
     )
 
 
 def _flavor(name):
-    access = st.none() | _subset((*PROJECTS, "ghost")).map(
-        lambda names: tuple(map(ProjectName, names))
-    )
     specs = _specs.flatmap(
         lambda some: st.sampled_from(({}, {"pci_passthrough:alias": "a:1"})).map(some.__or__)
     )
-    sizes = st.sampled_from((1, 2))
+    sizes, access = st.sampled_from((1, 2)), st.none() | _projects
     return st.builds(Flavor, st.just(name), sizes, st.just(1024), st.just(1), specs, access)
 
 
@@ -131,7 +133,13 @@ def clouds(draw):
             "name": one.name,
             "availability_zone": zone,
             "hosts": hosts,
-            "metadata": {**one.metadata, **({"availability_zone": zone} if zone else {})},
+            "metadata": {
+                **one.metadata,
+                **({"availability_zone": zone} if zone else {}),
+                **{
+                    f"filter_tenant_id{n}": f"id-{p.name}" for n, p in enumerate(one.projects or ())
+                },
+            },
         }
     in_both = [(one["uuid"], host) for one in cloud.nova.aggregates.values() for host in HOSTS]
     cloud.names.lost |= draw(st.sets(st.sampled_from(in_both))) if in_both else set()
@@ -159,7 +167,10 @@ def _state(cloud):
         name = one["name"]
         state["aggregate", name] = True
         state |= {("host", name, host): True for host in one["hosts"]}
-        state |= {("metadata", name, key): value for key, value in one["metadata"].items()}
+        for key, value in one["metadata"].items():
+            if not aggregate_projects.is_tenant_key(key):
+                state["metadata", name, key] = value
+        state["tenants", name] = aggregate_projects.project_ids(one["metadata"])
     for one in nova.flavors.values():
         public = one["os-flavor-access:is_public"]
         access = None if public else frozenset(one["access"])
@@ -182,6 +193,8 @@ def _expected(desired):
         state |= {("metadata", one.name, key): value for key, value in one.metadata.items()}
         if one.availability_zone:
             state["metadata", one.name, "availability_zone"] = one.availability_zone
+        if one.projects:
+            state["tenants", one.name] = {f"id-{p.name}" for p in one.projects} - {"id-ghost"}
     for one in desired.flavors:
         access = None
         if one.projects is not None:

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
+
 import pytest
 
-from tests.unit.cloud.lint.builders import SCHEDULER, Site
+from nova_gpu_passthrough.cloud.lint.checks import scheduler_filters
+from tests.unit.cloud.lint.builders import SCHEDULER, Site, resolved
 
 OURS = "nova_gpu_passthrough.scheduler.filters.GpuPassthroughFilter"
 
@@ -26,6 +29,38 @@ def test_a_filter_that_only_the_fleet_file_lists_is_a_warning(tmp_path, only_fin
     site.replace("control", SCHEDULER, "AggregateInstanceExtraSpecsFilter,", "")
     finding = only_finding(site)
     assert (finding.id, finding.severity) == ("scheduler.filter_missing", "warning")
+
+
+@pytest.fixture
+def isolated(tmp_path):
+    """A fleet whose hosts only the project lab uses."""
+    groups = [{"name": "all", "inventories": ["*1.yaml"], "projects": ["lab"]}]
+    return Site(tmp_path, groups=groups)
+
+
+def test_generated_filters_isolate_the_hosts_of_projects(isolated, all_findings):
+    assert all_findings(isolated) == []
+
+
+def test_without_the_isolation_filter_hosts_of_projects_are_open_to_others(isolated, only_finding):
+    isolated.replace("control", SCHEDULER, "AggregateMultiTenancyIsolation,", "")
+    finding = only_finding(isolated)
+    assert (finding.id, finding.severity) == ("scheduler.filter_missing", "failure")
+    assert finding.found == "AggregateMultiTenancyIsolation is not enabled"
+    assert "hosts that the fleet file reserves for some projects" in finding.why
+
+
+def test_hosts_of_projects_without_passthrough_need_only_the_isolation_filter(tmp_path):
+    groups = [{"name": "all", "inventories": ["*1.yaml"], "projects": ["lab"]}]
+    site = Site(tmp_path, groups=groups)
+    found = resolved(tmp_path / "vgpu", groups=[{**groups[0], "mode": "vgpu"}])
+    facts = dataclasses.replace(site.facts(), resolved=found)
+    assert list(scheduler_filters.check(facts)) == []
+    site.replace("control", SCHEDULER, "AggregateMultiTenancyIsolation,", "")
+    site.replace("control", SCHEDULER, "GpuPassthroughFilter,PciPassthroughFilter", "X")
+    facts = dataclasses.replace(site.facts(), resolved=found)
+    (finding,) = scheduler_filters.check(facts)
+    assert finding.found == "AggregateMultiTenancyIsolation is not enabled"
 
 
 def test_without_enabled_filters_every_filter_of_the_fleet_is_missing(site, all_findings):
