@@ -111,6 +111,15 @@ class CloudCommand(GpuCommand):
 
         return owners.read(CloudReader(self.connection(parsed_args)), view.device_servers)
 
+    def read_reserving(self, parsed_args: argparse.Namespace, view: "CloudView") -> "Owners":
+        """Read the names of projects, if hosts are reserved for some."""
+        from nova_gpu_passthrough.cloud.view import owners
+        from nova_gpu_passthrough.cloud.view.reader import CloudReader
+
+        if all(host.reserved_for is None for host in view.hosts):
+            return owners.Owners()
+        return owners.read(CloudReader(self.connection(parsed_args)), ())
+
     def print_notes(self, notes: Iterable[str]) -> None:
         """Print notes on standard error."""
         for note in notes:

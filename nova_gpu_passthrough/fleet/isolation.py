@@ -9,7 +9,7 @@ with all their servers, also those without GPUs, and does not keep other project
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from nova_gpu_passthrough.fleet.desired_state import ProjectName
@@ -24,6 +24,21 @@ if TYPE_CHECKING:
 FILTER = "AggregateMultiTenancyIsolation"
 #: What the keys of aggregate metadata begin with whose values are ids of projects.
 TENANT_KEY = "filter_tenant_id"
+#: Stands for no project: without any key Nova would let every project use the hosts.
+NOBODY = "none"
+
+
+def is_tenant_key(key: str) -> bool:
+    """Check whether a key of aggregate metadata reserves the hosts for projects."""
+    return key.startswith(TENANT_KEY)
+
+
+def project_ids(metadata: Mapping[str, str]) -> frozenset[str] | None:
+    """Return the ids of the projects that may use the hosts; None: every project may."""
+    values = [value for key, value in metadata.items() if is_tenant_key(key)]
+    if not values:
+        return None
+    return frozenset(one.strip() for value in values for one in value.split(",")) - {NOBODY}
 
 
 def settings(file: FleetFile) -> Settings:

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from nova_gpu_passthrough.fleet import isolation
 from nova_gpu_passthrough.fleet.offers import CONTROL
 from nova_gpu_passthrough.fleet.releases import parse
-from nova_gpu_passthrough.fleet.settings import Settings
+from nova_gpu_passthrough.fleet.settings import ENABLED_FILTERS, Settings
 from nova_gpu_passthrough.generate import render
 from nova_gpu_passthrough.inventory import store
 from nova_gpu_passthrough.inventory.host import NumaNode
@@ -60,7 +61,11 @@ def write_configuration(
     inventories: Sequence[Inventory], root: Path, settings: Settings | None = None
 ) -> None:
     """Write the output of ``nova-gpu config generate``, a directory for each host."""
-    settings = settings or Settings(release=parse(NOVA))
+    settings = settings or Settings(
+        release=parse(NOVA),
+        # Some tests apply fleet files whose groups name projects.
+        enabled_filters=(isolation.FILTER, *ENABLED_FILTERS),
+    )
     for file in render.generate(inventories, settings).files:
         path = file.below(root)
         path.parent.mkdir(parents=True, exist_ok=True)

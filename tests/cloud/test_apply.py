@@ -202,6 +202,37 @@ def test_without_quotas_no_error_is_logged_for_gpus(plane, apply, admin, fleet):
         assert "Unable to find registered limit" not in log.read_text()[start:]
 
 
+def test_only_its_projects_get_the_hosts_of_a_group(plane, apply, admin, fleet):
+    text = fleet.read_text().partition("quotas: {default")[0]
+    text = text.replace("- {name: apply-h100,", "- {name: apply-h100, projects: [research],")
+    text = text.replace(", quotas: {h100-sxm: 1}", "")
+    text += '- {name: training, flavors: ["apply.h100*"]}\n'
+    fleet.write_text(text)
+    status, out, err = apply()
+    assert status == 0, err
+    assert "+projects:\n+- research\n" in out
+    assert "project training may use apply.h100-sxm.1, apply.h100-sxm.8, but all hosts" in err
+    assert apply("--dry-run")[:2] == (0, "")
+    listed = commands.nova_gpu(plane, "host", "list", "-f", "csv", "-c", "Host", "-c", "Projects")
+    assert listed.stdout.splitlines()[1:] == [
+        '"gpu01","research"',
+        '"gpu02","research"',
+        '"gpu03",""',
+    ]
+    with plane.connection("tenant") as owner, plane.connection("other") as intruder:
+        flavor = owner.compute.find_flavor(_ONE, ignore_missing=False)
+        with servers.server(intruder, flavor) as refused, servers.server(owner, flavor) as server:
+            assert (refused.status, server.status) == ("ERROR", "ACTIVE")
+            assert "No valid host was found" in refused.fault["message"]
+        # The intruder is invited.
+        fleet.write_text(text.replace("projects: [research]", "projects: [research, training]"))
+        status, out, err = apply()
+        assert status == 0, err
+        assert "+- training\n" in out
+        with servers.server(intruder, flavor) as server:
+            assert server.status == "ACTIVE"
+
+
 def test_a_limit_on_disk_is_enforced(plane, apply, fleet):
     text = fleet.read_text()
     text = text.replace(

@@ -15,23 +15,7 @@ from typing import Any
 
 from nova_gpu_passthrough.cloud.apply.projects import Projects, UnknownProject
 from nova_gpu_passthrough.fleet.desired_state import Aggregate
-from nova_gpu_passthrough.fleet.isolation import TENANT_KEY
-
-#: Stands for no project: without any key Nova would let every project use the hosts.
-_NOBODY = "none"
-
-
-def is_tenant_key(key: str) -> bool:
-    """Check whether a metadata key limits the hosts to a project."""
-    return key.startswith(TENANT_KEY)
-
-
-def project_ids(metadata: Mapping[str, str]) -> frozenset[str] | None:
-    """Return the ids of the projects that may use the hosts; None: every project may."""
-    values = [value for key, value in metadata.items() if is_tenant_key(key)]
-    if not values:
-        return None
-    return frozenset(one.strip() for value in values for one in value.split(",")) - {_NOBODY}
+from nova_gpu_passthrough.fleet.isolation import NOBODY, TENANT_KEY, is_tenant_key, project_ids
 
 
 def resolve(
@@ -58,7 +42,7 @@ def resolve(
     if project_ids(current) == frozenset(ids):
         keys = {key: value for key, value in current.items() if is_tenant_key(key)}
     else:
-        keys = {f"{TENANT_KEY}:{one}": one for one in sorted(ids or {_NOBODY})}
+        keys = {f"{TENANT_KEY}:{one}": one for one in sorted(ids or {NOBODY})}
     return dataclasses.replace(desired, metadata={**desired.metadata, **keys})
 
 

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from nova_gpu_passthrough.fleet import isolation
 from nova_gpu_passthrough.nova_rules.host_cell import HostCell
 
 #: Statuses of servers that keep their devices although no guest runs, or it may not.
@@ -176,6 +177,13 @@ class CloudHost:
     def takes_servers(self) -> bool:
         """Whether nova-scheduler may choose it: it is up, enabled and known to Placement."""
         return self.known and self.up and self.enabled and self.provider is not None
+
+    @functools.cached_property
+    def reserved_for(self) -> frozenset[str] | None:
+        """Ids of the projects that alone may use it, by its aggregates; None: every project may."""
+        reserved = [isolation.project_ids(metadata) for metadata in self.aggregates.values()]
+        named = [ids for ids in reserved if ids is not None]
+        return frozenset().union(*named) if named else None
 
     @functools.cached_property
     def gpus(self) -> tuple[CloudDevice, ...]:

@@ -63,6 +63,7 @@ def test_values_are_typed(listed, hgx):
         "PCPU Free": 24,
         "RAM Free MiB": host["RAM Free MiB"],
         "Availability Zone": "nova",
+        "Projects": None,
         "Servers": 1,
         "Aggregates": [],
         "Disabled Reason": "",
@@ -88,6 +89,36 @@ def test_racks_and_other_failure_domains(listed, named, tmp_path):
         {"Host": "hgx1", "Rack": None, "Domains": {}},
         {"Host": "hgx2", "Rack": "12", "Domains": {"room": "a", "power": "p1"}},
     ]
+
+
+def _reserve(named, **metadata):
+    named.nova.aggregates["1"] = {
+        "id": 1,
+        "uuid": "uuid-1",
+        "name": "gpu-hgx",
+        "availability_zone": None,
+        "hosts": ["hgx1"],
+        "metadata": metadata,
+    }
+
+
+def _projects(listed):
+    (host,) = json.loads(listed("-f", "json", "-c", "Projects"))
+    return host["Projects"]
+
+
+def test_the_projects_that_alone_may_use_a_host(listed, hgx, named):
+    _reserve(named, filter_tenant_id="id-research, id-teaching", filter_tenant_id2="gone")
+    assert _projects(listed) == ["gone", "research", "teaching"]
+    _reserve(named, filter_tenant_id="none")
+    assert _projects(listed) == ["(nobody)"]
+    _reserve(named, other="1")
+    assert _projects(listed) is None
+
+
+def test_names_of_projects_are_read_only_for_reserved_hosts(listed, hgx, named):
+    listed("--long")
+    assert named.requested("GET .*/projects") == []
 
 
 def test_the_table(listed, hgx):

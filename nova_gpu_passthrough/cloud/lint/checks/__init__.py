@@ -29,6 +29,7 @@ MODULES = (
     "flavor_extra_specs",
     "flavor_fit",
     "compute_hosts",
+    "other_projects",
     "device_providers",
     "unusable_devices",
     "pending_changes",

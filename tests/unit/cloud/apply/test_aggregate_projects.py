@@ -3,8 +3,9 @@
 
 import pytest
 
-from nova_gpu_passthrough.cloud.apply import aggregate_projects
+from nova_gpu_passthrough.cloud.apply import record
 from nova_gpu_passthrough.cloud.apply.record import Record
+from nova_gpu_passthrough.fleet import isolation
 from nova_gpu_passthrough.fleet.desired_state import DesiredState, ProjectName
 from tests.unit.cloud.apply.builders import RESEARCH, TEACHING, aggregate
 
@@ -66,7 +67,7 @@ def test_new_projects_are_set_before_old_ones_are_removed(direct, apply, metadat
     """Nova would otherwise let every project use the hosts in between."""
     apply(_desired(RESEARCH))
     seen = []
-    direct.after = lambda number, what: seen.append(aggregate_projects.project_ids(metadata()))
+    direct.after = lambda number, what: seen.append(isolation.project_ids(metadata()))
     apply(_desired(TEACHING))
     assert seen == [{"id-research", "id-teaching"}, {"id-teaching"}]
 
@@ -115,7 +116,7 @@ def test_nobody_may_use_the_hosts_while_no_project_exists(direct, apply, metadat
     (change,) = direct.plan(state).changes
     assert change.after["projects"] == []
     assert apply(state).changes == ()
-    assert aggregate_projects.project_ids(metadata()) == frozenset()
+    assert isolation.project_ids(metadata()) == frozenset()
     # AggregateMultiTenancyIsolation needs a value to keep others away.
     assert metadata() == {f"{KEY}:none": "none"}
     direct.keystone.add_project("ghost")
@@ -131,8 +132,6 @@ def test_a_deleted_project_is_shown_by_its_id(direct, apply):
 
 
 def test_the_record_has_the_projects(direct, apply, tmp_path):
-    from nova_gpu_passthrough.cloud.apply import record
-
     apply(_desired(RESEARCH))
     path = tmp_path / "record.yaml"
     record.save(path, direct.record)

@@ -11,9 +11,9 @@ import itertools
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from nova_gpu_passthrough.cloud.apply import aggregate_projects
 from nova_gpu_passthrough.cloud.apply.record import Origin
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.fleet import isolation
 from nova_gpu_passthrough.fleet.desired_state import (
     Aggregate,
     DesiredState,
@@ -168,9 +168,9 @@ def _state(cloud):
         state["aggregate", name] = True
         state |= {("host", name, host): True for host in one["hosts"]}
         for key, value in one["metadata"].items():
-            if not aggregate_projects.is_tenant_key(key):
+            if not isolation.is_tenant_key(key):
                 state["metadata", name, key] = value
-        state["tenants", name] = aggregate_projects.project_ids(one["metadata"])
+        state["tenants", name] = isolation.project_ids(one["metadata"])
     for one in nova.flavors.values():
         public = one["os-flavor-access:is_public"]
         access = None if public else frozenset(one["access"])

@@ -68,8 +68,8 @@ def with_flavor(cloud, name, vcpus=4, ram_mib=8192, **extra_specs):
 
 def server(number, **changes):
     """Return a server without GPUs."""
-    values = {"vcpus": 4, "ram_mib": 65536, **changes}
-    return Server(f"server-{number}", f"s{number}", "ACTIVE", "project", "host", "m1", **values)
+    values = {"project_id": "project", "vcpus": 4, "ram_mib": 65536, **changes}
+    return Server(f"server-{number}", f"s{number}", "ACTIVE", host="host", flavor="m1", **values)
 
 
 def _host(facts, offer):
