@@ -50,16 +50,18 @@ def read(
     desired: DesiredState,
     record: Record | None = None,
     progress: Progress | None = None,
+    known_view: CloudView | None = None,
 ) -> CloudFacts:
     """Read the cloud without changing it.
 
     :param record: what was applied last, which identifies superfluous objects that apply created
     :param progress: reports what is being read
+    :param known_view: what was read of hosts, servers and flavors already
     :raises UserError: if something cannot be read, with the reason
     :raises openstack.exceptions.SDKException, keystoneauth1.exceptions.ClientException: see
         ``cloud.failures``
     """
-    cloud_view = view.read(connection, resolved, progress=progress)
+    cloud_view = known_view or view.read(connection, resolved, progress=progress)
     api = CloudWriter(connection, progress)
     plan = comparison.compare(api, desired, record)
     traits = frozenset(api.placement("/traits")["traits"])

@@ -78,13 +78,14 @@ def take(
         capacity.count(view, resolved),
         found,
         resolved.file.name if resolved else "",
-        _cloud_name(connection),
+        cloud_name(connection),
         found.notes,
         resolved is not None,
     )
 
 
-def _cloud_name(connection: "Connection") -> str:
+def cloud_name(connection: "Connection") -> str:
+    """Return the name of a cloud in clouds.yaml and its region, as far as they have one."""
     config = connection.config
     name = "" if config.name in ("defaults", "envvars") else config.name
     return " ".join(filter(None, (name, config.region_name)))

@@ -63,11 +63,14 @@ def run_computes(cloud, resolved, **changes):
 def boot(cloud, providers, host, addresses, flavor, name="server", cells=(), **changes):
     """Create a server with devices on a host, in Nova and Placement; return it."""
     server = cloud.nova.add_server(name, host, flavor, cells=cells, **changes)
-    allocate(cloud, providers, host, addresses, server["id"], flavor)
+    owner = server["tenant_id"]
+    allocate(cloud, providers, host, addresses, server["id"], flavor, project=owner)
     return server
 
 
-def allocate(cloud, providers, host, addresses, consumer, flavor=None, kind="INSTANCE"):
+def allocate(
+    cloud, providers, host, addresses, consumer, flavor=None, kind="INSTANCE", project="p1"
+):
     """Allocate devices of a host to a consumer, and CPUs and memory for a flavor."""
     allocations = {}
     if flavor:
@@ -78,4 +81,4 @@ def allocate(cloud, providers, host, addresses, consumer, flavor=None, kind="INS
         provider = providers[host, address]
         inventories = cloud.placement.call("GET", f"/resource_providers/{provider}/inventories")
         allocations[provider] = dict.fromkeys(inventories["inventories"], 1)
-    cloud.placement.allocate(consumer, allocations, kind=kind)
+    cloud.placement.allocate(consumer, allocations, project, kind)
