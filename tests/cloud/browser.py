@@ -42,6 +42,7 @@ _FRAMES = """<!DOCTYPE html><meta charset="utf-8">
       tiles: tiles.length,
       drawn: tiles.filter((tile) => tile.getBoundingClientRect().width > 5).length,
       hosts: narrowed(root),
+      racks: [...root.querySelectorAll(".rack")].filter((rack) => !rack.hidden).length,
       paper: style.getComputedStyle(frame.contentDocument.body).backgroundColor,
     }};
   }};
@@ -65,6 +66,8 @@ class Seen:
     drawn: int
     #: Names of the hosts that the page's filter shows.
     hosts: list[str]
+    #: Number of the racks of these hosts.
+    racks: int
     #: The background colour.
     paper: str
 

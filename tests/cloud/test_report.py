@@ -2,6 +2,7 @@
 """Metrics and the page of a real cloud; headless Chromium renders the page."""
 
 import contextlib
+import html
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from nova_gpu_passthrough.cloud.report import availability
 from nova_gpu_passthrough.inventory import store
 from tests import cache
 from tests.cloud import browser, servers
@@ -35,6 +37,9 @@ groups:
     inventories: [{folder}/gpu01.yaml, {folder}/gpu02.yaml]
   - name: l40s
     inventories: [{folder}/gpu03.yaml]
+hosts:
+  - {{names: [gpu01], rack: r1, domains: {{room: a}}}}
+  - {{names: [gpu02, gpu03], rack: r2, domains: {{room: a}}}}
 """
 
 
@@ -122,6 +127,8 @@ def _check(samples, gpus, host):
     # Free resources by Nova's NUMA topologies of guests, and by Placement's inventory of the host.
     free = _count(samples, "nova_gpu_numa_node_pinned_cpus_free", host=host)
     assert free == _count(samples, "nova_gpu_host_pcpus_free", host=host) <= 120 - 28
+    assert _count(samples, "nova_gpu_host_domain_info", host=host, level="room", domain="a") == 1
+    assert _count(samples, "nova_gpu_servers", status="ACTIVE") == 1
     assert _count(samples, "nova_gpu_read_success") == 1
 
 
@@ -180,13 +187,41 @@ def test_the_page_in_a_browser(page, gpus, server, tmp_path):
         assert window.needed <= window.width
         assert window.tiles == window.drawn == gpus
         assert window.hosts == [server.hypervisor_hostname]
+        assert window.racks == 1
     (night,), console = browser.look(page, (1280,), dark=True)
     assert console == []
     assert len(night.hosts) == 3
+    # gpu02 and gpu03 are of two groups.
+    assert night.racks == 3
     assert night.paper != seen[0].paper
     image = tmp_path / "page.png"
     browser.screenshot(page, image, 1280, 1200)
     assert browser.colours(image) > 100
+
+
+def test_a_page_for_everyone_names_nobody(plane, run, fleet, page, server, tmp_path):
+    with plane.connection("admin") as admin:
+        names = [
+            admin.identity.get_user(server.user_id).name,
+            admin.identity.get_project(server.project_id).name,
+            server.hypervisor_hostname,
+            html.escape(_NAME),
+        ]
+        flavor = admin.compute.find_flavor("report-h100-2")
+    text = page.read_text()
+    assert [name for name in names if f"<bdi>{name}</bdi>" not in text] == []
+    public, document = tmp_path / "public.html", tmp_path / "free.json"
+    done = run("report", "--fleet", fleet, "--public", "--html", public, "--json", document)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    for text in (public.read_text(), document.read_text()):
+        assert [name for name in names if f">{name}<" in text] == []
+        assert server.id not in text
+        assert server.project_id not in text
+        found = availability.parse(text, "text")
+        assert {model.model for model in found.models} == {"H100-SXM", "L40S"}
+        # The flavor is public.
+        assert found.of_flavor(flavor.id).name == "report-h100-2"
+        assert found.of_flavor(flavor.id).gpus == 2
 
 
 def test_a_page_that_was_edited_is_kept(run, fleet, page):

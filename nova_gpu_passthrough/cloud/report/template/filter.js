@@ -19,7 +19,7 @@
     for (const item of items) {
       item.hidden = !words.every((word) => textOf(item).includes(word));
     }
-    for (const group of document.querySelectorAll(".group")) {
+    for (const group of document.querySelectorAll(".group, .rack")) {
       group.hidden = !group.querySelector(".host:not([hidden])");
     }
     const hosts = items.filter((item) => item.matches(".host"));
