@@ -44,7 +44,7 @@ _LONG = (
 _STATES = ("free", "in-use", "reserved", "stuck", "missing")
 #: The statuses of servers that can have devices (nova/api/openstack/compute/views/servers.py and
 #: ``_STATE_MAP`` in nova/api/openstack/common.py).
-_SERVER_STATUSES = (
+SERVER_STATUSES = (
     "ACTIVE",
     "BUILD",
     "ERROR",
@@ -165,9 +165,9 @@ class AgoColumn(FlatColumn):
 
 def _server_status(text: str) -> str:
     status = text.upper().replace("-", "_")
-    if status not in _SERVER_STATUSES:
+    if status not in SERVER_STATUSES:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a status of servers, expected one of {', '.join(_SERVER_STATUSES)}"
+            f"{text!r} is not a status of servers, expected one of {', '.join(SERVER_STATUSES)}"
         )
     return status
 

@@ -18,15 +18,16 @@ GIVEN = {"instance", "job"}
 
 def labels_by_name():
     """Return the names of labels by metric."""
-    exporter, registry = Exporter(fleets.four), CollectorRegistry()
-    registry.register(exporter)
-    exporter.refresh()
     found = {}
-    for line in generate_latest(registry).decode().splitlines():
-        if not line.startswith("#"):
-            name, _, rest = line.partition("{")
-            names = re.findall(r'(\w+)="', rest)
-            found.setdefault(name.split()[0], set()).update(names)
+    for take in (fleets.four, lambda: fleets.many(16, racks=True)):
+        exporter, registry = Exporter(take), CollectorRegistry()
+        registry.register(exporter)
+        exporter.refresh()
+        for line in generate_latest(registry).decode().splitlines():
+            if not line.startswith("#"):
+                name, _, rest = line.partition("{")
+                names = re.findall(r'(\w+)="', rest)
+                found.setdefault(name.split()[0], set()).update(names)
     return found
 
 

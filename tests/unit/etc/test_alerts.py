@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from nova_gpu_passthrough.cli.device import SERVER_STATUSES
 from nova_gpu_passthrough.cli.main import NAMESPACE
 from nova_gpu_passthrough.cloud.view.model import DeviceState
+from tests.unit.cloud.report import fleets
 from tests.unit.etc import exported
 
 FILE = Path(__file__).parents[3] / "etc" / "prometheus" / "gpu-alerts.yaml"
@@ -36,6 +38,7 @@ def test_every_problem_has_an_alert(rules):
         "nova_gpu_stranded_devices",
         "nova_gpu_flavor_servers_possible",
         "nova_gpu_waiting_servers",
+        "nova_gpu_servers",
     ):
         assert name in text
     states = set(re.findall(r'nova_gpu_devices\{state="([^"]*)"', text))
@@ -45,6 +48,13 @@ def test_every_problem_has_an_alert(rules):
         DeviceState.RESERVED,
         DeviceState.FREE,
     }
+
+
+def test_idle_servers_are_those_of_the_lists(rules):
+    (rule,) = [rule for rule in rules if "nova_gpu_servers{" in rule["expr"]]
+    statuses = re.search(r'status=~"([^"]*)"', rule["expr"])[1].split("|")
+    idle = [status for status in SERVER_STATUSES if fleets.server(1, status=status).is_idle]
+    assert statuses == idle
 
 
 def test_each_rule_has_a_severity_and_a_description(rules):
