@@ -11,7 +11,7 @@ from cliff import command
 from cliff.app import App
 from cliff.commandmanager import CommandManager
 
-from nova_gpu_passthrough.cli import program_help, start
+from nova_gpu_passthrough.cli import completion, program_help, start
 from nova_gpu_passthrough.cli.gpu_command import PROGRAM
 from nova_gpu_passthrough.cli.printable import printable_output
 from nova_gpu_passthrough.errors import EXIT_STATUS, UserError, did_you_mean
@@ -48,6 +48,7 @@ class NovaGpu(App):
             deferred_help=True,
         )
         self.command_manager.add_command("help", program_help.ShowHelp)
+        self.command_manager.add_command("complete", completion.PrintCompletion)
         self._error_status = 0
         #: The options of openstacksdk, if the command line has any.
         self.cloud_options: RegisteredOptions | None = None

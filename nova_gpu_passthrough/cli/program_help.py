@@ -12,9 +12,6 @@ from cliff.help import HelpCommand
 
 from nova_gpu_passthrough.cli.gpu_command import CommandGroup, HelpFormatter
 
-#: Commands of cliff, with a description in the words of the others.
-_DESCRIPTIONS = {"help": "Print the help of a command", "complete": "Print a script for bash"}
-
 
 class ShowHelp(HelpCommand):
     """Print the help of a command."""
@@ -56,7 +53,6 @@ def _by_group(app: App) -> dict[CommandGroup, dict[str, str]]:
             app.LOG.warning("command %s cannot be loaded: %s", name, error)
             continue
         # Instances would load the plug-ins of their formatters first.
-        first_line = (inspect.getdoc(command) or "").partition("\n")[0]
-        description = _DESCRIPTIONS.get(name, first_line).rstrip(".")
+        description = (inspect.getdoc(command) or "").partition("\n")[0].rstrip(".")
         groups[getattr(command, "group", CommandGroup.OTHER)][name] = description
     return {group: groups[group] for group in CommandGroup if group in groups}
