@@ -12,7 +12,7 @@ import jsonschema
 import yaml
 
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.files import reading, yaml_text
+from nova_gpu_passthrough.files import reading, schema_error, yaml_text
 
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -42,8 +42,7 @@ def load(
         document = yaml_text.parse(
             text, yaml_text.MAX_VALUES_OF_LISTS if is_long else yaml_text.MAX_VALUES
         )
-        validator = jsonschema.Draft202012Validator(rules)
-        worst = jsonschema.exceptions.best_match(validator.iter_errors(document))
+        worst = schema_error.find(document, rules)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         reason = ", ".join(filter(None, (error.context, error.problem)))
@@ -58,7 +57,10 @@ def load(
         raise UserError(f"{path}: {reason}; expected {description} in YAML") from None
     if worst is not None:
         line = _line_of(text, _path_to(worst))
-        raise UserError(f"{path}:{line}: {_sentence(worst)}; expected {description}")
+        problem = schema_error.sentence(worst)
+        # A file with a key or value that is almost right is not another file.
+        expected = "" if problem.endswith("?") else f"; expected {description}"
+        raise UserError(f"{path}:{line}: {problem}{expected}")
     result: dict[str, Any] = document
     return result
 
@@ -74,7 +76,7 @@ def location(path: Path, keys: Sequence[str | int]) -> str:
         line = f":{_line_of(reading.read_text(path, reading.MAX_BYTES_OF_LISTS), keys)}"
     except (UserError, yaml.YAMLError):
         line = ""
-    return f"{path}{line}: key {_dotted(keys)}"
+    return f"{path}{line}: key {schema_error.dotted(keys)}"
 
 
 def dump(document: Mapping[str, Any]) -> str:
@@ -83,32 +85,9 @@ def dump(document: Mapping[str, Any]) -> str:
     return text
 
 
-def _sentence(error: jsonschema.ValidationError) -> str:
-    """Return a schema error as a sentence for the user who edits the file."""
-    key = _dotted(error.absolute_path)
-    message, value = error.message, error.instance
-    if isinstance(value, str) and len(value) > 80:
-        # The message begins with the value, and what is expected follows.
-        message = message.replace(repr(value), f"{value[:60]!r}...")
-    if len(message) > 200:
-        message = f"{message[:200]}..."
-    return f"key {key}: {message}" if key else message
-
-
-def _dotted(keys: Iterable[str | int]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in keys).lstrip(
-        "."
-    )
-
-
 def _path_to(error: jsonschema.ValidationError) -> list[str | int]:
     """Return the path to the error: of an unexpected key, not of the mapping that has it."""
-    path = list(error.absolute_path)
-    if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
-        rules: Any = error.schema
-        known = rules.get("properties", {})
-        path += [str(key) for key in error.instance if key not in known][:1]
-    return path
+    return [*error.absolute_path, *schema_error.unknown_keys(error)[:1]]
 
 
 def _line_of(text: str, path: Iterable[str | int]) -> int:

@@ -13,12 +13,11 @@ import re
 from dataclasses import asdict, dataclass
 
 import cattrs
-import jsonschema
 
 from nova_gpu_passthrough.cloud.report import gpu_counts
 from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.files import documents
+from nova_gpu_passthrough.files import documents, schema_error
 
 SCHEMA = "nova-gpu-passthrough/availability"
 VERSION = 1
@@ -141,13 +140,9 @@ def parse(text: str, source: str) -> Availability:
                 f"version {VERSION}: install a newer nova-gpu-passthrough"
             )
     rules = documents.schema(__package__, f"availability-v{VERSION}.json")
-    worst = jsonschema.exceptions.best_match(
-        jsonschema.Draft202012Validator(rules).iter_errors(document)
-    )
+    worst = schema_error.find(document, rules)
     if worst is not None:
-        key = worst.json_path.removeprefix("$").removeprefix(".")
-        where = f"key {key}: " if key else ""
-        raise UserError(f"{source}: {where}{worst.message[:200]}; {expected}")
+        raise UserError(f"{source}: {schema_error.sentence(worst)}; {expected}")
     found: Availability = cattrs.structure(document, Availability)
     return found
 

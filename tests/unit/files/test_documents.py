@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.files import documents
+from nova_gpu_passthrough.files import documents, schema_error
 
 RULES = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -59,21 +59,21 @@ def test_a_valid_document(load):
 @pytest.mark.parametrize(
     ("text", "start", "words"),
     [
-        ("name: a\ncount: many\n", "fleet.yaml:2: key count:", "'many' is not of type 'integer'"),
-        ("name: a\n\n\ncount: 0\n", "fleet.yaml:4: key count:", "minimum of 1"),
+        ("name: a\ncount: many\n", "fleet.yaml:2: key count:", "a whole number, not 'many'"),
+        ("name: a\n\n\ncount: 0\n", "fleet.yaml:4: key count:", "must be at least 1, not 0"),
         ("name: a\nhosts:\n  - address: '1'\n  - address: x\n",
          "fleet.yaml:4: key hosts[1].address:", "does not match"),
-        ("name: a\nhosts:\n  - {}\n", "fleet.yaml:3: key hosts[0]:", "'address' is a required"),
-        ("name: a\nhosts: none\n", "fleet.yaml:2: key hosts:", "not of type 'array'"),
-        ("name: a\nlimits:\n  x: 1\n  y: no number\n", "fleet.yaml:4: key limits.y:", "integer"),
-        ("name: a\ncount: 1\nextra: 1\n", "fleet.yaml:3:", "'extra' was unexpected"),
+        ("name: a\nhosts:\n  - {}\n", "fleet.yaml:3: key hosts[0]:", "there is no key address"),
+        ("name: a\nhosts: none\n", "fleet.yaml:2: key hosts:", "must be a list, not 'none'"),
+        ("name: a\nlimits:\n  x: 1\n  y: many\n", "fleet.yaml:4: key limits.y:", "not 'many'"),
+        ("name: a\ncount: 1\nextra: 1\n", "fleet.yaml:3:", "unknown key extra"),
         ("name: a\nhosts:\n  - address: '1'\n    port: 2\n", "fleet.yaml:4: key hosts[0]:",
-         "'port' was unexpected"),
-        ("# x\ncount: 1\n", "fleet.yaml:2:", "'name' is a required"),
+         "unknown key port"),
+        ("# x\ncount: 1\n", "fleet.yaml:2:", "there is no key name"),
         ("name: a\nhosts: [{address: '1'}, {address: q}]", "fleet.yaml:2: key hosts[1].address:",
          "match"),
-        ("name:\n  a: b\n", "fleet.yaml:1: key name:", "not of type 'string'"),
-        ("name: 1\n", "fleet.yaml:1: key name:", "not of type 'string'"),
+        ("name:\n  a: b\n", "fleet.yaml:1: key name:", "must be a text"),
+        ("name: 1\n", "fleet.yaml:1: key name:", "must be a text, not 1"),
     ],
 )  # fmt: skip
 def test_a_schema_error_names_line_and_key(load, text, start, words):
@@ -127,14 +127,14 @@ def test_a_duplicate_anchor(load):
 def test_an_empty_file(load, text):
     message = load(text)
     assert message.startswith("fleet.yaml:")
-    assert "None is not of type 'object'" in message
+    assert "the file is empty" in message
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "just words\n", "12\n", "[]\n"])
 def test_another_type_at_the_top(load, text):
     message = load(text)
     assert message.startswith("fleet.yaml:1: ")
-    assert "is not of type 'object'" in message
+    assert "must be a mapping of keys to values, not " in message
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"\x89PNG\r\n\x1a\n", bytes(range(128, 256))])
@@ -148,7 +148,7 @@ def test_a_binary_file(load, data):
 def test_keys_that_are_not_text(load, text):
     message = load(text)
     assert message.startswith("fleet.yaml:1:")
-    assert "unexpected" in message
+    assert "unknown key " in message
 
 
 @pytest.mark.parametrize("text", ["[" * 20000, "a: " + "[" * 5000 + "]" * 5000, "- " * 5000])
@@ -227,7 +227,7 @@ def test_shipped_schemas_are_found():
 
 def test_the_message_about_a_long_text_says_what_is_expected(load):
     message = load("x" * 1000)
-    assert "is not of type 'object'" in message
+    assert "must be a mapping of keys to values, not " in message
     assert len(message) < 200
 
 
@@ -244,3 +244,28 @@ def test_a_location_in_an_unreadable_file_has_no_line(tmp_path):
     assert documents.location(path, ("a", 0)) == f"{path}: key a[0]"
     path.write_text("a: [", encoding="utf-8")
     assert documents.location(path, ("a", 0)) == f"{path}: key a[0]"
+
+
+@pytest.mark.parametrize(
+    ("rules", "value", "words"),
+    [
+        ({"enum": ["a", "bc", 3]}, "bd", "must be a, bc or 3, not 'bd'"),
+        ({"enum": ["required", "none"]}, "requird", "not 'requird'; did you mean required?"),
+        ({"type": ["integer", "null"]}, "7", "must be a whole number or nothing, not '7'"),
+        ({"type": "string"}, True, "must be a text, not true"),
+        ({"const": 1}, None, "must be 1, not nothing"),
+        ({"maximum": 5}, 6, "must be at most 5, not 6"),
+        ({"exclusiveMinimum": 0}, 0, "must be more than 0, not 0"),
+        ({"minItems": 1}, [], "it has 0 items, expected at least 1"),
+        ({"maxLength": 2}, "abc", "it has 3 characters, expected at most 2"),
+        ({"uniqueItems": True}, [1, 1], "it has an item twice"),
+    ],
+)
+def test_rules_are_said_in_english(rules, value, words):
+    error = schema_error.find({"x": value}, {"properties": {"x": rules}})
+    assert schema_error.sentence(error).startswith("key x: ")
+    assert schema_error.sentence(error).endswith(words)
+
+
+def test_a_misspelt_key_is_answered_with_the_right_one(load):
+    assert load("name: a\ncuont: 1\n") == "fleet.yaml:2: unknown key cuont; did you mean count?"

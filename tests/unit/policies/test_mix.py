@@ -114,10 +114,10 @@ def test_a_file_contains_classes_and_counts(tmp_path):
 @pytest.mark.parametrize(
     "old, new, message",
     [
-        ("gpus: 8", "gpus: 0", "key classes[2].gpus: 0 is less than the minimum of 1"),
-        ("count: 0.5", "count: -1", "key classes[2].count: -1 is less than the minimum of 0"),
-        ("linked: true", "link: true", "key classes[2]: Additional properties are not allowed"),
-        ("version: 1", "version: 2", "key version: 1 was expected"),
+        ("gpus: 8", "gpus: 0", "key classes[2].gpus: must be at least 1, not 0"),
+        ("count: 0.5", "count: -1", "key classes[2].count: must be at least 0, not -1"),
+        ("linked: true", "link: true", "key classes[2]: unknown key link; did you mean linked?"),
+        ("version: 1", "version: 2", "key version: must be 1, not 2"),
     ],
 )
 def test_invalid_files_are_refused(tmp_path, old, new, message):

@@ -81,7 +81,7 @@ def test_several_tasks_with_one_arrival_time(load):
     [
         ("- {gpus: 1, arrival: 1}\n- {gpus: 1}\n", r"trace.yaml:5: key tasks\[1\]: some tasks"),
         ("- {gpus: 1, arrival: 1, count: 1.5}\n", r":4: key tasks\[0\].count: 1.5, expected a wh"),
-        ("- {gpus: 65}\n", r":4: key tasks\[0\].gpus: 65 is greater"),
+        ("- {gpus: 65}\n", r":4: key tasks\[0\].gpus: must be at most 64, not 65"),
         ("- {gpus: 1, duration: 5}\n", "arrival"),
         ("- {gpus: 1, pinned_cpus: 5}\n", "numa_cells"),
         ("- {gpus: 1, gpu: 5}\n", "gpu"),
