@@ -10,12 +10,15 @@ is recognized only by those who know its id.
 import hashlib
 import json
 import re
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
 import cattrs
 
+from nova_gpu_passthrough.cloud.fit.capacity import FlavorCapacity
 from nova_gpu_passthrough.cloud.report import gpu_counts
 from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
+from nova_gpu_passthrough.cloud.view.model import CloudFlavor
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.files import documents, schema_error
 
@@ -52,8 +55,11 @@ class FlavorAvailability:
     gpus: int
     vcpus: int
     ram_mib: int
-    #: Further servers that fit now, if no others are created.
+    #: Further servers that fit now, if no others are created, on hosts that every project with
+    #: access to the flavor may use.
     servers: int
+    #: Further servers on hosts that only some of these projects may use.
+    reserved_servers: int
     exact: bool
 
 
@@ -81,27 +87,40 @@ def flavor_key(flavor: str) -> str:
 def build(snapshot: Snapshot) -> Availability:
     """Return what is free by a snapshot."""
     flavors = {flavor.name: flavor for flavor in snapshot.view.flavors}
+    counted = (_flavor(snapshot, flavors[one.flavor], one) for one in snapshot.capacity.flavors)
     return Availability(
         snapshot.view.taken_at,
         tuple(
             ModelAvailability(model, counts.total, counts.free, counts.usable)
             for model, counts in gpu_counts.by_model(snapshot).items()
         ),
-        tuple(
-            FlavorAvailability(
-                flavor_key(flavors[each.flavor].id),
-                each.flavor if flavors[each.flavor].public else None,
-                each.model,
-                each.gpus,
-                flavors[each.flavor].vcpus,
-                flavors[each.flavor].ram_mib,
-                each.servers,
-                each.exact,
-            )
-            for each in snapshot.capacity.flavors
-        )
-        if snapshot.counted
-        else None,
+        tuple(counted) if snapshot.counted else None,
+    )
+
+
+def reserved_hosts(snapshot: Snapshot, flavor: CloudFlavor) -> Collection[str]:
+    """Return the hosts that not all projects with access to a flavor may use."""
+    reserved = {
+        host.name: host.reserved_for
+        for host in snapshot.view.hosts
+        if host.reserved_for is not None
+    }
+    projects = flavor.projects
+    return [name for name, ids in reserved.items() if projects is None or not ids >= {*projects}]
+
+
+def _flavor(snapshot: Snapshot, flavor: CloudFlavor, counted: FlavorCapacity) -> FlavorAvailability:
+    reserved = sum(counted.by_host.get(host, 0) for host in reserved_hosts(snapshot, flavor))
+    return FlavorAvailability(
+        flavor_key(flavor.id),
+        flavor.name if flavor.public else None,
+        counted.model,
+        counted.gpus,
+        flavor.vcpus,
+        flavor.ram_mib,
+        max(0, counted.servers - reserved),
+        reserved,
+        counted.exact,
     )
 
 

@@ -85,8 +85,8 @@ class HostCard:
     nodes: tuple[NodeBox, ...]
     bars: tuple[UsageBar, ...]
     servers: tuple[CardServer, ...]
-    #: Its failure domains besides the rack.
-    domains: str
+    #: Its failure domains besides the rack, and the projects that alone may use it.
+    remarks: str
     #: The card as text, for screen readers and the page's filter.
     summary: str
 
@@ -175,7 +175,7 @@ def _card(host: CloudHost, snapshot: Snapshot) -> HostCard:
     states = formatting.count_gpus(gpu_counts.count(snapshot, [host]))
     domains = [f"{level} {name}" for level, name in sorted(host.domains.items()) if level != RACK]
     rack = [f"rack {host.domains[RACK]}"] if RACK in host.domains else []
-    places = ", ".join([*rack, *domains])
+    remarks = [*domains, *_reserved(host, snapshot)]
     return HostCard(
         host.name,
         gpus,
@@ -186,9 +186,32 @@ def _card(host: CloudHost, snapshot: Snapshot) -> HostCard:
             _server(key, marks.get(key, ""), gpus_by_consumer[key], snapshot, key in stuck)
             for key in gpus_by_consumer
         ),
-        ", ".join(domains),
-        "; ".join(filter(None, (f"Host {host.name}", gpus, ", ".join(states[1:]), places, status))),
+        ", ".join(remarks),
+        "; ".join(
+            filter(
+                None,
+                (
+                    f"Host {host.name}",
+                    gpus,
+                    ", ".join(states[1:]),
+                    ", ".join([*rack, *remarks]),
+                    status,
+                ),
+            )
+        ),
     )
+
+
+def _reserved(host: CloudHost, snapshot: Snapshot) -> Iterator[str]:
+    """Yield for whom a host is, unless every project may use it."""
+    if host.reserved_for is None:
+        return
+    if snapshot.public:
+        yield "only for some projects"
+        return
+    projects = snapshot.owners.projects
+    names = sorted(projects.get(key, key) for key in host.reserved_for)
+    yield f"only for {', '.join(names)}" if names else "for no project"
 
 
 def _server(

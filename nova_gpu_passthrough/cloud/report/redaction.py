@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 
 from nova_gpu_passthrough.cloud.fit.capacity import CloudCapacity, FlavorCapacity
-from nova_gpu_passthrough.cloud.report import formatting
+from nova_gpu_passthrough.cloud.report import availability, formatting
 from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
 from nova_gpu_passthrough.cloud.view.model import (
     CloudDevice,
@@ -18,7 +18,11 @@ from nova_gpu_passthrough.cloud.view.model import (
     CloudHost,
     CloudView,
 )
+from nova_gpu_passthrough.fleet import isolation
 from nova_gpu_passthrough.nova_rules.refusal import Refusal
+
+#: Aggregates that say that only some projects may use a host, and not which.
+_SOME_PROJECTS = {"": {isolation.TENANT_KEY: isolation.NOBODY}}
 
 
 def redact(snapshot: Snapshot) -> Snapshot:
@@ -30,7 +34,7 @@ def redact(snapshot: Snapshot) -> Snapshot:
         CloudView(snapshot.view.taken_at, tuple(_host(host, names[host.name]) for host in hosts)),
         CloudCapacity(
             snapshot.capacity.taken_at,
-            tuple(_flavors(snapshot.capacity.flavors, flavors, names)),
+            tuple(_flavors(snapshot, flavors, names)),
             tuple(
                 dataclasses.replace(gpu, host=names[gpu.host], detail="", flavor=None)
                 for gpu in snapshot.capacity.stranded
@@ -52,6 +56,7 @@ def _host(host: CloudHost, name: str) -> CloudHost:
         host.enabled,
         group=" and ".join(sorted({gpu.model or "" for gpu in host.gpus})),
         availability_zone=host.availability_zone,
+        aggregates={} if host.reserved_for is None else _SOME_PROJECTS,
         resources=host.resources,
         numa=host.numa,
         devices=tuple(_gpu(gpu, name) for gpu in host.gpus),
@@ -74,30 +79,35 @@ def _gpu(gpu: CloudDevice, host: str) -> CloudDevice:
 
 
 def _flavors(
-    counted: Iterable[FlavorCapacity],
-    flavors: Mapping[str, CloudFlavor],
-    hosts: Mapping[str, str],
+    snapshot: Snapshot, flavors: Mapping[str, CloudFlavor], hosts: Mapping[str, str]
 ) -> Iterable[FlavorCapacity]:
-    """Yield the flavors; private ones of equal size and capacity are one."""
+    """Yield the flavors, counted on hosts that all their projects may use.
+
+    Private flavors of equal size and capacity are one.
+    """
     seen = set()
-    for each in counted:
-        name = _flavor_name(each, flavors.get(each.flavor))
-        if (name, each.servers) not in seen:
-            seen.add((name, each.servers))
+    for each in snapshot.capacity.flavors:
+        flavor = flavors.get(each.flavor)
+        reserved = availability.reserved_hosts(snapshot, flavor) if flavor else ()
+        name = _flavor_name(each, flavor)
+        servers = max(0, each.servers - sum(each.by_host.get(host, 0) for host in reserved))
+        if (name, servers) not in seen:
+            seen.add((name, servers))
+            kept = {host: name for host, name in hosts.items() if host not in reserved}
             yield FlavorCapacity(
                 name,
                 each.gpus,
                 each.model,
-                each.servers,
-                {name: each.by_host[host] for host, name in hosts.items() if host in each.by_host},
+                servers,
+                {new: each.by_host[old] for old, new in kept.items() if old in each.by_host},
                 {
-                    name: Refusal(each.limits[host].constraint, "", each.limits[host].stage)
-                    for host, name in hosts.items()
-                    if host in each.limits
+                    new: Refusal(each.limits[old].constraint, "", each.limits[old].stage)
+                    for old, new in kept.items()
+                    if old in each.limits
                 },
                 each.exact,
                 hosts_with_gpus=frozenset(
-                    name for host, name in hosts.items() if host in each.hosts_with_gpus
+                    new for old, new in kept.items() if old in each.hosts_with_gpus
                 ),
             )
 

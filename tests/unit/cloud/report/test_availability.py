@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The public document of what is free: written, embedded into a page, and read."""
 
+import dataclasses
 import json
 
 import jsonschema
 import pytest
 
-from nova_gpu_passthrough.cloud.report import availability
+from nova_gpu_passthrough.cloud.fit.capacity import FlavorCapacity
+from nova_gpu_passthrough.cloud.report import availability, redaction
 from nova_gpu_passthrough.cloud.report.availability import ModelAvailability
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.files import documents
@@ -29,6 +31,31 @@ def test_models_and_flavors(built):
     assert (first.vcpus, first.ram_mib, first.model) == (15, 120 * 1024, "H100-SXM")
     assert not built.of_flavor("id-gpu.l40s.1").exact
     assert built.of_flavor("id-of-another") is None
+
+
+@pytest.mark.parametrize(
+    ("projects", "servers", "reserved"),
+    [
+        # A public flavor, and one for another project, too.
+        (None, 1, 3),
+        (("p1", "p2"), 1, 3),
+        (("p1",), 4, 0),
+    ],
+)
+def test_servers_on_hosts_of_some_projects_are_counted_apart(projects, servers, reserved):
+    """Not for those who alone may use the flavor and the hosts."""
+    view = fleets.view(
+        fleets.hgx("a", aggregates={"x": {"filter_tenant_id": "p1"}}), fleets.hgx("b")
+    )
+    counted = FlavorCapacity("f", 1, "H100-SXM", 4, {"a": 3, "b": 1})
+    flavor = dataclasses.replace(fleets.cloud_flavors([counted])[0], projects=projects)
+    snapshot = fleets.snapshot(view, [counted])
+    view = dataclasses.replace(snapshot.view, flavors=(flavor,))
+    snapshot = dataclasses.replace(snapshot, view=view)
+    found = availability.build(snapshot).of_flavor(flavor.id)
+    assert (found.servers, found.reserved_servers) == (servers, reserved)
+    (public,) = redaction.redact(snapshot).capacity.flavors
+    assert public.servers == sum(public.by_host.values()) == servers
 
 
 def test_private_flavors_are_recognized_only_by_their_id(built):

@@ -203,8 +203,23 @@ def test_hosts_of_a_group_are_in_racks():
         ["h3"],
     ]
     card = group.racks[1].hosts[0]
-    assert card.domains == "room a"
+    assert card.remarks == "room a"
     assert card.summary == "Host h1; 8 × H100-SXM; 8 free; rack r10, room a"
+
+
+@pytest.mark.parametrize(
+    ("ids", "public", "text"),
+    [
+        ("p1,p9", False, "only for p9, research"),
+        ("none", False, "for no project"),
+        ("p1", True, "only for some projects"),
+    ],
+)
+def test_a_host_says_for_which_projects_it_is(ids, public, text):
+    host = fleets.hgx("h", aggregates={"a": {"filter_tenant_id": ids}})
+    (card,) = _cards(dataclasses.replace(_snapshot(host), public=public))
+    assert card.remarks == text
+    assert text in card.summary
 
 
 def test_vfs_of_one_gpu_are_one_tile_with_the_free_number():

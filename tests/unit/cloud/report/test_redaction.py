@@ -12,6 +12,8 @@ from tests.unit.cloud.report import fleets, strategies
 from tests.unit.cloud.report.markup import Page
 
 SECRET = "acme"
+#: Keys of aggregates, of which the second reserves hosts for a project.
+RESERVED = ("other", "filter_tenant_id")
 PLACES = {"rack": SECRET, "room": SECRET}
 
 
@@ -56,7 +58,7 @@ def _secret_fleet():
                 devices=devices,
                 disabled_reason=SECRET,
                 group=SECRET,
-                aggregates={SECRET: {SECRET: SECRET}},
+                aggregates={SECRET: {SECRET: SECRET, RESERVED[host.name == "gpu03"]: SECRET}},
                 provider=SECRET,
                 domains=PLACES,
                 traits=frozenset((SECRET,)),
