@@ -12,8 +12,6 @@ from tests.unit.cloud.report import fleets, strategies
 from tests.unit.cloud.report.markup import Page
 
 SECRET = "acme"
-#: Keys of aggregates, of which the second reserves hosts for a project.
-RESERVED = ("other", "filter_tenant_id")
 PLACES = {"rack": SECRET, "room": SECRET}
 
 
@@ -58,7 +56,7 @@ def _secret_fleet():
                 devices=devices,
                 disabled_reason=SECRET,
                 group=SECRET,
-                aggregates={SECRET: {SECRET: SECRET, RESERVED[host.name == "gpu03"]: SECRET}},
+                aggregates={SECRET: {SECRET: SECRET}},
                 provider=SECRET,
                 domains=PLACES,
                 traits=frozenset((SECRET,)),
@@ -97,6 +95,15 @@ def test_a_public_page_contains_no_secret():
     text = html_page.render_public(snapshot)
     assert SECRET not in text.lower()
     assert "00000000-0000-4000-8000" not in text
+
+
+def test_for_whom_a_host_is_stays_secret():
+    host = fleets.hgx("h", aggregates={SECRET: {"filter_tenant_id": SECRET}})
+    snapshot = fleets.snapshot(fleets.view(host), ())
+    assert SECRET in html_page.render(snapshot)
+    text = html_page.render_public(snapshot)
+    assert SECRET not in text
+    assert "only for some projects" in text
 
 
 def test_the_numbers_stay():
