@@ -52,6 +52,7 @@ OF_NOVA = (
     "tests/unit/fleet/test_limits.py",
     "tests/unit/fleet/test_demand.py",
     "tests/unit/nova_rules",
+    "tests/unit/placement",
     "tests/unit/packaging/test_beside_nova.py::" + _WITHOUT_ADDED_PACKAGES,
     "tests/unit/scheduler",
     "tests/unit/simulator/nova",

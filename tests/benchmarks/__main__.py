@@ -9,7 +9,7 @@ import time
 from tests.benchmarks import prepare, report
 
 #: The scale first: its peak memory use is only known before the others run.
-BENCHMARKS = ("scale", "policies", "plain", "filter", "decisions", "audit", "startup")
+BENCHMARKS = ("scale", "policies", "plain", "filter", "decisions", "audit", "startup", "placement")
 
 
 def main() -> None:
@@ -21,7 +21,16 @@ def main() -> None:
     start = time.monotonic()
     prepare()
     # Nova's objects must be registered before these are imported.
-    from tests.benchmarks import audit, decisions, filtering, plain, policies, scale, startup
+    from tests.benchmarks import (
+        audit,
+        decisions,
+        filtering,
+        placement,
+        plain,
+        policies,
+        scale,
+        startup,
+    )
 
     modules = {
         "filter": filtering,
@@ -31,6 +40,7 @@ def main() -> None:
         "decisions": decisions,
         "audit": audit,
         "startup": startup,
+        "placement": placement,
     }
     print(
         f"nova {importlib.metadata.version('nova')}, Python {platform.python_version()}, "

@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inventory": {"errors", "files", "topology"},
     "policies": {"catalog", "errors", "files", "packing", "topology"},
     "conf": {"errors", "policies"},
+    "placement": set(),
     "host": {"catalog", "errors", "files", "inventory", "topology", "waiting"},
 }
 MAY_IMPORT["fleet"] = {*MAY_IMPORT} - {"host"}
@@ -35,7 +36,7 @@ MAY_IMPORT["simulator"] = {"scheduler", *MAY_IMPORT["generate"]}
 MAY_IMPORT["cli"] = {*MAY_IMPORT} - {"scheduler"}
 #: They import Nova or Placement; of the simulator only its folder nova.
 NOVA_TOO = {"extra_specs", "scheduler"}
-NOVA_FOLDERS = {"simulator/nova"}
+NOVA_FOLDERS = {"placement", "simulator/nova"}
 
 #: Names of files in several folders, with the meaning that all of them have.
 SHARED_NAMES = {
@@ -68,6 +69,7 @@ SHORT_FILES = {
     "errors.py": "every layer may import it",
     "files/cpu_list.py": "one format",
     "nova_rules/placement_extra_specs.py": "one format",
+    "placement/wsgi.py": "the module that a web server names",
     "topology/tags.py": "the contract between generated configuration and scheduler",
 }
 
