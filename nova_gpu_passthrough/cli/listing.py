@@ -121,7 +121,7 @@ class ListColumn(FlatColumn):
 
     def words(self) -> Sequence[str]:
         """Return the parts between which a line may break."""
-        return _with_commas(map(str, self._value))
+        return with_commas(map(str, self._value))
 
 
 class PathColumn(ListColumn):
@@ -155,7 +155,7 @@ class DictColumn(FlatColumn):
 
     def words(self) -> Sequence[str]:
         """Return the parts between which a line may break."""
-        return _with_commas(f"{_key(key)}: {value}" for key, value in self._value.items())
+        return with_commas(f"{_key(key)}: {value}" for key, value in self._value.items())
 
 
 class ColouredColumn(FormattableColumn[Any]):
@@ -173,7 +173,8 @@ class ColouredColumn(FormattableColumn[Any]):
         return str(self._value)
 
 
-def _with_commas(texts: Iterable[str]) -> list[str]:
+def with_commas(texts: Iterable[str]) -> list[str]:
+    """Return texts that are joined by blanks, each but the last with a comma."""
     *others, last = [*texts] or [""]
     return [*(f"{text}," for text in others), last]
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from nova_gpu_passthrough.cli import common_options, terminal
 from nova_gpu_passthrough.cli.gpu_command import CommandGroup, GpuCommand
 from nova_gpu_passthrough.cli.listing import ListCommand
-from nova_gpu_passthrough.cli.simulation_table import filling_table, summary_table
+from nova_gpu_passthrough.cli.simulation_table import LONG_COLUMNS, filling_table, summary_table
+from nova_gpu_passthrough.cli.table import Layout
 from nova_gpu_passthrough.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class RunSimulation(ListCommand):
           what two more hosts would change
     """
     group = CommandGroup.FLEET
+    long_columns = LONG_COLUMNS
+    layout = Layout(heading=("Ranker", "Fleet"))
     interrupted = "no results were listed or drawn"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -96,7 +99,7 @@ def _replay(
     if options.plot:
         plot.course(options.plot, summaries, options.times)
         command.inform(f"wrote {options.plot}")
-    return summary_table(summaries, options.formatter, options.course)
+    return summary_table(summaries, options.course)
 
 
 def _what_if(
@@ -130,7 +133,7 @@ def _what_if(
             },
         )
         command.inform(f"wrote {options.plot}")
-    return filling_table(outcomes, options.formatter)
+    return filling_table(outcomes)
 
 
 def _with_fleet(

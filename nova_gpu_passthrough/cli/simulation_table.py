@@ -7,20 +7,36 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cliff.columns import FormattableColumn
+from nova_gpu_passthrough.cli.listing import FlatColumn, with_commas
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.simulator.fill_replay import FillOutcome
     from nova_gpu_passthrough.simulator.outcome import Outcome, Summary
 
 _Table = tuple[Sequence[str], Iterable[tuple[Any, ...]]]
-#: Formats that can nest values.
-_NESTED_FORMATS = frozenset(("json", "yaml"))
+#: The columns that people see only with --long.
+LONG_COLUMNS = (
+    "Refused by GPUs",
+    "Stranded",
+    "NUMA Split",
+    "Not Linked",
+    "Requested",
+    "Placed",
+    "Several GPUs",
+    "95 % Wait s",
+    "Longest Wait s",
+    "Waited",
+    "Never Started",
+    "Course",
+    "Total GPUs",
+    "Seeds",
+    "Before Refusal",
+)
 #: Decimal places of floats; more would be noise.
 _DECIMALS = 6
 
 
-class SeedsColumn(FormattableColumn[Sequence[float]]):
+class SeedsColumn(FlatColumn):
     """A value of each seed: mean and standard deviation for people, all values for programs."""
 
     def human_readable(self) -> str:
@@ -38,6 +54,10 @@ class SeedsColumn(FormattableColumn[Sequence[float]]):
             "per_seed": [_rounded(value) for value in self._value],
         }
 
+    def flat(self) -> float:
+        """Return the mean."""
+        return self.mean
+
     @property
     def mean(self) -> float:
         """The mean over the seeds."""
@@ -49,31 +69,37 @@ class SeedsColumn(FormattableColumn[Sequence[float]]):
         return _rounded(statistics.stdev(self._value)) if len(self._value) > 1 else 0.0
 
 
-class SeedsByKeyColumn(FormattableColumn[Mapping[str, Sequence[float]]]):
+class SeedsByKeyColumn(FlatColumn):
     """A value of each seed, by key."""
 
     def human_readable(self) -> str:
+        """Return the means as a text such as "1: 0.5, 8: 3"."""
+        return " ".join(self.words())
+
+    def flat(self) -> str:
+        """Return the means as a text such as "1=0.5,8=3"."""
+        return ",".join(f"{key}={mean:.4g}" for key, mean in self._means().items())
+
+    def words(self) -> Sequence[str]:
+        """Return the parts between which a line may break."""
+        return with_commas(f"{key}: {mean:.4g}" for key, mean in self._means().items())
+
+    def _means(self) -> Mapping[str, float]:
         """Return the means that are not 0."""
         means = {key: SeedsColumn(value).mean for key, value in self._value.items()}
-        return ", ".join(f"{key}: {mean:.4g}" for key, mean in means.items() if mean)
+        return {key: mean for key, mean in means.items() if mean}
 
     def machine_readable(self) -> Any:
         """Return mean, standard deviation and values of each key."""
         return {key: SeedsColumn(value).machine_readable() for key, value in self._value.items()}
 
 
-def summary_table(summaries: Sequence["Summary"], formatter: str, course: bool) -> _Table:
+def summary_table(summaries: Sequence["Summary"], course: bool) -> _Table:
     """Return a table with a row for each ranker."""
-    if formatter in _NESTED_FORMATS:
-        rows = [_nested(summary) for summary in summaries]
-        return list(rows[0]), [tuple(row.values()) for row in rows]
     if course:
         marks = list(summaries[0].outcomes[0].course)
         return ("Ranker", *(f"At {mark:g}" for mark in marks)), [
-            (
-                summary.ranker,
-                *(_flat(SeedsColumn(_at(summary, mark)), formatter) for mark in marks),
-            )
+            (summary.ranker, *(SeedsColumn(_at(summary, mark)) for mark in marks))
             for summary in summaries
         ]
     columns: dict[str, Callable[[Summary], Any]] = {
@@ -81,48 +107,62 @@ def summary_table(summaries: Sequence["Summary"], formatter: str, course: bool) 
         "Allocated %": lambda summary: SeedsColumn(summary.of(lambda o: o.allocated_percent)),
         "Unallocated GPUs": lambda summary: SeedsColumn(summary.of(lambda o: o.unallocated_gpus)),
         "Refused": lambda summary: SeedsColumn(summary.of(lambda o: float(o.refused))),
-        "Refused by GPUs": lambda s: SeedsByKeyColumn(_by_key(s, lambda o: o.refused_by_size)),
-        "Stranded": lambda s: SeedsByKeyColumn(_by_key(s, lambda o: o.stranded)),
-        "NUMA Split": lambda summary: SeedsColumn(summary.of(lambda o: float(o.numa_split))),
-        "Not Linked": lambda summary: SeedsColumn(summary.of(lambda o: float(o.link_split))),
     }
     if summaries[0].outcomes[0].waiting:
         columns["Mean Wait s"] = lambda s: SeedsColumn(s.of(lambda o: _wait(o)["mean"]))
         columns["95 % Wait s"] = lambda s: SeedsColumn(s.of(lambda o: _wait(o)["p95"]))
         columns["Longest Wait s"] = lambda s: SeedsColumn(s.of(lambda o: _wait(o)["longest"]))
+        columns["Waited"] = lambda s: SeedsColumn(s.of(lambda o: _wait(o)["waited"]))
+        columns["Never Started"] = lambda s: SeedsColumn(s.of(lambda o: _wait(o)["never"]))
+    columns |= {
+        "Refused by GPUs": lambda s: SeedsByKeyColumn(_by_key(s, lambda o: o.refused_by_size)),
+        "Stranded": lambda s: SeedsByKeyColumn(_by_key(s, lambda o: o.stranded)),
+        "NUMA Split": lambda summary: SeedsColumn(summary.of(lambda o: float(o.numa_split))),
+        "Not Linked": lambda summary: SeedsColumn(summary.of(lambda o: float(o.link_split))),
+        "Several GPUs": lambda summary: SeedsColumn(summary.of(lambda o: float(o.several_gpus))),
+        "Requested": lambda summary: SeedsColumn(summary.of(lambda o: float(o.requested))),
+        "Placed": lambda summary: SeedsColumn(summary.of(lambda o: float(o.placed))),
+        "Course": lambda s: SeedsByKeyColumn(_by_key(s, lambda o: o.course)),
+        "Total GPUs": lambda summary: summary.outcomes[0].total_gpus,
+        "Seeds": lambda summary: len(summary.outcomes),
+    }
     return list(columns), [
-        tuple(_flat(cell(summary), formatter) for cell in columns.values()) for summary in summaries
+        tuple(cell(summary) for cell in columns.values()) for summary in summaries
     ]
 
 
-def filling_table(
-    outcomes: Mapping[str, Mapping[str, Sequence["FillOutcome"]]], formatter: str
-) -> _Table:
+def filling_table(outcomes: Mapping[str, Mapping[str, Sequence["FillOutcome"]]]) -> _Table:
     """Return a table with a row for each ranker and fleet."""
-    columns = ("Ranker", "Fleet", "Servers", "Allocated %", "Starves First", "Before Refusal")
-    if formatter in _NESTED_FORMATS:
-        columns = ("ranker", "fleet", "servers", "allocated_percent", "starved", "before_refusal")
+    columns = ("Ranker", "Fleet", "Servers", "Allocated %", "First Refused", "Before Refusal")
     names = dict.fromkeys(name for by_ranker in outcomes.values() for name in by_ranker)
     return columns, [
-        tuple(_flat(cell, formatter) for cell in _filling_row(name, fleet, by_ranker[name]))
+        tuple(_filling_row(name, fleet, by_ranker[name]))
         for name in names
         for fleet, by_ranker in outcomes.items()
     ]
 
 
-class _FrequencyColumn(FormattableColumn[Mapping[str, int]]):
+class _FrequencyColumn(FlatColumn):
     """Names and how often each occurs: the most frequent for people, all for programs."""
 
     def human_readable(self) -> str:
         """Return the name, or the three most frequent names with their numbers."""
-        order = sorted(self._value.items(), key=lambda item: -item[1])
-        if len(order) == 1:
-            return order[0][0]
-        return ", ".join(f"{name} ({count})" for name, count in order[:3])
+        return " ".join(self.words())
 
     def machine_readable(self) -> Any:
         """Return the mapping."""
         return dict(self._value)
+
+    def flat(self) -> str:
+        """Return a text such as "gpu.8=7,gpu.4=3"."""
+        return ",".join(f"{name}={count}" for name, count in self._value.items())
+
+    def words(self) -> Sequence[str]:
+        """Return the parts between which a line may break."""
+        order = sorted(self._value.items(), key=lambda item: -item[1])
+        if len(order) == 1:
+            return [order[0][0]]
+        return with_commas(f"{name} ({count})" for name, count in order[:3])
 
 
 def _filling_row(name: str, fleet: str, fillings: Sequence["FillOutcome"]) -> Iterable[Any]:
@@ -147,35 +187,12 @@ class _LowestMeansColumn(SeedsByKeyColumn):
 
     _most = 8
 
-    def human_readable(self) -> str:
-        """Return the eight smallest means."""
+    def words(self) -> Sequence[str]:
+        """Return the eight smallest means, between which a line may break."""
         means = {key: SeedsColumn(value).mean for key, value in self._value.items()}
         order = sorted(means, key=means.__getitem__)
-        more = f", and {len(order) - self._most} more" if len(order) > self._most else ""
-        return ", ".join(f"{key}: {means[key]:.4g}" for key in order[: self._most]) + more
-
-
-def _nested(summary: "Summary") -> dict[str, Any]:
-    """Return all values of a summary, with the keys that programs read."""
-    row: dict[str, Any] = {
-        "ranker": summary.ranker,
-        "allocated_percent": SeedsColumn(summary.of(lambda one: one.allocated_percent)),
-        "unallocated_gpus": SeedsColumn(summary.of(lambda one: one.unallocated_gpus)),
-        "refused": SeedsColumn(summary.of(lambda one: one.refused)),
-        "asked": SeedsColumn(summary.of(lambda one: one.requested)),
-        "placed": SeedsColumn(summary.of(lambda one: one.placed)),
-        "refused_by_gpus": SeedsByKeyColumn(_by_key(summary, lambda one: one.refused_by_size)),
-        "stranded": SeedsByKeyColumn(_by_key(summary, lambda one: one.stranded)),
-        "several_gpus": SeedsColumn(summary.of(lambda one: one.several_gpus)),
-        "numa_split": SeedsColumn(summary.of(lambda one: one.numa_split)),
-        "not_linked": SeedsColumn(summary.of(lambda one: one.link_split)),
-        "course": SeedsByKeyColumn(_by_key(summary, lambda one: one.course)),
-        "total_gpus": summary.outcomes[0].total_gpus,
-        "seeds": [one.seed for one in summary.outcomes],
-    }
-    if summary.outcomes[0].waiting:
-        row["waiting_seconds"] = SeedsByKeyColumn(_by_key(summary, _wait))
-    return row
+        more = [f"and {len(order) - self._most} more"] if len(order) > self._most else []
+        return with_commas([*(f"{key}: {means[key]:.4g}" for key in order[: self._most]), *more])
 
 
 def _by_key(
@@ -197,16 +214,6 @@ def _at(summary: "Summary", mark: float) -> Sequence[float]:
 
 def _wait(outcome: "Outcome") -> Mapping[str, float]:
     return dataclasses.asdict(outcome.waiting) if outcome.waiting else {}
-
-
-def _flat(cell: Any, formatter: str) -> Any:
-    """Return a cell's mean or text in formats whose cells are single values."""
-    if formatter in ("csv", "value"):
-        if isinstance(cell, SeedsColumn):
-            return cell.mean
-        if isinstance(cell, FormattableColumn):
-            return cell.human_readable()
-    return cell
 
 
 def _rounded(value: float) -> float:

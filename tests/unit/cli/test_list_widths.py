@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from nova_gpu_passthrough.cli.listing import ListCommand
+from nova_gpu_passthrough.cli.main import NAMESPACE
 from nova_gpu_passthrough.cli.table import TerminalTable
 from tests.trees import defects
 from tests.unit import audited
@@ -14,29 +16,35 @@ from tests.unit.cli.clouds import named as named
 from tests.unit.cli.test_capacity import GPUS
 from tests.unit.cli.test_capacity import fleet as fleet
 from tests.unit.cli.test_capacity import hosts as hosts
+from tests.unit.cli.test_plugin import entry_points
 from tests.unit.cloud import clouds
+from tests.unit.cloud.quota.builders import H100, use_unified_limits
 
 #: The method that the fixture below replaces.
 EMIT = TerminalTable.emit_list
 WIDTHS = (60, 80, 100, 160)
-#: Commands that list, and whether they have the option --long.
-CLOUD_LISTS = {
-    "capacity": False,
-    "capacity --by-host": False,
-    "device list": True,
-    "device list --all": True,
-    "explain large": True,
-    "explain train": True,
-    "host list": True,
-    "lint": False,
-}
-LISTS = {
-    "config generate": False,
-    "flavor generate": True,
-    "gpu list --root {tree}": True,
-    "host audit --all --root {tree}": True,
-}
-LONG = {**CLOUD_LISTS, **LISTS, "capacity --stranded": False}
+CLOUD_LISTS = (
+    "capacity",
+    "capacity --by-host",
+    "device list",
+    "device list --all",
+    "explain large",
+    "explain train",
+    "host list",
+    "lint",
+    "quota list --all",
+)
+LISTS = (
+    "config generate",
+    "flavor generate",
+    "gpu list --root {tree}",
+    "host audit --all --root {tree}",
+    "simulate",
+    "simulate --flavor gpu.l40s.1 --add 2xl40s1 --seeds 3",
+)
+#: Commands whose table is that of another.
+SAME_AS = {"drift": "lint"}
+COMMANDS = {name.replace("_", " "): point.load() for name, point in entry_points(NAMESPACE).items()}
 #: What may not be broken: PCI addresses, UUIDs, resource classes, finding ids, aliases.
 WHOLE = re.compile(
     r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]|[0-9a-f]{8}-[0-9a-f-]{27}|CUSTOM_\w+|`[^`]+`"
@@ -75,11 +83,14 @@ def used(named, hosts, monkeypatch):
     clouds.allocate(named, hosts, "l40s2", GPUS[:1], "11111111-2222-3333-4444-555555555555")
     named.nova.add_flavor("gpu.l40s.4.with-a-long-name", 4, 2048, pci_passthrough__alias="l40s:4")
     named.nova.add_flavor("large", 100, 1024, pci_passthrough__alias="l40s:1")
+    use_unified_limits(named)
+    named.keystone.limit(H100, 8, "research")
     monkeypatch.setenv("OS_CLOUD", "test")
 
 
 def _check(table, command):
-    for options in ((), ("--long",)) if LONG[command] else ((),):
+    (cls,) = (cls for name, cls in COMMANDS.items() if f"{command} ".startswith(f"{name} "))
+    for options in ((), ("--long",)) if cls.long_columns else ((),):
         render = table(command, *options)
         lines = [line for line in render().splitlines() if line.startswith("|")]
         assert len(lines) > 1
@@ -112,3 +123,11 @@ def test_stranded_gpus(table, used, named):
 @pytest.mark.parametrize("command", LISTS)
 def test_lists_without_a_cloud(table, command):
     _check(table, command)
+
+
+def test_every_list_is_tested():
+    lists = {name for name, cls in COMMANDS.items() if issubclass(cls, ListCommand)}
+    tested = {
+        name for name in lists for command in CLOUD_LISTS + LISTS if f"{command} ".startswith(name)
+    }
+    assert lists - tested == set(SAME_AS)

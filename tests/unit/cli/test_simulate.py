@@ -47,21 +47,21 @@ def inventory(tmp_path):
 def test_json(nova_gpu, openb):
     status, out, err = nova_gpu(
         "simulate", *openb, "--ranker", "pack,fragmentation", "--ranker", "fgd", "--seeds", 3,
-        "--requested", 100, "--shares", "round-up", "-f", "json",
+        "--requested", 100, "--shares", "round-up", "--long", "-f", "json",
     )  # fmt: skip
     assert status == 0, err
     rows = json.loads(out)
-    assert [row["ranker"] for row in rows] == ["pack", "fragmentation", "fgd"]
+    assert [row["Ranker"] for row in rows] == ["pack", "fragmentation", "fgd"]
     for row in rows:
-        assert row["total_gpus"] == 48
-        for key in ("allocated_percent", "unallocated_gpus", "refused"):
+        assert row["Total GPUs"] == 48
+        for key in ("Allocated %", "Unallocated GPUs", "Refused"):
             assert len(row[key]["per_seed"]) == 3
             assert row[key]["mean"] == pytest.approx(sum(row[key]["per_seed"]) / 3, abs=1e-5)
-        assert row["allocated_percent"]["mean"] == pytest.approx(
-            100 - row["unallocated_gpus"]["mean"] / 0.48, abs=1e-4
+        assert row["Allocated %"]["mean"] == pytest.approx(
+            100 - row["Unallocated GPUs"]["mean"] / 0.48, abs=1e-4
         )
-        assert set(row["course"]) == {str(mark) for mark in range(50, 131, 10)}
-    assert len({str(row["asked"]) for row in rows}) == 1
+        assert set(row["Course"]) == {str(mark) for mark in range(50, 131, 10)}
+    assert len({str(row["Requested"]) for row in rows}) == 1
     assert "1 tasks with a share of a GPU get a whole one (--shares round-up)" in err
     assert "rule: each host has two NUMA nodes" in err
 
@@ -94,26 +94,35 @@ def test_times(nova_gpu, openb, tmp_path):
         "- {gpus: 8, count: 7, arrival: 0, duration: 60}\n- {gpus: 1, arrival: 100, duration: 1}\n"
     )
     status, out, err = nova_gpu(
-        "simulate", *openb[:2], "--tasks", trace, "--times", "--ranker", "pack", "-f", "json"
+        "simulate",
+        *openb[:2],
+        "--tasks",
+        trace,
+        "--times",
+        "--ranker",
+        "pack",
+        "--long",
+        "-f",
+        "json",
     )
     assert status == 0, err
     (row,) = json.loads(out)
-    assert row["waiting_seconds"]["longest"]["mean"] == 60
-    assert row["waiting_seconds"]["waited"]["mean"] == 1
-    assert row["refused"]["mean"] == 0
+    assert row["Longest Wait s"]["mean"] == 60
+    assert row["Waited"]["mean"] == 1
+    assert row["Refused"]["mean"] == 0
 
 
 def test_the_effect_of_added_hosts(nova_gpu, inventory):
     status, out, err = nova_gpu(
         "simulate", "--inventory", inventory, "--add", "2xHGX-H100", "--ranker", "pack",
-        "--flavor", "gpu.h100-sxm.8", "-f", "json",
+        "--flavor", "gpu.h100-sxm.8", "--long", "-f", "json",
     )  # fmt: skip
     assert status == 0, err
     now, then = json.loads(out)
-    assert (now["fleet"], then["fleet"]) == ("now", "with 2xHGX-H100")
-    assert (now["servers"]["mean"], then["servers"]["mean"]) == (1, 3)
-    assert now["starved"] == {"gpu.h100-sxm.8": 1}
-    assert now["before_refusal"]["gpu.h100-sxm.8"]["per_seed"] == [1]
+    assert (now["Fleet"], then["Fleet"]) == ("now", "with 2xHGX-H100")
+    assert (now["Servers"]["mean"], then["Servers"]["mean"]) == (1, 3)
+    assert now["First Refused"] == {"gpu.h100-sxm.8": 1}
+    assert now["Before Refusal"]["gpu.h100-sxm.8"]["per_seed"] == [1]
 
 
 @pytest.mark.parametrize("further", [(), ("--add", "1xn0")])
