@@ -67,9 +67,11 @@ class GenerateConfig(ListCommand):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
         """Generate the files, then list, print, compare or write them."""
+        from nova_gpu_passthrough.fleet import offers
+
         generated = _generate(parsed_args)
-        for note in generated.notes:
-            print(note, file=sys.stderr)
+        for line in offers.note_lines(generated.notes):
+            print(line, file=sys.stderr)
         files = _files(generated, parsed_args.only)
         root, one_host = parsed_args.write or parsed_args.diff, parsed_args.only is not None
         paths = {file: file.below(root, one_host) for file in files} if root else {}

@@ -50,11 +50,12 @@ class GenerateFlavors(CloudCommand, ListCommand):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
         """Generate the flavors and list them."""
         # Imported here to keep nova-gpu --help fast.
-        from nova_gpu_passthrough.fleet import derive_state
+        from nova_gpu_passthrough.fleet import derive_state, offers
 
         resolved = self.require_fleet(parsed_args)
         _, plan = derive_state.make(resolved)
-        for line in (*map(str, resolved.notes), *map(str, plan.notes), *_explained(plan)):
+        notes = offers.note_lines((*resolved.notes, *plan.notes))
+        for line in (*notes, *_explained(plan)):
             print(line, file=sys.stderr)
         if plan.refused:
             self.status = 1

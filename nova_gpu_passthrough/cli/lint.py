@@ -196,7 +196,8 @@ class ShowDrift(_ComparisonCommand):
 
     Needs the role admin for Nova's services and hypervisors, Placement, and Keystone's limits.
 
-    Exit status: 0, or 1 if anything has changed, or 2 with an error.
+    Exit status: 0, or 1 if anything has changed (objects that are not in the fleet file and that
+    apply did not create do not count), or 2 with an error.
     """
 
     examples = """
@@ -226,7 +227,7 @@ class ShowDrift(_ComparisonCommand):
         facts = Facts(resolved, known.desired, flavors, services, cloud)
         self.print_notes(_notes(facts))
         findings = list(drift.findings(facts, desired, known, str(path)))
-        self.status = 1 if findings else 0
+        self.status = 1 if any(map(drift.is_change, findings)) else 0
         return self._table(parsed_args, findings)
 
 

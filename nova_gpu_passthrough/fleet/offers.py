@@ -4,7 +4,7 @@
 import enum
 import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +24,15 @@ class Note(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.host}: {self.text}" if self.host else self.text
+
+
+def note_lines(notes: Iterable[Note]) -> Iterator[str]:
+    """Yield each text once, with all hosts that it is about: ``gpu01, gpu02: ...``."""
+    hosts: dict[str, list[str]] = {}
+    for note in notes:
+        hosts.setdefault(note.text, []).append(note.host or "")
+    for text, names in hosts.items():
+        yield ": ".join(filter(None, (", ".join(filter(None, dict.fromkeys(names))), text)))
 
 
 #: The directory of generated files for the control plane.

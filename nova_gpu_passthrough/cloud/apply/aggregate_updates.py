@@ -117,16 +117,23 @@ class AggregateComparison:
     def _compare(self, desired: Aggregate) -> AggregateUpdate:
         current = self._existing.get(desired.name)
         hosts, metadata = (set(current.hosts), current.metadata) if current else (set(), {})
-        for host in sorted(set(desired.hosts) - hosts - self._compute_hosts):
-            reason = f"there is no nova-compute on host {host} yet; run apply again once it is up"
+        absent = set(desired.hosts) - hosts - self._compute_hosts
+        if absent:
+            reason = (
+                f"there is no nova-compute on {_hosts(absent)} yet; run apply again once "
+                f"{'it is' if len(absent) == 1 else 'they are'} up"
+            )
             self._skip(desired.name, reason)
-        removed = set()
-        for host in sorted(hosts - set(desired.hosts)):
-            if self._prune or self._deletable(ResourceKind.AGGREGATE_HOST, desired.name, host):
-                removed.add(host)
-            else:
-                reason = f"host {host} is in it and not in the fleet file"
-                self._part.skip_foreign(ResourceKind.AGGREGATE, desired.name, reason)
+        foreign = {
+            host
+            for host in hosts - set(desired.hosts)
+            if not (self._prune or self._deletable(ResourceKind.AGGREGATE_HOST, desired.name, host))
+        }
+        if foreign:
+            verb = "is" if len(foreign) == 1 else "are"
+            reason = f"{_hosts(foreign)} {verb} in it and not in the fleet file"
+            self._part.skip_foreign(ResourceKind.AGGREGATE, desired.name, reason)
+        removed = hosts - set(desired.hosts) - foreign
         zone = desired.availability_zone
         if (
             current
@@ -325,6 +332,12 @@ def _reduce(
         remove_hosts=update.remove_hosts - hosts,
         delete=update.delete and not update.remove_hosts & hosts,
     )
+
+
+def _hosts(names: Iterable[str]) -> str:
+    """Return hosts with the noun: ``hosts gpu01, gpu02``."""
+    found = sorted(names)
+    return f"{'hosts' if len(found) > 1 else 'host'} {', '.join(found)}"
 
 
 def _join(zones: set[str]) -> str:

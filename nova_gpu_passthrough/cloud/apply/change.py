@@ -35,6 +35,11 @@ class ResourceKind(enum.StrEnum):
     DEFAULT_QUOTA = "default quota"
     PROJECT_QUOTA = "project quota"
 
+    @property
+    def plural(self) -> str:
+        """The name of several objects of the kind."""
+        return f"{self}es" if self.endswith("s") else f"{self}s"
+
 
 class Action(enum.StrEnum):
     """What a change does to an object."""
@@ -98,21 +103,23 @@ class SkippedChange:
     #: Whether ``--prune`` would make it: the object is not in the fleet file, and apply did not
     #: create it.
     foreign: bool = False
+    #: The change itself, where it is known as a whole.
+    change: Change | None = None
 
     def __str__(self) -> str:
         """The whole sentence."""
         return f"{self.kind} {self.name}: {self.reason}"
 
 
-#: Kinds whose objects take one line each in a diff, with the title of their list.
-_LIST_TITLES = {
-    ResourceKind.TRAIT: "traits",
-    ResourceKind.RESOURCE_CLASS: "resource classes",
-    ResourceKind.REGISTERED_LIMIT: "registered limits",
-    ResourceKind.PROJECT_LIMIT: "project limits",
-    ResourceKind.DEFAULT_QUOTA: "default quotas",
-    ResourceKind.PROJECT_QUOTA: "project quotas",
-}
+#: Kinds whose objects take one line each in a diff.
+_LIST_KINDS = (
+    ResourceKind.TRAIT,
+    ResourceKind.RESOURCE_CLASS,
+    ResourceKind.REGISTERED_LIMIT,
+    ResourceKind.PROJECT_LIMIT,
+    ResourceKind.DEFAULT_QUOTA,
+    ResourceKind.PROJECT_QUOTA,
+)
 _NO_FILE = "/dev/null"
 
 
@@ -123,8 +130,8 @@ def render_diff(changes: Sequence[Change], fleet: str) -> str:
 
 def _diff_lines(changes: Sequence[Change], fleet: str) -> Iterator[str]:
     for kind, group in itertools.groupby(changes, key=lambda change: change.kind):
-        if kind in _LIST_TITLES:
-            yield from _list_diff(_LIST_TITLES[kind], list(group), fleet)
+        if kind in _LIST_KINDS:
+            yield from _list_diff(kind.plural, list(group), fleet)
         else:
             for change in group:
                 yield from _object_diff(change, fleet)

@@ -6,10 +6,11 @@ If a run stops early, the record says which objects were created, and the next r
 
 import contextlib
 import dataclasses
+import enum
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import FrameType
 
@@ -50,17 +51,50 @@ class RefusedChange:
     reason: str
 
 
+class ChangeResult(enum.StrEnum):
+    """What became of a change."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    #: The run ended before.
+    NOT_DONE = "not_done"
+
+
+@dataclass
+class RunOutcome:
+    """What was done of a plan so far; the keys are numbers of its changes."""
+
+    results: dict[int, ChangeResult] = field(default_factory=dict)
+    #: Why changes were refused.
+    reasons: dict[int, str] = field(default_factory=dict)
+
+    def done(self, plan: Plan) -> tuple[Change, ...]:
+        """Return the changes that were made."""
+        return tuple(plan.changes[n] for n, r in self.results.items() if r is ChangeResult.DONE)
+
+    def text(self, plan: Plan) -> str:
+        """Describe a run that ended early."""
+        done = len(self.done(plan))
+        return f"{done} of {len(plan.changes)} changes done; run it again to go on"
+
+
 def run(
-    api: CloudWriter, plan: Plan, ledger: Ledger, progress: ChangeProgress = lambda *_: None
+    api: CloudWriter,
+    plan: Plan,
+    ledger: Ledger,
+    progress: ChangeProgress = lambda *_: None,
+    outcome: RunOutcome | None = None,
 ) -> list[RefusedChange]:
     """Make all changes of a plan that the services accept.
 
+    :param outcome: gets what was done, also if the run ends early
     :returns: the changes that were refused; a refusal does not stop the others
     :raises UserError: if the run was interrupted, or a service became unavailable: says how many
         changes were made
     """
     api.attempts = MAX_ATTEMPTS
-    changes, refused, done = plan.changes, list[RefusedChange](), 0
+    changes, refused = plan.changes, list[RefusedChange]()
+    outcome = RunOutcome() if outcome is None else outcome
     with _interruptible(api.stop):
         record = dataclasses.replace(ledger.record, desired=plan.desired, entries=plan.entries)
         ledger.replace(dataclasses.replace(record, complete=record.complete and not changes))
@@ -68,28 +102,26 @@ def run(
             progress(index, len(changes))
             try:
                 _PERFORM[change.kind](api, ledger, change)
-                done += 1
+                outcome.results[index] = ChangeResult.DONE
             except RequestRefused as refusal:
                 reason = failures.error_text(refusal.error, "admin", api.connection)
+                outcome.results[index] = ChangeResult.REFUSED
+                outcome.reasons[index] = str(reason)
                 refused.append(RefusedChange(change, f"{change.kind} {change.name}: {reason}"))
             except Interrupted:
-                raise InterruptedCommandError(f"interrupted: {_done_text(done, changes)}") from None
+                raise InterruptedCommandError(f"interrupted: {outcome.text(plan)}") from None
             except UserError as error:
-                raise UserError(f"{error}; {_done_text(done, changes)}") from error
+                raise UserError(f"{error}; {outcome.text(plan)}") from error
             except Exception as error:
                 reason = failures.error_text(error, "admin", api.connection)
                 if reason is None:
                     raise
-                raise UserError(f"{reason}; {_done_text(done, changes)}") from error
+                raise UserError(f"{reason}; {outcome.text(plan)}") from error
         progress(len(changes), len(changes))
     if changes or not (ledger.record.complete and ledger.record.applied_at):
         now = datetime.now(UTC).isoformat(timespec="seconds")
         ledger.replace(dataclasses.replace(ledger.record, complete=not refused, applied_at=now))
     return refused
-
-
-def _done_text(done: int, changes: tuple[Change, ...]) -> str:
-    return f"{done} of {len(changes)} changes done; run it again to go on"
 
 
 @contextlib.contextmanager

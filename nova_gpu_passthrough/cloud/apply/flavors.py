@@ -11,7 +11,7 @@ exists for a moment without them.
 """
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
@@ -127,13 +127,25 @@ def plan(
             request = _gpu_request(current, aliases)
             _plan_delete(api, current, entry, request, projects, options, part)
     for reason, names in unknown_projects.items():
-        part.skip(
-            ResourceKind.FLAVOR,
-            ", ".join(names),
-            f"{reason}, so it gets no access; run apply again once it exists",
-        )
+        for name in names:
+            part.skip(
+                ResourceKind.FLAVOR,
+                name,
+                f"{reason}, so it gets no access; run apply again once it exists",
+            )
+    part.notes += _notes(desired_by_name.values())
     part.entries += entries.values()
     return part
+
+
+def _notes(desired: Iterable[Flavor]) -> Iterator[str]:
+    names = [flavor.name for flavor in desired if flavor.projects == ()]
+    if names:
+        noun, pronoun = ("flavors", "them") if len(names) > 1 else ("flavor", "it")
+        yield (
+            f"{noun} {', '.join(names)}: private, and no project may use {pronoun}: name {pronoun} "
+            "below projects in the fleet file, or set public: true"
+        )
 
 
 def _target(
@@ -179,9 +191,11 @@ def _plan_update(
     if (size_differs or specs_differ) and not (pending or options.change_used):
         usage = _usage(api, flavor.id)
         if usage:
-            properties = _differing_properties(flavor, target)
-            reason = f"{usage}, so {properties} stay as they are; {_CHANGE_USED}"
-            part.skip(ResourceKind.FLAVOR, flavor.name, reason)
+            names = _differing_properties(flavor, target)
+            stay = "stays as it is" if len(names) == 1 else "stay as they are"
+            reason = f"{usage}, so {', '.join(names)} {stay}; {_CHANGE_USED}"
+            change = _change(flavor, target, projects)
+            part.skip(ResourceKind.FLAVOR, flavor.name, reason, change)
             # Access can still change, unless the flavor would have to become public or private.
             visibility_differs = size_differs and flavor.public != target.size.public
             target = replace(
@@ -193,11 +207,17 @@ def _plan_update(
             size_differs = specs_differ = False
     if not (size_differs or specs_differ or access != target.access):
         return False
-    before = _document(size, flavor.extra_specs, access, projects)
-    after = _document(target.size, target.extra_specs or {}, target.access, projects)
-    action = Action.REPLACE if size_differs else Action.UPDATE
-    part.changes.append(Change(ResourceKind.FLAVOR, flavor.name, action, before, after, target))
+    part.changes.append(_change(flavor, target, projects))
     return True
+
+
+def _change(flavor: CloudFlavor, target: FlavorTarget, projects: Projects) -> Change:
+    """Return the update or replacement of a flavor."""
+    size = ImmutableFlavorFields.of(flavor)
+    before = _document(size, flavor.extra_specs, _access(flavor), projects)
+    after = _document(target.size, target.extra_specs or {}, target.access, projects)
+    action = Action.UPDATE if size == target.size else Action.REPLACE
+    return Change(ResourceKind.FLAVOR, flavor.name, action, before, after, target)
 
 
 def _plan_delete(
@@ -212,21 +232,20 @@ def _plan_delete(
     """Plan the deletion of a flavor that the fleet file does not name, if apply may delete it."""
     if entry is None and gpu_request is None:
         return
+    size = ImmutableFlavorFields.of(flavor)
+    before = _document(size, flavor.extra_specs, _access(flavor), projects)
+    target = FlavorTarget(flavor.id, size, None, None)
+    change = Change(ResourceKind.FLAVOR, flavor.name, Action.DELETE, before, None, target)
     if not (options.prune or (entry is not None and entry.deletable)):
         reason = ADOPTED if entry else f"not in the fleet file, and it requests {gpu_request}"
-        part.skip_foreign(ResourceKind.FLAVOR, flavor.name, reason)
+        part.skip_foreign(ResourceKind.FLAVOR, flavor.name, reason, change)
         return
     usage = None if options.change_used else _usage(api, flavor.id)
     if usage:
         reason = f"not in the fleet file, but {usage}; {_CHANGE_USED}"
-        part.skip(ResourceKind.FLAVOR, flavor.name, reason)
-        return
-    size = ImmutableFlavorFields.of(flavor)
-    before = _document(size, flavor.extra_specs, _access(flavor), projects)
-    target = FlavorTarget(flavor.id, size, None, None)
-    part.deletions.append(
-        Change(ResourceKind.FLAVOR, flavor.name, Action.DELETE, before, None, target)
-    )
+        part.skip(ResourceKind.FLAVOR, flavor.name, reason, change)
+    else:
+        part.deletions.append(change)
 
 
 def _access(flavor: CloudFlavor) -> frozenset[str] | None:
@@ -251,7 +270,7 @@ def _document(
     }
 
 
-def _differing_properties(flavor: CloudFlavor, target: FlavorTarget) -> str:
+def _differing_properties(flavor: CloudFlavor, target: FlavorTarget) -> list[str]:
     """Return the names of size properties and extra specs that differ from the target."""
     size, specs = ImmutableFlavorFields.of(flavor), target.extra_specs or {}
     names = [name for name, value in vars(target.size).items() if value != getattr(size, name)]
@@ -260,7 +279,7 @@ def _differing_properties(flavor: CloudFlavor, target: FlavorTarget) -> str:
         for key in {*specs, *flavor.extra_specs}
         if specs.get(key) != flavor.extra_specs.get(key)
     )
-    return ", ".join(names)
+    return names
 
 
 def _usage(api: CloudWriter, flavor_id: str) -> str | None:

@@ -45,6 +45,21 @@ class Plan:
     #: Entries of the record that match the cloud as it is now.
     entries: tuple[RecordEntry, ...] = ()
 
+    @property
+    def held(self) -> tuple[SkippedChange, ...]:
+        """The skipped changes of what the fleet file names."""
+        return tuple(change for change in self.skipped if not change.foreign)
+
+    @property
+    def foreign(self) -> tuple[SkippedChange, ...]:
+        """The objects that only ``--prune`` deletes."""
+        return tuple(change for change in self.skipped if change.foreign)
+
+    @property
+    def is_matched(self) -> bool:
+        """Whether the cloud is what the fleet file says, besides foreign objects."""
+        return not self.changes and not self.held
+
     def diff(self) -> str:
         """Return the changes as a unified diff of the cloud against the fleet file."""
         return render_diff(self.changes, self.desired.fleet)
@@ -61,11 +76,15 @@ class PlanPart:
     notes: list[str] = field(default_factory=list)
     entries: list[RecordEntry] = field(default_factory=list)
 
-    def skip(self, kind: ResourceKind, name: str, reason: str) -> None:
+    def skip(
+        self, kind: ResourceKind, name: str, reason: str, change: Change | None = None
+    ) -> None:
         """Note a change that is not made, and why."""
-        self.skipped.append(SkippedChange(kind, name, reason))
+        self.skipped.append(SkippedChange(kind, name, reason, change=change))
 
-    def skip_foreign(self, kind: ResourceKind, name: str, reason: str) -> None:
+    def skip_foreign(
+        self, kind: ResourceKind, name: str, reason: str, change: Change | None = None
+    ) -> None:
         """Note a deletion that only ``--prune`` makes."""
         reason = f"{reason}; --prune deletes it"
-        self.skipped.append(SkippedChange(kind, name, reason, foreign=True))
+        self.skipped.append(SkippedChange(kind, name, reason, foreign=True, change=change))

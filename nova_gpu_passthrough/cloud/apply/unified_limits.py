@@ -245,6 +245,7 @@ class _LimitComparison:
 
     def plan_registered_limits(self) -> None:
         """Plan the default limits, which hold for every project without its own."""
+        recreated_for: dict[str, list[str]] = {}
         for resource, value in sorted(self._desired_defaults.items()):
             current = self._registered.get(resource)
             old = current[_VALUE_KEYS[_REGISTERED]] if current else None
@@ -259,13 +260,15 @@ class _LimitComparison:
                 if limit is not None
             )
             if names:
-                self._part.notes.append(
-                    f"registered limit {resource}: the limits of {', '.join(names)} are deleted "
-                    "for a moment and created again: Keystone changes no registered limit that "
-                    "project limits refer to"
-                )
+                recreated_for.setdefault(", ".join(names), []).append(resource)
             target = LimitTarget(self._scope, resource, value, recreated=recreated)
             self._part.changes.append(_change(_REGISTERED, resource, old, value, target))
+        self._part.notes += (
+            f"{_REGISTERED if len(resources) == 1 else _REGISTERED.plural} {', '.join(resources)}: "
+            f"the limits of {projects} are deleted for a moment and created again: Keystone "
+            "changes no registered limit that project limits refer to"
+            for projects, resources in recreated_for.items()
+        )
 
     def _skip_if_referenced(self, resource: str) -> bool:
         """Skip the change of a registered limit that others' limits refer to; return whether so."""

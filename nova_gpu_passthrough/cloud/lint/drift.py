@@ -6,6 +6,7 @@ from typing import Any
 
 from nova_gpu_passthrough.cloud.apply.record import Record
 from nova_gpu_passthrough.cloud.lint import check, checks
+from nova_gpu_passthrough.cloud.lint.checks import pending_changes
 from nova_gpu_passthrough.cloud.lint.facts import APPLY_COMMAND, Facts
 from nova_gpu_passthrough.fleet.desired_state import DesiredState
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
@@ -49,6 +50,11 @@ def findings(facts: Facts, desired: DesiredState, record: Record, path: str) -> 
             f"Review {APPLY_COMMAND} --dry-run, then run it without --dry-run.",
         )
     yield from check.run((one for one in checks.CHECKS if one.drift), facts)
+
+
+def is_change(finding: Finding) -> bool:
+    """Check whether a finding is a change since apply; objects of others never were applied."""
+    return finding.id != pending_changes.FOREIGN
 
 
 def differences(old: DesiredState, new: DesiredState) -> Iterator[str]:

@@ -6,9 +6,12 @@ import re
 import signal
 import sys
 
+import jsonschema
 import pytest
+import yaml
 
 from nova_gpu_passthrough.cloud.apply import record as records
+from nova_gpu_passthrough.files import documents
 from nova_gpu_passthrough.inventory import store
 from tests.unit.cli.clouds import cloud as cloud
 from tests.unit.cli.clouds import named as named
@@ -23,6 +26,7 @@ flavors: [{model: H100-SXM, counts: [1, 8]}]
 projects: [{name: research, flavors: ["gpu.*"], quotas: {h100-sxm: 4}}]
 quotas: {default: {h100-sxm: 0}}
 """
+SCHEMA = "plan-v1.json"
 FLAVORS = {"gpu.h100-sxm.1", "gpu.h100-sxm.8"}
 
 
@@ -62,7 +66,8 @@ def test_the_fleet_file_is_applied(apply, named, record):
     assert status == 0
     assert "+++ flavor gpu.h100-sxm.8 (fleet paris)\n" in out
     assert "+class:CUSTOM_GPU_H100_SXM of research: 4\n" in out
-    assert re.search(r"^\d+ changes done$", err, re.M)
+    assert re.search(r"^Plan: (\d+ to add, 0 to change, 0 to delete)$", err, re.M)
+    assert re.search(r"^Applied: (\d+ added, 0 changed, 0 deleted)$", err, re.M)
     assert _flavors(named) == FLAVORS
     assert records.load(record).complete
 
@@ -95,7 +100,15 @@ def test_skipped_changes_are_reported(apply, named):
     named.nova.add_server("train-1", "hgx1", flavor, id="server-1")
     status, out, err = apply()
     assert (status, out) == (0, "")
-    assert "skipped: flavor gpu.h100-sxm.1: 1 server uses it (such as train-1, server-1)" in err
+    summary = (
+        "nothing to do now; 1 change skipped: flavor gpu.h100-sxm.1: 1 server uses it (such as "
+        "train-1, server-1), so hw:cpu_policy stays as it is; add --change-used to do it all the "
+        "same"
+    )
+    assert err.splitlines()[-1] == summary
+    # As lint and drift, while the cloud is not what the fleet file says.
+    status, out, err = apply("--dry-run")
+    assert (status, out, err.splitlines()[-1]) == (1, "", summary)
     status, out, _ = apply("--change-used")
     assert status == 0
     assert "+  hw:cpu_policy: dedicated\n" in out
@@ -104,12 +117,114 @@ def test_skipped_changes_are_reported(apply, named):
 def test_prune_deletes_other_gpu_flavors(apply, named):
     named.nova.add_flavor("mine", pci_passthrough__alias="h100-sxm:1")
     _, _, err = apply()
-    assert "skipped: flavor mine: not in the fleet file, and it requests alias h100-sxm" in err
+    foreign = (
+        "1 object left alone: flavor mine: not in the fleet file, and it "
+        "requests alias h100-sxm; --prune deletes it"
+    )
+    assert foreign in err.splitlines()
+    status, _, err = apply("--dry-run")
+    assert status == 0
+    assert err.splitlines()[-2:] == ["the cloud matches fleet paris: nothing to change", foreign]
     status, out, _ = apply("--prune", "--dry-run")
     assert (status, _flavors(named)) == (1, {*FLAVORS, "mine"})
     assert "--- flavor mine (cloud)\n+++ /dev/null\n" in out
     apply("--prune")
     assert _flavors(named) == FLAVORS
+
+
+@pytest.fixture
+def document(apply):
+    """Return the exit status and the document of a run, which has the format of its schema."""
+
+    def run(*arguments):
+        status, out, _ = apply(*arguments)
+        document = yaml.safe_load(out)
+        jsonschema.validate(document, documents.schema("nova_gpu_passthrough.cloud.apply", SCHEMA))
+        return status, document
+
+    return run
+
+
+def _results(document):
+    return {(one["kind"], one["name"]): one["result"] for one in document["changes"]}
+
+
+@pytest.mark.parametrize("format_", ["json", "yaml"])
+def test_the_plan_as_a_document(document, apply, named, format_):
+    status, planned = document("--dry-run", "-f", format_)
+    assert status == 1
+    assert planned["summary"] == {
+        "add": len(planned["changes"]),
+        "change": 0,
+        "delete": 0,
+        "skipped": 0,
+        "left_alone": 0,
+    }
+    assert set(_results(planned).values()) == {"planned"}
+    (flavor,) = (one for one in planned["changes"] if one["name"] == "gpu.h100-sxm.8")
+    assert (flavor["action"], flavor["before"], flavor["reason"]) == ("create", None, None)
+    assert flavor["after"]["access"] == ["research"]
+    assert _flavors(named) == set()
+
+
+def test_the_document_of_a_run_has_what_was_done_and_skipped(document, named):
+    status, made = document("-f", "json")
+    assert (status, set(_results(made).values())) == (0, {"done"})
+    named.nova.add_flavor("mine", pci_passthrough__alias="h100-sxm:1")
+    (flavor,) = (one for one in named.nova.flavors.values() if one["name"].endswith(".1"))
+    flavor["extra_specs"]["hw:cpu_policy"] = "shared"
+    named.nova.add_server("train-1", "hgx1", flavor, id="server-1")
+    status, made = document("--dry-run", "-f", "json")
+    assert status == 1
+    assert _results(made) == {
+        ("flavor", "gpu.h100-sxm.1"): "skipped",
+        ("flavor", "mine"): "left_alone",
+    }
+    skipped = made["changes"][0]
+    assert skipped["action"] == "update"
+    policies = [skipped[key]["extra_specs"]["hw:cpu_policy"] for key in ("before", "after")]
+    assert policies == ["shared", "dedicated"]
+    assert skipped["reason"].startswith("1 server uses it (such as train-1, server-1)")
+    assert made["changes"][1]["reason"].endswith("--prune deletes it")
+
+
+def test_the_document_of_a_run_that_ends_early(document, named):
+    """It is printed before the sentence."""
+    answer = named.nova.answer
+
+    def press(method, path, request):
+        if method == "POST" and path == "/flavors":
+            os.kill(os.getpid(), signal.SIGINT)
+        return answer(method, path, request)
+
+    named.nova.answer = press
+    named.fail("POST .*/os-aggregates", 400, {"badRequest": {"message": "no such name"}})
+    status, made = document("-f", "json")
+    assert status == 130
+    results = _results(made)
+    assert results["aggregate", "gpu-hgx"] == "refused"
+    assert results["flavor", "gpu.h100-sxm.8"] == "not_done"
+    assert "done" in results.values()
+    (refused,) = (one for one in made["changes"] if one["result"] == "refused")
+    assert "no such name" in refused["reason"]
+
+
+def test_equal_remarks_are_printed_once_with_their_hosts(apply, fleet):
+    text = store.dump(builders.hgx("hgx2"), "nova-gpu host audit")
+    fleet.with_name("hgx2.yaml").write_text(text, encoding="utf-8")
+    fleet.write_text(FLEET.replace("[hgx1.yaml]", "['hgx*.yaml']"))
+    _, _, err = apply("--dry-run")
+    assert len([line for line in err.splitlines() if "NVSwitches" in line]) == 1
+    assert "hgx1, hgx2: 4 NVSwitches stay with the host" in err
+
+
+def test_flavors_that_no_project_may_use_are_reported(apply, fleet):
+    fleet.write_text(FLEET.replace('flavors: ["gpu.*"]', 'flavors: ["*.8"]'))
+    _, _, err = apply("--dry-run")
+    assert (
+        "flavor gpu.h100-sxm.1: private, and no project may use it: name it below projects in the "
+        "fleet file, or set public: true"
+    ) in err.splitlines()
 
 
 def test_the_record_can_be_elsewhere(apply, record, tmp_path):
@@ -156,7 +271,8 @@ def test_each_refusal_is_reported_and_other_changes_are_made(apply, named):
     named.fail("POST .*/os-aggregates", 400, {"badRequest": {"message": "no such name"}})
     status, _, err = apply()
     assert status == 2
-    *_, refusal, sentence = err.splitlines()
+    *_, refusal, applied, sentence = err.splitlines()
+    assert re.fullmatch(r"Applied: \d+ added, 0 changed, 0 deleted; 1 refused", applied)
     assert refusal.startswith("aggregate gpu-hgx: Nova refused POST")
     assert re.fullmatch(
         r"nova-gpu: 1 of \d+ changes were refused; fix the causes reported above and run it again",

@@ -222,6 +222,30 @@ def test_from_apply_to_drift(nova_gpu, site, online):
         assert (status, row["ID"], row["Subject"]) == (1, "cloud.flavor", "flavor gpu.l40s.1")
 
 
+@pytest.fixture
+def statuses(nova_gpu, site, online):
+    """Apply the fleet file; return the statuses of the commands that compare the cloud with it."""
+    record, fleet = site.root / "applied.yaml", ("--fleet", site.resolved.file.path)
+    where = (*fleet, "--record", record)
+    assert nova_gpu("apply", *where)[0] == 0
+    commands = (("apply", *where, "--dry-run"), ("lint", *where), ("drift", *where))
+    return lambda: [nova_gpu(*command)[0] for command in commands]
+
+
+def test_apply_lint_and_drift_agree_about_skipped_changes(statuses, online):
+    assert statuses() == [0, 0, 0]
+    flavor = next(f for f in online.nova.flavors.values() if f["name"] == "gpu.l40s.1")
+    flavor["extra_specs"]["hw:cpu_policy"] = "shared"
+    online.nova.add_server("train-1", "l40s1", flavor)
+    assert statuses() == [1, 1, 1]
+
+
+def test_apply_lint_and_drift_agree_about_objects_of_others(statuses, online):
+    specs = {"pci_passthrough__alias": "l40s:1", "hw__numa_nodes": "1"}
+    online.nova.add_flavor("mine", 1, 1024, **specs)
+    assert statuses() == [0, 0, 0]
+
+
 def test_a_refused_request_is_reported(nova_gpu, site, online):
     online.fail("GET /compute.*", status=403)
     status, _, err = nova_gpu("lint", "--fleet", site.resolved.file.path)

@@ -28,6 +28,8 @@ _WHERE = {
     "cloud.limit": "Keystone, limits",
     "cloud.quota": "Nova, quotas",
 }
+#: An object that is not in the fleet file, and that apply did not create.
+FOREIGN = "cloud.foreign"
 _WHY = "The cloud differs from the fleet file."
 
 
@@ -49,7 +51,7 @@ def check(facts: Facts) -> Iterator[Finding]:
         )
     for skipped in facts.cloud.plan.skipped:
         yield Finding(
-            "cloud.foreign" if skipped.foreign else "cloud.held",
+            FOREIGN if skipped.foreign else "cloud.held",
             Severity.WARNING if skipped.foreign else Severity.FAILURE,
             f"{skipped.kind} {skipped.name}",
             skipped.reason,

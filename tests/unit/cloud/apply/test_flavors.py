@@ -164,9 +164,9 @@ def test_additional_disks_are_a_difference(direct, made, key):
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
-        ({"vcpus": 8, "ram_mib": 1024}, "vcpus, ram_mib"),
-        ({"extra_specs": {**SPECS, "hw:numa_nodes": "2"}}, "hw:numa_nodes"),
-        ({"projects": None}, "public"),
+        ({"vcpus": 8, "ram_mib": 1024}, "vcpus, ram_mib stay as they are"),
+        ({"extra_specs": {**SPECS, "hw:numa_nodes": "2"}}, "hw:numa_nodes stays as it is"),
+        ({"projects": None}, "public stays as it is"),
     ],
 )
 def test_a_flavor_in_use_is_not_changed(direct, apply, nova, server, reasons, changes, what):
@@ -177,7 +177,7 @@ def test_a_flavor_in_use_is_not_changed(direct, apply, nova, server, reasons, ch
     assert reasons(state) == [
         (
             "flavor gpu.h100.1: 1 server uses it (such as train-1, server-1), so "
-            f"{what} stay as they are; add --change-used to do it all the same"
+            f"{what}; add --change-used to do it all the same"
         )
     ]
     assert apply(state, change_used=True).skipped == ()
@@ -230,10 +230,9 @@ def test_an_unknown_project_is_skipped(direct, apply, nova, reasons):
     apply(state)
     assert _named(nova)["gpu.h100.1"]["access"] == {"id-research"}
     assert reasons(state) == [
-        (
-            "flavor gpu.h100.1, gpu.h100.2: there is no project lab, so it gets no "
-            "access; run apply again once it exists"
-        )
+        f"flavor {name}: there is no project lab, so it gets no access; run apply again once it "
+        "exists"
+        for name in ("gpu.h100.1", "gpu.h100.2")
     ]
     direct.keystone.add_project("lab")
     apply(state)
