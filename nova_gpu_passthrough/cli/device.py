@@ -189,7 +189,7 @@ def _is_selected(
     owners: "Owners",
     options: argparse.Namespace,
 ) -> bool:
-    if options.state and device.state.replace(" ", "-") not in options.state:
+    if options.state and device.state not in options.state:
         return False
     found = _servers_of(device, servers)
     if options.server_status and not any(s.status in options.server_status for s in found):

@@ -141,7 +141,7 @@ def _forbidden_text(refusal: str, role: str, context: "_ErrorContext") -> str:
         return f"needs role {role} in a project; {context.user} has {roles} outside any ({refusal})"
     if role in names:
         return (
-            f"{context.user} has role {role} in project {access.project_name}, and yet {refusal}: "
+            f"{context.user} has role {role} in project {access.project_name}, but {refusal}: "
             "see the policy of that service"
         )
     has = f"only {roles}" if names else roles

@@ -34,7 +34,7 @@ class Loader(LenientLoader):
                 name = (key.tag, key.value)
                 if name in seen:
                     raise yaml.constructor.ConstructorError(
-                        None, None, f"key {key.value} is there twice", key.start_mark
+                        None, None, f"key {key.value} occurs twice", key.start_mark
                     )
                 seen.add(name)
         result: dict[Any, Any] = super().construct_mapping(node, deep)

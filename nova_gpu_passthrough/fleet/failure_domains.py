@@ -74,7 +74,7 @@ def _check_rooms(
             raise UserError(
                 f"{location(file, *_keys(origins[host, RACK], RACK))}: rack {rack} is in room "
                 f"{other} with host {first} and in room {room} with host {host}; give each rack a "
-                f"name of its own, such as {room}-{rack}"
+                f"unique name, such as {room}-{rack}"
             )
 
 

@@ -277,8 +277,8 @@ def _warnings(offer: HostOffer) -> Iterable[str]:
         )
     if any(o.device.device_type is DeviceType.VF for o in offer.bound):
         yield (
-            "VFs are bound when they appear: their PF needs its own driver or pci-pf-stub, and a "
-            "service of yours has to enable the VFs at boot"
+            "VFs are bound when they appear: their PF needs its own driver or pci-pf-stub, and one "
+            "of your services must enable the VFs at boot"
         )
     unknown = [o for o in offer.gpus if o.device.numa_node is None]
     if unknown and len(inventory.numa_nodes) > 1:

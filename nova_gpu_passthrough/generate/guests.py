@@ -27,7 +27,7 @@ most_ram_mib, if it is less: with more memory, the address space of a guest does
 of its GPUs, so it boots without some of them. 0: the BARs do not fit with any memory.
 """
 _FLEET_HEADING = f"""\
-{_SUBJECT} nova-gpu apply creates these flavors of the fleet file; the images are yours.
+{_SUBJECT} nova-gpu apply creates these flavors of the fleet file; you create the images.
 """
 _FOOTING = """\
 An image may have hw_pci_numa_affinity_policy instead of the flavor's

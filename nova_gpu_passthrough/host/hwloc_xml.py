@@ -274,7 +274,7 @@ class _TopologyParser:
             matrix.indexes += words
         elif tag == "u64values":
             if not all(re.fullmatch(r"[0-9]{1,20}", word) for word in words):
-                raise self._error("u64values are no whole numbers")
+                raise self._error("u64values are not whole numbers")
             matrix.values += map(int, words)
         elif tag in ("distances2", "distances2hetero"):
             self._close_matrix(matrix)
@@ -291,7 +291,7 @@ class _TopologyParser:
         try:
             kind, size = int(attributes.get("kind", "0")), int(attributes.get("nbobjs", "0"))
         except ValueError:
-            raise self._error("kind or nbobjs of a matrix is no whole number") from None
+            raise self._error("kind or nbobjs of a matrix is not a whole number") from None
         if not 0 <= size <= _MAX_MATRIX:
             raise self._error(f"nbobjs of a matrix is {size}")
         self.matrix = DistanceMatrix(
@@ -311,6 +311,6 @@ class _TopologyParser:
                 f"{len(matrix.values)} values, expected {size} and {size * size}"
             )
         if matrix.by_os_index and not all(re.fullmatch(r"[0-9]{1,9}", i) for i in matrix.indexes):
-            raise self._error(f"indexes of the matrix of line {matrix.line} are no numbers")
+            raise self._error(f"indexes of the matrix of line {matrix.line} are not numbers")
         self.topology.matrices.append(matrix)
         self.matrix = None

@@ -263,7 +263,7 @@ def _node_count(extra_specs: Mapping[str, str]) -> int | None:
     if not value:
         return None
     if not re.fullmatch(r"\d+", value) or int(value) < 1:
-        raise GuestTopologyError(f"hw:numa_nodes is {value!r}, expected a number of at least 1")
+        raise GuestTopologyError(f"hw:numa_nodes is {value!r}, expected at least 1")
     return int(value)
 
 

@@ -119,7 +119,7 @@ def _count(samples, name, **labels):
 
 def _check(samples, gpus, host):
     assert _count(samples, "nova_gpu_devices") == gpus
-    assert _count(samples, "nova_gpu_devices", state="in use", host=host) == 2
+    assert _count(samples, "nova_gpu_devices", state="in-use", host=host) == 2
     assert _count(samples, "nova_gpu_device_state") == gpus
     assert _count(samples, "nova_gpu_host_gpu_servers", host=host) == 1
     assert _count(samples, "nova_gpu_flavor_gpus", flavor="report-h100-2") == 2

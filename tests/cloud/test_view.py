@@ -117,7 +117,7 @@ def test_who_has_which_gpu_is_what_nova_s_database_says(plane, admin, fleet_file
     assert sorted((row["Host"], row["Address"], row["NUMA Node"]) for row in rows) == expected
     for row in rows:
         assert (row["State"], row["Server"], row["Server ID"]) == (
-            "in use",
+            "in-use",
             ["view-pair"],
             [pair.id],
         )
@@ -190,7 +190,7 @@ def test_stuck_and_reserved_gpus(plane, admin):
             ("gpu02", stuck, "stuck"),
             ("gpu02", kept, "reserved"),
         ]
-        assert f"allocated to {nobody}, which is not a server" in rows[0]["Note"]
+        assert f"allocated to {nobody}, a server that no longer exists" in rows[0]["Note"]
         assert "reserved by hand" in rows[1]["Note"]
 
 

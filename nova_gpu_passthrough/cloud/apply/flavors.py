@@ -36,7 +36,7 @@ from nova_gpu_passthrough.fleet.desired_state import Flavor
 from nova_gpu_passthrough.nova_rules import alias_string, placement_extra_specs
 from nova_gpu_passthrough.nova_rules.alias_string import InvalidAliasStringError
 
-_CHANGE_USED = "add --change-used to do it all the same"
+_CHANGE_USED = "add --change-used to do it anyway"
 #: Servers to list; if there are more, the message says "or more".
 _MAX_SERVERS = 100
 #: Extra specs that Nova's libvirt driver uses and Nova's validation refuses, since it does not know

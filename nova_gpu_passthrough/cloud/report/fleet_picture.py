@@ -127,7 +127,7 @@ def groups(snapshot: Snapshot) -> tuple[CardGroup, ...]:
         hosts = formatting.sort_hosts(members)
         cards.append(
             CardGroup(
-                name or ("Hosts without group" if len(order) > len(hosts) else "Hosts"),
+                name or ("Hosts without a group" if len(order) > len(hosts) else "Hosts"),
                 _describe_hosts(hosts, snapshot),
                 tuple(_racks(hosts, snapshot)),
                 any(host.gpus for host in hosts),

@@ -220,7 +220,7 @@ def allocation_error(
             f"({migration.status}): see `nova-manage placement audit`"
         )
     return (
-        f"allocated to {consumer}, which is not a server: free it with "
+        f"allocated to {consumer}, a server that no longer exists: free it with "
         "`nova-manage placement audit --delete`"
     )
 

@@ -18,7 +18,7 @@ class DeviceState(enum.StrEnum):
 
     FREE = "free"
     #: Allocated to a server that is on its host, or is being moved to or from it.
-    IN_USE = "in use"
+    IN_USE = "in-use"
     #: Reserved in Placement: by an operator, or because a one-time-use device is not yet cleaned.
     RESERVED = "reserved"
     #: Allocated to a server that does not exist, or is on another host and not being moved.

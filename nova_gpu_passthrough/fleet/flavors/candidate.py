@@ -128,7 +128,7 @@ def _missing_size(draft: FlavorDraft, rule: FlavorRule, hosts: Sequence[EmptyHos
         most = max(len(host.layout.gpus(alias)) for host in hosts)
         largest = [h.layout.host for h in hosts if len(h.layout.gpus(alias)) == most]
         names = feasibility.join_hosts(largest)
-        return f"no host has {draft.count} GPUs of {alias.model}; the most are {most}, on {names}"
+        return f"no host has {draft.count} GPUs of {alias.model}; the most is {most}, on {names}"
     pinned = rule.cpu_policy == specs.DEDICATED
     cpu_use = "pinned" if pinned else "shared"
     nodes = [node for layout in draft.layouts for node in layout.nodes]

@@ -37,7 +37,7 @@ def _group(inventory: Inventory, gpu: Gpu) -> Finding:
             gpu.address,
             "the function is in no IOMMU group",
             source,
-            "VFIO passes through whole groups; a function without group is not isolated.",
+            "VFIO passes through whole groups; a function without a group is not isolated.",
             "Look for a DMAR or IVRS error in the kernel's log and update the firmware.",
             Remedy.FIRMWARE,
         )

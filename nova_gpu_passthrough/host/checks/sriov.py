@@ -49,9 +49,8 @@ def _type(inventory: Inventory, gpu: Gpu) -> Finding:
             )
     note = {
         DeviceType.PCI: "no SR-IOV",
-        DeviceType.PF: f"SR-IOV capable ({device.sriov_total_vfs} VFs, none enabled): the alias "
-        "must say device_type type-PF",
-        DeviceType.VF: f"a VF of {device.physical_function}: the alias must say "
-        "device_type type-VF",
+        DeviceType.PF: f"SR-IOV capable ({device.sriov_total_vfs} VFs, none enabled): its alias "
+        "needs device_type type-PF",
+        DeviceType.VF: f"a VF of {device.physical_function}: its alias needs device_type type-VF",
     }[device_type]
     return Finding("sriov.type", Severity.OK, gpu.address, f"{device_type} in Nova; {note}", source)

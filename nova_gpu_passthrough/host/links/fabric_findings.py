@@ -245,7 +245,7 @@ def fabric_manager(name: str, count: int, drivers: Collection[str], control: str
     """Report where the fabric manager of a link group can run.
 
     :param drivers: drivers of its NVSwitches; empty if a switch has none
-    :param control: how NVSwitches that are no PCI functions are controlled
+    :param control: how NVSwitches that are not PCI functions are controlled
     """
     why = (
         "NVLink needs a fabric manager. On the host (or in a service machine) it offers partitions "
@@ -257,7 +257,7 @@ def fabric_manager(name: str, count: int, drivers: Collection[str], control: str
             "fabric.control",
             Severity.WARNING,
             HOST,
-            f"{name}: NVSwitches that are no PCI functions, controlled over {control}",
+            f"{name}: NVSwitches that are not PCI functions, controlled over {control}",
             _SYSFS,
             why,
             "Keep these functions out of [pci] device_spec and run nvidia-fabricmanager with "

@@ -237,7 +237,7 @@ def test_a_refused_flavor_is_reported_and_the_files_are_generated(run, fleet):
     fleet.write_text(fleet.read_text().replace("[1]", "[9]"))
     status, out, err = run("--fleet", fleet)
     assert status == 0
-    assert "flavor one is refused: no host has 9 GPUs of L40S; the most are 2, on l40s1" in err
+    assert "flavor one is refused: no host has 9 GPUs of L40S; the most is 2, on l40s1" in err
     assert "guests.yaml" in out
 
 

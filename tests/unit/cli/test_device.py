@@ -50,7 +50,7 @@ def test_values_are_typed(listed, server):
         "Host": "l40s1",
         "Address": GPUS[0],
         "Model": "L40S",
-        "State": "in use",
+        "State": "in-use",
         "Server": ["Train-1"],
         "Server ID": [server["id"]],
         "Server Status": ["ACTIVE"],
@@ -111,7 +111,7 @@ def test_filters(listed, named, server, monkeypatch):
 def test_all_lists_other_devices(listed, server):
     rows = listed("--all", "--host", "l40s1")
     assert [row["Model"] for row in rows] == ["L40S", None, "L40S", None]
-    assert [row["State"] for row in rows] == ["in use", "in use", "free", "free"]
+    assert [row["State"] for row in rows] == ["in-use", "in-use", "free", "free"]
 
 
 def test_the_note_of_a_stuck_device_has_the_reason(listed, server):
@@ -122,7 +122,7 @@ def test_the_note_of_a_stuck_device_has_the_reason(listed, server):
 
 def test_the_table(nova_gpu, server):
     _, out, _ = nova_gpu("--os-cloud", "test", "device", "list", "--state", "in-use")
-    assert f"| l40s1 | {GPUS[0]} | L40S  | in use | Train-1 | research |" in out
+    assert f"| l40s1 | {GPUS[0]} | L40S  | in-use | Train-1 | research |" in out
     assert server["id"] not in out
 
 

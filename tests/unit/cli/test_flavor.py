@@ -91,7 +91,7 @@ def test_refused_flavors_are_listed_with_the_reason_and_status_1(nova_gpu, fleet
     created, refused = json.loads(out)
     assert created["Name"] == "gpu.l40s.1"
     assert refused["Name"] == "gpu.l40s.3"
-    assert refused["State"] == "refused: no host has 3 GPUs of L40S; the most are 2, on l40s1"
+    assert refused["State"] == "refused: no host has 3 GPUs of L40S; the most is 2, on l40s1"
     assert refused["vCPUs"] is None
     status, out, _ = nova_gpu("flavor", "generate", "--fleet", fleet, "--refused", "-f", "value")
     assert status == 1

@@ -98,7 +98,7 @@ def test_a_token_without_a_project(cloud):
 def test_a_policy_that_refuses_the_role(cloud):
     cloud.fail("GET .*resource_providers", 403, {"errors": [{"status": 403, "detail": "No,\n no"}]})
     text = failure(providers, cloud.connection())
-    assert text.startswith("user admin has role admin in project admin, and yet Placement refused")
+    assert text.startswith("user admin has role admin in project admin, but Placement refused")
     assert "Placement refused" in text
     assert "No, no" in text
 

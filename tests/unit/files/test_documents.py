@@ -108,7 +108,7 @@ def test_a_yaml_error_names_its_line(load, text, start):
 
 
 def test_a_duplicate_key_is_named(load):
-    assert "key name is there twice" in load("name: a\nname: b\n")
+    assert "key name occurs twice" in load("name: a\nname: b\n")
 
 
 def test_a_merged_key_may_be_overridden(load):

@@ -98,7 +98,7 @@ def test_a_feed_may_serve_several_racks_and_a_rack_have_several_feeds(by_host):
             ),
             (
                 "fleet.yaml:7: key hosts[1].rack: rack r1 is in room a with host gpu01 and in room "
-                "b with host gpu02; give each rack a name of its own, such as b-r1"
+                "b with host gpu02; give each rack a unique name, such as b-r1"
             ),
         ),
         (

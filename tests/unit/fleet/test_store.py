@@ -201,7 +201,7 @@ def test_schema_and_model_have_the_same_keys(schema):
         (HEAD + "hosts: [{names: [], rack: r1}]\n", "key hosts[0].names: "),
         (HEAD + "hosts: [{names: [a], rack: true}]\n", "key hosts[0].rack: True is not valid"),
         (HEAD + "hosts: [{names: [a], domains: {Room: x}}]\n", "key hosts[0].domains: 'Room'"),
-        (HEAD + "name: twice\n", "fleet.yaml:7: key name is there twice"),
+        (HEAD + "name: twice\n", "fleet.yaml:7: key name occurs twice"),
         (HEAD + "\tx: 1\n", "fleet.yaml:7: "),
     ],
 )

@@ -177,7 +177,7 @@ def test_a_flavor_in_use_is_not_changed(direct, apply, nova, server, reasons, ch
     assert reasons(state) == [
         (
             "flavor gpu.h100.1: 1 server uses it (such as train-1, server-1), so "
-            f"{what}; add --change-used to do it all the same"
+            f"{what}; add --change-used to do it anyway"
         )
     ]
     assert apply(state, change_used=True).skipped == ()
@@ -207,7 +207,7 @@ def test_a_flavor_in_use_is_not_deleted(direct, apply, nova, server, reasons):
     assert reasons(_desired(), prune=True) == [
         (
             "flavor gpu.h100.1: not in the fleet file, but 1 server uses it (such as "
-            "train-1, server-1); add --change-used to do it all the same"
+            "train-1, server-1); add --change-used to do it anyway"
         )
     ]
     apply(_desired(), change_used=True)

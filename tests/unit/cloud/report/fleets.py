@@ -130,7 +130,7 @@ def hgx(name, states=(FREE,) * 8, sizes=(), first=1, project="p1", group="h100",
         for _ in range(size):
             server_of[in_use.pop(0)] = each
     notes = {
-        STUCK: "allocated to 5f0c, which is not a server: free it with "
+        STUCK: "allocated to 5f0c, a server that no longer exists: free it with "
         "nova-manage placement audit --delete",
         RESERVED: "reserved by hand: to free it, openstack resource provider inventory set",
         MISSING: "gone from the host's PCI bus, or not in [pci] device_spec of its nova.conf",

@@ -59,7 +59,7 @@ def test_without_a_fleet_file_hosts_are_in_no_group():
     (group,) = fleet_picture.groups(fleets.one())
     assert group.name == "Hosts"
     first, second = fleet_picture.groups(_snapshot(fleets.hgx("a", group=None), fleets.hgx("b")))
-    assert (first.name, second.name) == ("h100", "Hosts without group")
+    assert (first.name, second.name) == ("h100", "Hosts without a group")
 
 
 def test_tiles_have_the_state_of_their_gpus(four):

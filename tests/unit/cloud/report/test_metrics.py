@@ -50,7 +50,7 @@ def _value(samples, name, **labels):
         ("devices", {"host": "gpu02", "model": "H100-SXM", "numa_node": "1", "state": "free"}, 2),
         ("devices", {"host": "gpu02", "model": "H100-SXM", "numa_node": "1", "state": "stuck"}, 1),
         ("devices", {"host": "gpu02", "model": "H100-SXM", "numa_node": "0", "state": "stuck"}, 0),
-        ("devices", {"host": "gpu03", "model": "L40S", "numa_node": "0", "state": "in use"}, 1),
+        ("devices", {"host": "gpu03", "model": "L40S", "numa_node": "0", "state": "in-use"}, 1),
         ("stranded_devices", {"host": "gpu01", "model": "H100-SXM", "cause": "vcpus"}, 1),
         ("flavor_gpus", {"flavor": "gpu.h100.8", "model": "H100-SXM"}, 8),
         ("flavor_servers_possible", {"flavor": "gpu.h100.1"}, 4),

@@ -161,7 +161,7 @@ def test_devices_of_an_unknown_consumer_are_stuck(cloud, hgx):
     clouds.allocate(cloud, providers, "hgx1", GPUS[:1], unknown)
     first = read.read(cloud.connection(), hgx).hosts[0].gpus[0]
     assert (first.state, first.consumers) == (DeviceState.STUCK, (unknown,))
-    assert f"{unknown}, which is not a server" in first.note
+    assert f"{unknown}, a server that no longer exists" in first.note
 
 
 def test_devices_of_a_server_on_another_host_are_stuck(cloud, two):

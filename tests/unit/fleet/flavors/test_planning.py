@@ -179,7 +179,7 @@ def test_more_gpus_than_any_host_has_are_refused():
     plan = make(builders.hgx(), **h100(counts=(8, 16)))
     assert list(by_name(plan)) == ["gpu.h100-sxm.8"]
     assert refused(plan) == {
-        "gpu.h100-sxm.16": ("no host has 16 GPUs of H100-SXM; the most are 8, on hgx1")
+        "gpu.h100-sxm.16": ("no host has 16 GPUs of H100-SXM; the most is 8, on hgx1")
     }
 
 

@@ -26,13 +26,13 @@ def _finding(address=GPU, **changes):
         (
             {"sriov_total_vfs": 16},
             (
-                "type-PF in Nova; SR-IOV capable (16 VFs, none enabled): the alias must say "
+                "type-PF in Nova; SR-IOV capable (16 VFs, none enabled): its alias needs "
                 "device_type type-PF"
             ),
         ),
         (
             {"sriov_total_vfs": None, "physical_function": "0000:17:00.0"},
-            "type-VF in Nova; a VF of 0000:17:00.0: the alias must say device_type type-VF",
+            "type-VF in Nova; a VF of 0000:17:00.0: its alias needs device_type type-VF",
         ),
     ],
 )
