@@ -48,6 +48,7 @@ test-cloud:  ## tests on a real control plane: MariaDB, RabbitMQ, Keystone, Plac
 	@$(PYTHON) tools/run_tests.py cloud --nova $(RELEASE)
 
 cloud:  ## start that control plane and keep it until Ctrl-C
+	@test -f .venv/cloud-34/complete || echo 'Installing all services into .venv/cloud-34: once, 1 to 3 min.'
 	@$(VENV) cloud-34
 	@.venv/cloud-34/bin/python -m tests.cloud
 
@@ -89,7 +90,7 @@ constraints:  ## pin the newest versions that fit both Nova releases, and those 
 	done
 	.venv/uv/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 \
 		--no-emit-index-url --no-annotate --custom-compile-command 'make constraints' \
-		--constraint constraints/nova-34.txt --extra scheduler --extra test \
+		--constraint constraints/nova-34.txt --extra scheduler --extra simulate --extra test \
 		constraints/cloud-34.in setup.py --output-file constraints/cloud-34.txt
 
 clean:  ## remove environments, caches and everything that was built

@@ -15,6 +15,10 @@ from tests.cloud.processes import CloudError
 from tests.debian import Unavailable
 
 
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.cloud", description=__doc__)
     parser.add_argument("--dir", type=Path, help="where it lives; it is removed at the end")
@@ -22,9 +26,8 @@ def main() -> int:
     ended = threading.Event()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with ControlPlane(arguments.dir) as plane:
-            spent = ", ".join(f"{part} {took:.0f} s" for part, took in plane.timings.items())
-            print(f"Running in {plane.directory} ({spent}).")
+        with ControlPlane(arguments.dir, report=_print) as plane:
+            print(f"Running in {plane.directory} after {sum(plane.timings.values()):.0f} s.")
             print(f"export OS_CLIENT_CONFIG_FILE={plane.clouds_yaml}")
             print(f"export OS_CLOUD=admin  # or {', '.join(list(catalogue.CLOUDS)[1:])}")
             print("Ctrl-C ends it and removes the directory.", flush=True)

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import threading
+import types
 import warnings
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ warnings.simplefilter("ignore")
 
 import fixtures  # noqa: E402
 import nova.cmd.compute  # noqa: E402
+from nova import exception  # noqa: E402
 from nova.tests import fixtures as nova_fixtures  # noqa: E402
 from nova.tests.fixtures import libvirt as fakelibvirt  # noqa: E402
 from nova.virt.libvirt import driver, host  # noqa: E402
+from nova.virt.libvirt import utils as libvirt_utils  # noqa: E402
 
 from nova_gpu_passthrough.files import cpu_list  # noqa: E402
 from nova_gpu_passthrough.inventory import store  # noqa: E402
@@ -142,6 +145,26 @@ def _only_power_off(self: Any, context: Any, instance: Any, *arguments: Any, **m
     return "[]"
 
 
+def _create_disk(
+    self: Any, context: Any, instance: Any, *_: Any, suffix: str = "", **__: Any
+) -> tuple[bool, bool]:
+    """Create an empty root disk: to start or reboot a server, Nova looks for it."""
+    folder = Path(libvirt_utils.get_instance_path(instance))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"disk{suffix}").touch()
+    return False, False
+
+
+def _image_info(path: str, format: str | None = None) -> Any:
+    """Describe a disk as qemu-img does, which this machine need not have."""
+    if not os.path.exists(path):
+        raise exception.DiskNotFound(location=path)
+    size = os.path.getsize(path)
+    return types.SimpleNamespace(
+        disk_size=size, virtual_size=size, backing_file=None, file_format=format or "raw"
+    )
+
+
 def patches(connection: Any) -> list[fixtures.Fixture]:
     """Patch what the driver needs on a machine without libvirt."""
     cpus = set(range(connection.host_info.cpus))
@@ -159,7 +182,8 @@ def patches(connection: Any) -> list[fixtures.Fixture]:
         nova_fixtures.PrivsepFixture(),
         replaced(host.Host, "get_connection", lambda self: connection),
         replaced(host.Host, "get_online_cpus", lambda self: cpus),
-        replaced(libvirt_driver, "_create_image", lambda *_, **__: (False, False)),
+        replaced(libvirt_driver, "_create_image", _create_disk),
+        fixtures.MonkeyPatch("nova.virt.images.qemu_img_info", _image_info),
         replaced(libvirt_driver, "_get_local_gb_info", staticmethod(lambda: dict(disk))),
         replaced(libvirt_driver, "get_host_uptime", lambda self: " 12:00:00 up 1 day"),
         replaced(libvirt_driver, "migrate_disk_and_power_off", _only_power_off),

@@ -94,6 +94,21 @@ def _is_refused(future: Future[str]) -> bool:
     return isinstance(future.exception(), exceptions.HttpException)
 
 
+def act(cloud: Connection, server: Any, action: Callable[[Any], object]) -> str:
+    """Ask Nova for an action on a server, and wait for its end; return the server's status."""
+
+    def is_idle() -> bool:
+        now = cloud.compute.get_server(server)
+        return now.task_state is None and now.status != "BUILD"
+
+    done = {one.request_id for one in cloud.compute.server_actions(server)}
+    action(server)
+    _until(is_idle, "the action has ended")
+    (last,) = [a for a in cloud.compute.server_actions(server) if a.request_id not in done]
+    assert last.message is None, f"{last.action}: {last.message}"
+    return str(cloud.compute.get_server(server).status)
+
+
 def wait_until_active(status: Callable[[], str]) -> None:
     """Wait for a server's boot.
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -126,8 +127,20 @@ def test_servers_outlive_their_compute_service(plane, tenant, flavor):
         service.kill()
         service.start()
         service.wait_ready()
-        tenant.compute.reboot_server(server, "HARD")
-        tenant.compute.wait_for_server(server, interval=0.5, wait=servers.TIMEOUT)
+        reboot = partial(tenant.compute.reboot_server, reboot_type="HARD")
+        assert servers.act(tenant, server, reboot) == "ACTIVE"
+
+
+def test_a_server_is_stopped_started_and_rebooted(plane, tenant, flavor):
+    with servers.server(tenant, flavor) as server, plane.connection("admin") as admin:
+        allocations = f"/allocations/{server.id}"
+        before = admin.placement.get(allocations).json()["allocations"]
+        assert servers.act(tenant, server, tenant.compute.stop_server) == "SHUTOFF"
+        assert servers.act(tenant, server, tenant.compute.start_server) == "ACTIVE"
+        reboot = partial(tenant.compute.reboot_server, reboot_type="HARD")
+        assert servers.act(tenant, server, reboot) == "ACTIVE"
+        after = admin.placement.get(allocations).json()["allocations"]
+        assert after == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
