@@ -65,9 +65,18 @@ def add_audit_options(parser: argparse.ArgumentParser) -> None:
         "slash: nvs0/p0=... (may be repeated; overrides all other sources)",
     )
     parser.add_argument(
+        "--hash-serials",
+        metavar="KEYFILE",
+        type=Path,
+        help="write keyed hashes (HMAC-SHA-256) instead of serial numbers: the same part has the "
+        "same hash on every host that was audited with this key, so a card that moved is found, "
+        "and nobody without the key can learn or test a number",
+    )
+    parser.add_argument(
         "--redfish",
         metavar="URL",
-        help="read power and temperatures from the management controller; the role ReadOnly "
+        help="read power, temperatures and serial numbers from the management controller; the role "
+        "ReadOnly "
         "suffices, user name and password come from REDFISH_USERNAME and REDFISH_PASSWORD or "
         "~/.netrc",
     )
@@ -96,6 +105,7 @@ def run_audit(options: argparse.Namespace) -> Inventory:
     """
     # Imported here, so that nova-gpu --help does not load the audit.
     from nova_gpu_passthrough.host import audit as host_audit
+    from nova_gpu_passthrough.host import serial_numbers
 
     return host_audit.audit(
         host_audit.AuditSources(
@@ -106,6 +116,9 @@ def run_audit(options: argparse.Namespace) -> Inventory:
             model_names=dict(_model_names(options.gpu)),
             link_outputs=options.links,
             link_groups=options.link_group,
+            serial_key=serial_numbers.read_key(options.hash_serials)
+            if options.hash_serials
+            else None,
             redfish=host_audit.RedfishSource(
                 options.redfish,
                 verify=_verify(options.redfish_ca, options.redfish_insecure),

@@ -38,6 +38,7 @@ _LONG = (
     "Total",
     "Free",
     "Card",
+    "Serial",
     "Traits",
 )
 #: Values of DeviceState, as values of ``--state``.
@@ -248,6 +249,7 @@ def _row(
         device.resource.total,
         device.resource.free,
         OptionalColumn(device.card),
+        OptionalColumn(device.serial),
         ListColumn(sorted(device.traits)),
     )
 

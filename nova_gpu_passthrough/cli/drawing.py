@@ -43,9 +43,10 @@ def draw(inventory: Inventory) -> Tree:
 
 def _title(inventory: Inventory) -> str:
     machine = " ".join(filter(None, (inventory.machine.vendor, inventory.machine.product)))
+    serial = inventory.machine.serial or inventory.machine.chassis_serial
     iommu = inventory.iommu
     state = f"IOMMU {iommu.kind}, {iommu.groups} groups" if iommu.kind else "no IOMMU"
-    parts = [inventory.host, machine or None, inventory.cpu.model]
+    parts = [inventory.host, machine or None, serial and f"serial {serial}", inventory.cpu.model]
     return ", ".join(filter(None, [*parts, state if inventory.reports_kernel else None]))
 
 

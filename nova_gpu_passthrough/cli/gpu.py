@@ -25,6 +25,7 @@ _LONG = (
     "Companions",
     "Switch",
     "Link Group",
+    "Serial",
 )
 
 
@@ -70,6 +71,7 @@ class ListGpus(ListCommand):
                     ListColumn(gpu.companions),
                     OptionalColumn(gpu.switch),
                     PathColumn(gpu.link_group),
+                    OptionalColumn(device.serial),
                 )
             )
         return _COLUMNS + _LONG, rows

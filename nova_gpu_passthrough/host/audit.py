@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nova_gpu_passthrough.host import hwloc, saved_output, sysfs
+from nova_gpu_passthrough.host import hwloc, saved_output, serial_numbers, sysfs
 from nova_gpu_passthrough.host.checks import CHECKS
 from nova_gpu_passthrough.host.links import link_groups, xgmi
 from nova_gpu_passthrough.host.root import Root
@@ -61,6 +61,8 @@ class AuditSources:
     #: The operator's link groups, ``NAME=ADDRESS,ADDRESS,...``.
     link_groups: Sequence[str] = ()
     redfish: RedfishSource | None = None
+    #: Key of the hashes that replace serial numbers; None: the numbers themselves.
+    serial_key: bytes | None = None
 
 
 def audit(sources: AuditSources) -> Inventory:
@@ -70,6 +72,8 @@ def audit(sources: AuditSources) -> Inventory:
     """
     outputs = [saved_output.read_links(path) for path in sources.link_outputs]
     facts, hives, findings = _read_facts(sources)
+    for output in outputs:
+        facts = serial_numbers.complete(facts, output.serials)
     # The link groups in an inventory are kept unless there are new sources.
     if outputs or sources.link_groups or not sources.inventory:
         groups = link_groups.find(
@@ -88,11 +92,16 @@ def audit(sources: AuditSources) -> Inventory:
         from nova_gpu_passthrough.host import redfish
 
         controller = sources.redfish
-        chassis, chassis_findings = redfish.read(
-            controller.url, verify=controller.verify, system=controller.system
+        readings = redfish.read(controller.url, verify=controller.verify, system=controller.system)
+        machine = dataclasses.replace(
+            facts.machine,
+            serial=facts.machine.serial or readings.system_serial,
+            chassis_serial=facts.machine.chassis_serial or readings.chassis_serial,
         )
-        facts = dataclasses.replace(facts, chassis=chassis)
-        findings += chassis_findings
+        facts = dataclasses.replace(facts, chassis=readings.chassis, machine=machine)
+        findings += readings.findings
+    if sources.serial_key is not None:
+        facts = serial_numbers.hashed(facts, sources.serial_key)
     return judge(facts, findings)
 
 

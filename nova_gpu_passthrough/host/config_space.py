@@ -11,6 +11,7 @@ import struct
 _HEADER_BYTES = 64
 _BRIDGE = 1
 _CAP_EXPRESS = 0x10
+_EXT_CAP_SERIAL_NUMBER = 0x0003
 _EXT_CAP_ACS = 0x000D
 #: ACS control bits, as lspci names them.
 _ACS_CONTROLS = ("SrcValid", "TransBlk", "ReqRedir", "CmpltRedir", "UpstreamFwd", "EgressCtrl")
@@ -25,15 +26,19 @@ def bridge_buses(config: bytes) -> tuple[int, int] | None:
 
 def acs_controls(config: bytes) -> tuple[str, ...] | None:
     """Return the ACS controls that are on; None without a readable ACS capability."""
-    offset, visited = 0x100, set()
-    while 0x100 <= offset <= len(config) - 8 and offset not in visited:
-        visited.add(offset)
-        (header,) = struct.unpack_from("<I", config, offset)
-        if header & 0xFFFF == _EXT_CAP_ACS:
-            (control,) = struct.unpack_from("<H", config, offset + 6)
-            return tuple(name for bit, name in enumerate(_ACS_CONTROLS) if control & 1 << bit)
-        offset = header >> 20
-    return None
+    offset = _extended_capability(config, _EXT_CAP_ACS)
+    if offset is None:
+        return None
+    (control,) = struct.unpack_from("<H", config, offset + 6)
+    return tuple(name for bit, name in enumerate(_ACS_CONTROLS) if control & 1 << bit)
+
+
+def serial_number(config: bytes) -> str | None:
+    """Return the device serial number as lspci prints it; None without a readable capability."""
+    offset = _extended_capability(config, _EXT_CAP_SERIAL_NUMBER)
+    if offset is None or offset + 12 > len(config):
+        return None
+    return config[offset + 4 : offset + 12][::-1].hex("-")
 
 
 def slot_power_watts(config: bytes) -> float | None:
@@ -51,6 +56,18 @@ def slot_power_watts(config: bytes) -> float | None:
     if value >= 0xF0 and scale == 0:
         return 250.0 + 25.0 * (value - 0xF0) if value <= 0xFE else None
     return float(value) / 10**scale or None
+
+
+def _extended_capability(config: bytes, capability_id: int) -> int | None:
+    """Return the offset of a capability beyond the first 256 bytes."""
+    offset, visited = 0x100, set()
+    while 0x100 <= offset <= len(config) - 8 and offset not in visited:
+        visited.add(offset)
+        (header,) = struct.unpack_from("<I", config, offset)
+        if header & 0xFFFF == capability_id:
+            return offset
+        offset = header >> 20
+    return None
 
 
 def _capability(config: bytes, capability_id: int) -> int | None:

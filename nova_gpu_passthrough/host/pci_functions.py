@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 
 from nova_gpu_passthrough.catalog.pci_ids import PciIds
-from nova_gpu_passthrough.host import config_space
+from nova_gpu_passthrough.host import config_space, serial_numbers
 from nova_gpu_passthrough.host.classify import role_of
 from nova_gpu_passthrough.host.kernel_modules import KernelModules
 from nova_gpu_passthrough.host.root import Root
@@ -115,6 +115,9 @@ class PciFunctionReader:
             slot_power_watts=config_space.slot_power_watts(slot_config),
             power_watts=watts,
             power_cap_watts=cap,
+            serial=serial_numbers.read_card(root, folder)
+            if role in serial_numbers.ROLES and parent is None
+            else None,
         )
 
     def _hex(self, path: str, digits: int) -> str | None:

@@ -51,9 +51,7 @@ class Root:
     def text(self, path: str) -> str | None:
         """Return the text of a file without surrounding blanks; None if there is no such file."""
         data = self.data(path)
-        if data is None:
-            return None
-        return _CONTROLS.sub("\ufffd", data.decode(errors="replace").strip("\0 \t\r\n"))
+        return None if data is None else _text(data)
 
     def data(self, path: str, max_bytes: int = MAX_BYTES) -> bytes | None:
         """Return the first bytes of a file; None if there is no such file."""
@@ -77,6 +75,18 @@ class Root:
             return None
         finally:
             os.close(handle)
+
+    def private_text(self, path: str) -> str | None:
+        """Return the text of a file that only some users, or some devices, let be read."""
+        data = self.private_data(path)
+        return None if data is None else _text(data)
+
+    def private_data(self, path: str, max_bytes: int = MAX_BYTES) -> bytes | None:
+        """Return the first bytes of such a file; None, without a note, if it cannot be read."""
+        before = dict(self._notes)
+        data = self.data(path, max_bytes)
+        self._notes = before
+        return data
 
     def parsed(self, path: str, parse: Callable[[str], _T], expected: str) -> _T | None:
         """Return the parsed text of a file; a ValueError of ``parse`` leaves a note.
@@ -177,6 +187,10 @@ class Root:
         if number not in _MISSING:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             self.note(path, f"cannot be read ({reason})")
+
+
+def _text(data: bytes) -> str:
+    return _CONTROLS.sub("\ufffd", data.decode(errors="replace").strip("\0 \t\r\n"))
 
 
 def _whole_number(text: str) -> int:

@@ -5,7 +5,7 @@ import datetime
 from collections.abc import Mapping
 
 from nova_gpu_passthrough.catalog.pci_ids import PATHS, PciIds
-from nova_gpu_passthrough.host import numa_nodes, platform
+from nova_gpu_passthrough.host import numa_nodes, platform, serial_numbers
 from nova_gpu_passthrough.host.classify import gpus_of
 from nova_gpu_passthrough.host.kernel_modules import KernelModules
 from nova_gpu_passthrough.host.pci_functions import PciFunctionReader
@@ -30,7 +30,7 @@ def read(
         host or _host_name(root),
         "sysfs",
         now(),
-        platform.read_machine(root),
+        serial_numbers.read_machine(root, platform.read_machine(root)),
         platform.read_cpu(root),
         platform.read_kernel(root, release, modules),
         platform.read_iommu(root),

@@ -108,6 +108,11 @@ class Machine:
     os_id: str | None = None
     os_like: tuple[str, ...] = ()
     os_version: str | None = None
+    #: Serial numbers of the machine, its chassis and its board, from the firmware or over Redfish;
+    #: only root can read the firmware's. Hashes begin with ``hmac-`` (``--hash-serials``).
+    serial: str | None = None
+    chassis_serial: str | None = None
+    board_serial: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

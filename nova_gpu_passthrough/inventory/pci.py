@@ -118,6 +118,8 @@ class PciDevice:
     #: Power draw and power cap, if the driver that holds the card has hwmon sensors.
     power_watts: float | None = None
     power_cap_watts: float | None = None
+    #: Serial number of the card, for GPUs, NICs and NVSwitches; most can be read only by root.
+    serial: str | None = None
 
     @property
     def slot(self) -> str:

@@ -138,6 +138,8 @@ def _capabilities(data: bytearray, location: PciLocation) -> None:
 def _extended(data: bytearray, device: Device, rows: Sequence[Row]) -> None:
     """Write AER, ACS, SR-IOV and Resizable BAR as a list from 0x100."""
     blocks = [(0x0001, 2, bytes(0x44))]
+    if device.serial:
+        blocks.append((0x0003, 1, struct.pack("<Q", device.serial)))
     if device.acs:
         # Source validation, translation blocking, redirects, upstream forwarding, direct
         # translated; Linux enables SV, RR, CR and UF (pci_std_enable_acs).

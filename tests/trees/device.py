@@ -105,6 +105,8 @@ class Device:
     nvme: str | None = None
     #: file names and contents in the hwmon directory
     hwmon: tuple[tuple[str, str], ...] = ()
+    #: value of the capability Device Serial Number; 0: none
+    serial: int = 0
     xgmi: Xgmi | None = None
     children: tuple["Device", ...] = ()
 

@@ -116,6 +116,7 @@ def _from_inventory(
     is_gpu = first.kind is DeviceKind.GPU
     links = {gpu.link_group for gpu in gpus} if is_gpu else set()
     nodes = {item.device.numa_node for item in offered}
+    serials = {item.device.serial for item in offered}
     return CloudDevice(
         host,
         address,
@@ -126,6 +127,7 @@ def _from_inventory(
         links.pop() if len(links) == 1 else (),
         first.switch,
         gpus[0].card if gpus else None,
+        serials.pop() if len(serials) == 1 else None,
     )
 
 

@@ -63,6 +63,8 @@ class CloudDevice:
     link_group: tuple[str, ...] = ()
     switch: str | None = None
     card: str | None = None
+    #: Serial number of the card, or its hash.
+    serial: str | None = None
     #: UUID in Placement; None for a device that Placement does not have.
     provider: str | None = None
     traits: frozenset[str] = frozenset()

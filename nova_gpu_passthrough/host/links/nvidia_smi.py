@@ -33,6 +33,7 @@ _ATTACHED = re.compile(r"Attached GPUs\s*:\s*(\d{1,4})\s*$")
 _PRODUCT = re.compile(r"\s+Product Name\s*:")
 _BUS_ID = re.compile(rf"\s+Bus Id\s*:\s*({ADDRESS})\s*$")
 _MODULE = re.compile(r"\s+Module I[dD]\s*:\s*(\d{1,4})\s*$")
+_SERIAL = re.compile(r"\s+Serial Number\s*:\s*(\S+)\s*$")
 _OVERVIEW = re.compile(rf"\|\s+(\d{{1,4}})\s+\S.*\|\s+({ADDRESS})\s")
 
 
@@ -99,6 +100,7 @@ class _NvidiaSmiParser:
             modules,
             self.links,
             {index: frozenset(remotes) for index, remotes in self.remotes.items()},
+            serials=self.query.serials,
         )
 
     def _matrix_line(self, number: int, words: list[str]) -> None:
@@ -133,6 +135,8 @@ class _NvidiaSmiParser:
             for column, name in enumerate(fields):
                 if name.endswith("module_id"):
                     self.csv_columns["module"] = column
+                elif name in ("serial", "gpu_serial"):
+                    self.csv_columns["serial"] = column
             return True
         columns = self.csv_columns
         if columns is None:
@@ -152,6 +156,8 @@ class _NvidiaSmiParser:
             module = fields[columns["module"]]
             if re.fullmatch(r"\d{1,4}", module):
                 self.query.modules[address(bus)] = int(module)
+        if "serial" in columns and len(fields) > columns["serial"]:
+            self.query.serials[address(bus)] = fields[columns["serial"]]
         return True
 
 
@@ -160,10 +166,12 @@ class _QueryParser:
 
     def __init__(self) -> None:
         self.modules: dict[str, int] = {}
+        self.serials: dict[str, str] = {}
         self._attached: int | None = None
         self._addresses: dict[str, None] = {}
         self._address: str | None = None
         self._module: int | None = None
+        self._serial: str | None = None
         self._has_product = False
 
     def parse_line(self, line: str) -> None:
@@ -181,15 +189,19 @@ class _QueryParser:
             self._address = address(match[1])
         elif match := _MODULE.match(line):
             self._module = int(match[1])
+        elif match := _SERIAL.match(line):
+            self._serial = match[1]
         if self._address is not None and self._module is not None:
             self.modules[self._address] = self._module
+        if self._address is not None and self._serial is not None:
+            self.serials[self._address] = self._serial
 
     def addresses(self) -> dict[int, str]:
         """Return the addresses by index; empty unless every attached GPU is listed."""
         return dict(enumerate(self._addresses)) if len(self._addresses) == self._attached else {}
 
     def _start_gpu(self) -> None:
-        self._address = self._module = None
+        self._address = self._module = self._serial = None
         self._has_product = False
 
 

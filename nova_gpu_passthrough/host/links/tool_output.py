@@ -50,6 +50,8 @@ class ToolOutput:
     remotes: Mapping[int, frozenset[str]] = field(default_factory=lambda: _EMPTY)
     #: Module ids of every partition of the fabric manager.
     partitions: tuple[frozenset[int], ...] = ()
+    #: Serial numbers of GPUs by PCI address.
+    serials: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
 
     @property
     def indexes(self) -> frozenset[int]:
@@ -77,6 +79,7 @@ def _merge(outputs: list[ToolOutput]) -> ToolOutput:
         {index: states for output in outputs for index, states in output.links.items()},
         {index: remotes for output in outputs for index, remotes in output.remotes.items()},
         next((output.partitions for output in reversed(outputs) if output.partitions), ()),
+        {bdf: number for output in outputs for bdf, number in output.serials.items()},
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read power and temperatures of the chassis from its management controller over Redfish.
+"""Read power, temperatures and serial numbers of the chassis over Redfish.
 
 ``service`` talks to the controller through sushy, ``selection`` finds the host's chassis,
 ``resources`` reads the resources of one chassis, ``readings`` parses numbers and states in them,
@@ -9,19 +9,32 @@
 import contextlib
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from nova_gpu_passthrough import waiting
 from nova_gpu_passthrough.errors import UserError
+from nova_gpu_passthrough.host import serial_numbers
 from nova_gpu_passthrough.host.redfish import chassis_findings, resources, selection
 from nova_gpu_passthrough.host.redfish.readings import ChassisReadings
 from nova_gpu_passthrough.host.redfish.service import Login, RedfishService, base_url, find_login
 from nova_gpu_passthrough.inventory.findings import Finding
 from nova_gpu_passthrough.inventory.host import Chassis
 
-__all__ = ["Login", "read"]
+__all__ = ["ControllerReadings", "Login", "read"]
 
 #: Limit of the whole reading.
 MAX_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class ControllerReadings:
+    """What a management controller reports about a host."""
+
+    chassis: Chassis
+    #: Serial numbers of the system and of its chassis; None: unknown.
+    system_serial: str | None
+    chassis_serial: str | None
+    findings: list[Finding]
 
 
 def read(
@@ -30,7 +43,7 @@ def read(
     login: Login | None = None,
     verify: bool | str = True,
     system: str | None = None,
-) -> tuple[Chassis, list[Finding]]:
+) -> ControllerReadings:
     """Read power, temperatures and alarms of the host's chassis from a management controller.
 
     The role ReadOnly suffices. Returns within `MAX_SECONDS`.
@@ -47,11 +60,11 @@ def read(
     base = base_url(url)
     login = login or find_login(base)
 
-    def read_chassis() -> tuple[Chassis, list[Finding]]:
+    def read_chassis() -> ControllerReadings:
         # Only after the logout: the program may end immediately.
         with RedfishService(base, login, verify) as service:
-            chassis_and_findings = _read(service, system)
-        return chassis_and_findings
+            controller_readings = _read(service, system)
+        return controller_readings
 
     def report(waited: float) -> None:
         waiting.notify(
@@ -69,14 +82,16 @@ def read(
             ) from None
 
 
-def _read(service: RedfishService, system: str | None) -> tuple[Chassis, list[Finding]]:
+def _read(service: RedfishService, system: str | None) -> ControllerReadings:
     selected = selection.select(service, system)
     chassis = [resources.read(service, path) for path in selected.chassis]
     findings = [*selected.findings()]
     for readings in chassis:
         findings += chassis_findings.findings_of(readings)
     findings += chassis_findings.unreadable(service.url, service.notes)
-    return _summary(chassis), findings
+    serials = [selected.serial, next((one.serial for one in chassis if one.serial), None)]
+    system_serial, chassis_serial = map(serial_numbers.usable, serials)
+    return ControllerReadings(_summary(chassis), system_serial, chassis_serial, findings)
 
 
 def _summary(chassis: list[ChassisReadings]) -> Chassis:

@@ -108,6 +108,7 @@ class ChassisReadings:
     #: Power supplies, their redundancy, the power subsystem.
     supply: list[Component] = field(default_factory=list)
     power: ChassisPower = ChassisPower()
+    serial: str | None = None
 
     def source(self, about: str) -> str:
         """Return the URL of the resource with these readings."""

@@ -29,7 +29,8 @@ def read(service: RedfishService, path: str) -> ChassisReadings:
     """
     chassis = service.required(path)
     name = readings.text(chassis.get("Id")) or path.rstrip("/").rpartition("/")[2]
-    result = ChassisReadings(name, service.url + path)
+    serial = readings.text(chassis.get("SerialNumber"))
+    result = ChassisReadings(name, service.url + path, serial=serial)
     _ChassisReader(service, chassis, result).read()
     return result
 

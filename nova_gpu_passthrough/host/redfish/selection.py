@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.host.redfish.readings import Document, child, link, objects
+from nova_gpu_passthrough.host.redfish.readings import Document, child, link, objects, text
 from nova_gpu_passthrough.host.redfish.service import RedfishService
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Severity
 
@@ -19,6 +19,8 @@ class ChassisSelection:
     #: All systems of the service, by id.
     systems: tuple[str, ...]
     chassis: tuple[str, ...]
+    #: The system's serial number, as the service gives it.
+    serial: str | None = None
 
     def findings(self) -> Iterator[Finding]:
         """Report the system and its chassis."""
@@ -70,12 +72,14 @@ def select(service: RedfishService, system_id: str | None) -> ChassisSelection:
                 f"{', '.join(map(_last_segment, systems))}"
             )
         system = by_name[system_id]
-    chassis = _paths(child(service.required(system), "Links"), "Chassis")
+    document = service.required(system)
+    chassis = _paths(child(document, "Links"), "Chassis")
     return ChassisSelection(
         service.url + system,
         system,
         tuple(map(_last_segment, systems)),
         tuple(dict.fromkeys(chassis or _chassis_of_system(service, system))),
+        text(document.get("SerialNumber")),
     )
 
 

@@ -69,6 +69,7 @@ def test_values_are_typed(listed, server):
         "Total": 1,
         "Free": 0,
         "Card": None,
+        "Serial": None,
     }
 
 

@@ -86,7 +86,8 @@ def no_proxy(monkeypatch):
 
 def test_the_emulators_temperatures_and_fans_are_read(emulator):
     url, crt = emulator
-    chassis, findings = redfish.read(url, login=LOGIN, verify=crt)
+    read = redfish.read(url, login=LOGIN, verify=crt)
+    chassis, findings = read.chassis, read.findings
     assert chassis == Chassis(
         temperatures={"CPU Temp": 41, "CPU Temp (2)": 41, "Chassis Intake Temp": 25}
     )
@@ -107,7 +108,7 @@ def test_the_emulators_temperatures_and_fans_are_read(emulator):
 @pytest.mark.parametrize("system_id", SYSTEMS)
 def test_a_system_is_chosen_by_its_id(emulator, system_id):
     url, crt = emulator
-    _, findings = redfish.read(url, login=LOGIN, verify=crt, system=system_id)
+    findings = redfish.read(url, login=LOGIN, verify=crt, system=system_id).findings
     (other,) = set(SYSTEMS) - {system_id}
     assert findings[0].found.startswith(f"system {system_id}, chassis ")
     assert f"not read: {other} " in findings[0].found

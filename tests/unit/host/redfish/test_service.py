@@ -12,15 +12,17 @@ import pytest
 
 from nova_gpu_passthrough import waiting
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.host import redfish
+from nova_gpu_passthrough.host import audit, redfish
 from nova_gpu_passthrough.host.redfish import service
 from nova_gpu_passthrough.host.redfish.service import Login, base_url, find_login
 from nova_gpu_passthrough.inventory.findings import Severity
 from nova_gpu_passthrough.inventory.host import Chassis
+from tests.checkout import ROOT as ROOT_FOLDER
 from tests.unit.host.redfish import servers
 from tests.unit.host.redfish.loopback import Server, certificate
 from tests.unit.host.redfish.servers import CHASSIS, ROOT
 
+INVENTORY = ROOT_FOLDER / "etc" / "fleet" / "inventories" / "l40s01.yaml"
 SECRET = "s3cret-Pa55"
 LOGIN = Login("auditor", SECRET)
 
@@ -55,7 +57,8 @@ def failure(url, **options):
 
 def test_legacy_resources_become_a_chassis_and_findings():
     with Server(servers.legacy()) as server:
-        chassis, findings = redfish.read(server.url)
+        read = redfish.read(server.url)
+        chassis, findings = read.chassis, read.findings
     assert chassis == Chassis(4210.5, 13200, {"Inlet": 24, "GPU 1": 61.5})
     assert [finding.id for finding in findings] == [
         "redfish.system",
@@ -68,9 +71,24 @@ def test_legacy_resources_become_a_chassis_and_findings():
     assert all(finding.source.startswith(server.url + "/redfish/v1/") for finding in findings)
 
 
+def test_serial_numbers():
+    documents = servers.legacy()
+    documents[servers.SYSTEM]["SerialNumber"] = "S432109X"
+    with Server(documents) as server:
+        read = redfish.read(server.url)
+        assert (read.system_serial, read.chassis_serial) == ("S432109X", None)
+    documents[servers.SYSTEM]["SerialNumber"] = "To be filled by O.E.M."
+    documents[servers.CHASSIS]["SerialNumber"] = " C1 "
+    with Server(documents) as server:
+        source = audit.RedfishSource(server.url)
+        machine = audit.audit(audit.AuditSources(inventory=INVENTORY, redfish=source)).machine
+    assert (machine.serial, machine.chassis_serial) == (None, "C1")
+
+
 def test_successors_of_power_and_thermal_become_a_chassis_and_findings():
     with Server(servers.current()) as server:
-        chassis, findings = redfish.read(server.url)
+        read = redfish.read(server.url)
+        chassis, findings = read.chassis, read.findings
     assert chassis == Chassis(2500.25, 12000, {"GPU 1": 55.5})
     assert {finding.severity for finding in findings} == {Severity.OK}
 
@@ -81,7 +99,8 @@ def test_sensors_of_several_chassis_get_unique_names():
     documents[servers.SYSTEM]["Links"]["Chassis"] += servers.links(sled)
     documents[sled] = {**documents[CHASSIS], "Id": "sled"}
     with Server(documents) as server:
-        chassis, findings = redfish.read(server.url)
+        read = redfish.read(server.url)
+        chassis, findings = read.chassis, read.findings
     # Not the sum: an enclosure's power includes that of the chassis inside.
     assert chassis.power_watts == 4210.5
     assert chassis.temperatures == {"Inlet": 24, "GPU 1": 61.5, "Inlet (2)": 24, "GPU 1 (2)": 61.5}
@@ -92,7 +111,7 @@ def test_sensors_of_several_chassis_get_unique_names():
 def test_a_session_is_opened_and_ended(files, caplog):
     caplog.set_level(logging.DEBUG)
     with Server(servers.legacy(), login=("auditor", SECRET), certificate=files) as server:
-        chassis, _ = redfish.read(server.url, login=LOGIN, verify=files[0])
+        chassis = redfish.read(server.url, login=LOGIN, verify=files[0]).chassis
     assert chassis.power_watts == 4210.5
     assert server.sessions == 0
     assert SECRET not in caplog.text
@@ -102,7 +121,7 @@ def test_the_login_comes_from_the_environment(monkeypatch, files):
     monkeypatch.setenv("REDFISH_USERNAME", "auditor")
     monkeypatch.setenv("REDFISH_PASSWORD", SECRET)
     with Server(servers.legacy(), login=("auditor", SECRET), certificate=files) as server:
-        assert redfish.read(server.url, verify=files[0])[0].power_watts == 4210.5
+        assert redfish.read(server.url, verify=files[0]).chassis.power_watts == 4210.5
 
 
 def test_the_login_comes_from_netrc(tmp_path):
@@ -149,7 +168,7 @@ def test_a_password_is_not_sent_unencrypted():
     with Server(servers.legacy(), login=("auditor", SECRET)) as server:
         assert "--redfish-insecure" in failure(server.url, login=LOGIN)
         assert server.requested == []
-        assert redfish.read(server.url, login=LOGIN, verify=False)[0].power_watts == 4210.5
+        assert redfish.read(server.url, login=LOGIN, verify=False).chassis.power_watts == 4210.5
 
 
 def test_an_untrusted_certificate_is_rejected_unless_the_check_is_disabled(files):
@@ -158,8 +177,8 @@ def test_an_untrusted_certificate_is_rejected_unless_the_check_is_disabled(files
         assert "certificate cannot be verified (self-signed certificate)" in sentence
         assert "--redfish-ca" in sentence and "--redfish-insecure" in sentence
         assert server.requested == []
-        assert redfish.read(server.url, verify=False)[0].power_watts == 4210.5
-        assert redfish.read(server.url, verify=files[0])[0].power_watts == 4210.5
+        assert redfish.read(server.url, verify=False).chassis.power_watts == 4210.5
+        assert redfish.read(server.url, verify=files[0]).chassis.power_watts == 4210.5
 
 
 def test_a_certificate_of_another_authority_is_rejected(files, tmp_path):
@@ -268,7 +287,8 @@ def test_a_system_that_is_no_json_is_reported():
 )
 def test_an_unreadable_resource_is_a_warning_and_the_rest_is_read(answer, words):
     with Server(servers.legacy() | {f"{CHASSIS}/Power": answer}) as server:
-        chassis, findings = redfish.read(server.url)
+        read = redfish.read(server.url)
+        chassis, findings = read.chassis, read.findings
     (warning,) = [finding for finding in findings if finding.severity is Severity.WARNING]
     assert warning.found == f"{CHASSIS}/Power {words}"
     assert chassis.power_watts is None
@@ -278,7 +298,8 @@ def test_an_unreadable_resource_is_a_warning_and_the_rest_is_read(answer, words)
 def test_no_further_resource_is_read_after_the_deadline(monkeypatch):
     monkeypatch.setattr(service, "REQUEST_SECONDS", -1)
     with Server(servers.current()) as server:
-        chassis, findings = redfish.read(server.url)
+        read = redfish.read(server.url)
+        chassis, findings = read.chassis, read.findings
     assert chassis == Chassis()
     assert "redfish.unreadable" in {finding.id for finding in findings}
     assert server.requested[-1] == CHASSIS
