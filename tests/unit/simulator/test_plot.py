@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drawing results."""
 
+import dataclasses
+import struct
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -37,8 +39,90 @@ def test_the_course_and_the_unallocated_gpus(tmp_path, times):
     path = tmp_path / "p.svg"
     plot.course(path, SUMMARIES, times)
     text = words(path)
-    for word in ("pack", "spread", "stranded: vcpus", "usable", "hours" if times else "requested"):
+    for word in ("pack = spread", "stranded: vcpus", "usable", "hours" if times else "requested"):
         assert word in text
+
+
+def sizes(path):
+    """Return width and height of a PNG."""
+    return struct.unpack(">II", path.read_bytes()[16:24])
+
+
+def test_a_picture_has_the_size_of_its_panels(tmp_path):
+    plot.course(tmp_path / "two.png", SUMMARIES, times=False)
+    plot.filling(tmp_path / "one.png", {"now": {"pack": [4, 5]}})
+    (two, height), one = sizes(tmp_path / "two.png"), sizes(tmp_path / "one.png")
+    assert one == (two / 2, height)
+
+
+def drawn(monkeypatch):
+    """Return the figures that are saved from now on."""
+    figures = []
+    monkeypatch.setattr(plot, "_save", lambda figure, path: figures.append(figure))
+    return figures
+
+
+def legend(figure):
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def test_seeds_and_gpus_are_in_the_title(monkeypatch):
+    figures = drawn(monkeypatch)
+    plot.course("p.svg", SUMMARIES, times=False)
+    plot.filling("p.svg", {"now": {"pack": [4]}})
+    assert [figure.get_suptitle() for figure in figures] == [
+        "80 GPUs, mean of 2 seeds (band: lowest and highest)",
+        "1 seed",
+    ]
+
+
+def test_equal_results_are_drawn_once_and_named(monkeypatch):
+    figures = drawn(monkeypatch)
+    other = dataclasses.replace(SUMMARIES[0].outcomes[0], unallocated_gpus=7.0)
+    third = Summary("random", [other, SUMMARIES[0].outcomes[1]])
+    plot.course("p.svg", [*SUMMARIES, third], times=False)
+    (figure,) = figures
+    lines, bars = figure.axes
+    assert len(lines.lines) == 2
+    assert legend(figure)[:2] == ["pack = spread", "random"]
+    assert [text.get_text() for text in bars.get_xticklabels()] == ["pack\n= spread", "random"]
+
+
+def test_equal_numbers_of_servers_are_drawn_once_and_named(monkeypatch):
+    figures = drawn(monkeypatch)
+    servers = {"pack": [4, 5], "spread": [4, 5], "random": [5, 4]}
+    plot.filling("p.svg", {"now": servers, "more": servers | {"random": [8, 8]}})
+    plot.filling("p.svg", {"now": servers, "more": servers | {"pack": [8, 8]}})
+    ticks = [[text.get_text() for text in one.axes[0].get_xticklabels()] for one in figures]
+    assert ticks == [["pack\n= spread", "random"], ["pack", "spread", "random"]]
+
+
+def test_legends_are_outside_of_the_panels(monkeypatch):
+    figures = drawn(monkeypatch)
+    plot.course("p.svg", SUMMARIES, times=False)
+    (figure,) = figures
+    figure.draw_without_rendering()
+    assert len(figure.legends) == 2
+    for one in figure.legends:
+        for axes in figure.axes:
+            assert not one.get_window_extent().overlaps(axes.get_tightbbox())
+
+
+def test_many_rankers_do_not_overlap(monkeypatch):
+    figures = drawn(monkeypatch)
+    names = [f"a-ranker-{number}" for number in range(7)]
+    plot.filling("p.svg", {"now": {name: [number] for number, name in enumerate(names)}})
+    (figure,) = figures
+    assert {text.get_rotation() for text in figure.axes[0].get_xticklabels()} == {30}
+
+
+def test_the_dark_theme(tmp_path):
+    plot.course(tmp_path / "light.svg", SUMMARIES, times=False)
+    plot.course(tmp_path / "dark.svg", SUMMARIES, times=False, theme=plot.Theme.DARK)
+    light, dark = ((tmp_path / f"{name}.svg").read_text() for name in ("light", "dark"))
+    assert plot.Theme.DARK.paper in dark
+    assert plot.Theme.DARK.paper not in light
+    assert plot.Theme.LIGHT.ink not in dark
 
 
 def test_servers_until_the_first_refusal(tmp_path):
