@@ -42,11 +42,11 @@ _TRAITS = {
     (_AFFINITY, "socket"): "COMPUTE_SOCKET_PCI_NUMA_AFFINITY",
 }
 _TPM_MODELS = {"tpm-tis": "COMPUTE_SECURITY_TPM_TIS", "tpm-crb": "COMPUTE_SECURITY_TPM_CRB"}
-#: Extra specs that Nova selects hosts by and that are ignored here.
+#: Extra specs that Nova selects hosts by and that are ignored here; ``nova_rules.filters`` has
+#: those that nova-scheduler's filters compare.
 _NOT_MODELLED = re.compile(
     r"hw:pmem|hw:mem_encryption|hw:virtio_packed_ring|hw:ephemeral_encryption|"
-    r"accel:device_profile|capabilities:.*|aggregate_instance_extra_specs:.*|"
-    r"(resources|trait)[a-zA-Z0-9_-]+:.*|(?!hide_hypervisor_id)[^:]+"
+    r"accel:device_profile|(resources|trait)[a-zA-Z0-9_-]+:.*"
 )
 #: The order of resource classes in messages.
 _ORDER = {name: number for number, name in enumerate(("VCPU", "PCPU", "MEMORY_MB", "DISK_GB"))}

@@ -15,6 +15,7 @@ from typing import Any
 
 from nova_gpu_passthrough.fleet import releases
 from nova_gpu_passthrough.fleet.releases import NEWEST, Release
+from nova_gpu_passthrough.nova_rules.scheduler_options import SchedulerOptions
 
 
 class DeploymentTarget(enum.StrEnum):
@@ -47,6 +48,13 @@ ENABLED_FILTERS = (
 OVERRIDABLE = ("release", "target", "distribution")
 
 
+def _parse_scheduler_options(values: Mapping[str, Any]) -> SchedulerOptions:
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    return SchedulerOptions(**given)
+
+
 def _parse_release(value: object) -> Release:
     return releases.parse(str(value))
 
@@ -75,6 +83,10 @@ class Settings:
     one_time_use: bool = False
     #: Filters in the operator's order; GpuPassthroughFilter is added.
     enabled_filters: tuple[str, ...] = ENABLED_FILTERS
+    #: Options of nova-scheduler that these filters read; only a fleet file has them.
+    scheduler_options: SchedulerOptions = field(
+        default=SchedulerOptions(), metadata={"parse": _parse_scheduler_options}
+    )
     #: ``[gpu_passthrough] policy``.
     policy: str = "pack"
     #: Whole cores of each NUMA node that the host keeps; None: one of 32, at least one.
@@ -90,7 +102,7 @@ class Settings:
         for setting in fields(self):
             value = getattr(self, setting.name)
             option = option_name(setting.name)
-            if value == setting.default:
+            if value == setting.default or setting.name == "scheduler_options":
                 continue
             if setting.name == "release":
                 words += [option, str(value.nova)]

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The options of API, conductor, scheduler and Placement."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 
 from nova_gpu_passthrough.fleet import isolation
 from nova_gpu_passthrough.fleet.aliases import AliasMap
 from nova_gpu_passthrough.fleet.offers import DeviceKind, HostOffer, Note
 from nova_gpu_passthrough.fleet.settings import ENABLED_FILTERS, Settings
 from nova_gpu_passthrough.generate.service_options import Option, Section, option
+from nova_gpu_passthrough.nova_rules.scheduler_options import SchedulerOptions
 
 FILTER = "nova_gpu_passthrough.scheduler.filters.GpuPassthroughFilter"
 WEIGHER = "nova_gpu_passthrough.scheduler.weights.GpuPassthroughWeigher"
@@ -78,6 +80,7 @@ def scheduler(
                 option("weight_classes", f"nova.scheduler.weights.all_weighers,{WEIGHER}"),
             ),
         ),
+        *_selecting_hosts(settings.scheduler_options),
         Section(
             "gpu_passthrough",
             (
@@ -97,6 +100,15 @@ def _filters_comment(enabled: Sequence[str]) -> str:
     if isolates:
         comment += f" {isolation.FILTER} keeps other projects away from hosts with projects."
     return comment
+
+
+def _selecting_hosts(options: SchedulerOptions) -> Iterator[Section]:
+    """Yield the options of the fleet file that decide which hosts a server may use."""
+    for one in fields(options):
+        value = getattr(options, one.name)
+        if value != one.default:
+            text = ",".join(value) if isinstance(value, tuple) else value
+            yield Section(one.metadata["section"], (option(one.name, text),))
 
 
 def placement(

@@ -57,6 +57,7 @@ class Stage(enum.StrEnum):
     ``enabled_filters`` has the order of the filters, which have their names here.
     """
 
+    API = "nova-api"
     SERVICE = "nova-compute"
     PLACEMENT = "Placement"
     AGGREGATE_IMAGE = "AggregateImagePropertiesIsolation"
@@ -113,6 +114,19 @@ class Refusal(NamedTuple):
         constraints = tuple(dict.fromkeys(one.constraint for one in failed))
         detail = "; ".join(one.detail for one in failed)
         return cls(constraints[0], detail, stage, others=constraints[1:])
+
+    def with_others(self, failed: Sequence[FailedConstraint]) -> "Refusal":
+        """Return the refusal with further constraints that fail for the same component.
+
+        They follow a lack of devices, and precede anything else.
+        """
+        own = [FailedConstraint(self.constraint, self.detail)]
+        lacks_devices = self.constraint in (Constraint.GPUS, Constraint.DEVICES)
+        combined = Refusal.of([*own, *failed] if lacks_devices else [*failed, *own], self.stage)
+        if combined is None:
+            return self
+        others = dict.fromkeys((*combined.constraints[1:], *self.others))
+        return combined._replace(others=tuple(others))
 
     @property
     def constraints(self) -> tuple[Constraint, ...]:

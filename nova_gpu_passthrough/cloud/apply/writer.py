@@ -69,9 +69,9 @@ class CloudWriter(reader.CloudReader):
         self.attempts = 1
         self.pause: tenacity.wait.WaitBaseT = _PAUSE
 
-    def nova(self, path: str, **parameters: Any) -> Any:
+    def nova(self, path: str, version: str = reader.NOVA, **parameters: Any) -> Any:
         """Return the body of Nova's response to a GET request."""
-        return self.send("compute", "GET", path, parameters=parameters).body
+        return self.send("compute", "GET", path, parameters=parameters, version=version).body
 
     def placement(self, path: str, **parameters: Any) -> Any:
         """Return the body of Placement's response to a GET request."""

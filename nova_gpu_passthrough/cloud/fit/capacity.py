@@ -10,8 +10,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nova_gpu_passthrough.cloud.fit import free_capacity, gpu_flavors, stranded_gpus
+from nova_gpu_passthrough.cloud.fit import (
+    filter_facts,
+    free_capacity,
+    gpu_flavors,
+    reservations,
+    stranded_gpus,
+)
 from nova_gpu_passthrough.cloud.fit.gpu_flavors import GpuFlavor
+from nova_gpu_passthrough.cloud.fit.host_judge import HostJudge
 from nova_gpu_passthrough.cloud.fit.stranded_gpus import StrandedGpu
 from nova_gpu_passthrough.cloud.view.model import CloudView
 from nova_gpu_passthrough.nova_rules import fill
@@ -83,13 +90,18 @@ class CloudCapacity:
 
 
 def count(
-    view: CloudView, resolved: "ResolvedFleet | None", names: Collection[str] | None = None
+    view: CloudView,
+    resolved: "ResolvedFleet | None",
+    names: Collection[str] | None = None,
+    project: str | None = None,
 ) -> CloudCapacity:
     """Count the servers that fit, and find the GPUs that no server can use.
 
     :param resolved: the fleet, whose aliases say which GPUs a flavor requests
-    :param names: names of the flavors to count; None: all GPU flavors. GPUs are stranded only where
-        no GPU flavor of the cloud can use them, whichever flavors are counted
+    :param names: names of the flavors to count; None: all GPU flavors, of a project all that it may
+        use. GPUs are stranded only where no GPU flavor of the cloud can use them, whichever flavors
+        are counted
+    :param project: id of the servers' project; None: any project that may use a flavor
     """
     if resolved is None:
         return CloudCapacity(
@@ -98,20 +110,46 @@ def count(
         )
     flavors, notes = gpu_flavors.find(view.flavors, resolved)
     free_by_host = {host.name: free_capacity.of_host(host) for host in view.hosts}
+    judges = {
+        one.flavor.name: HostJudge(
+            resolved,
+            view.aggregates,
+            one.demand,
+            filter_facts.of_flavor(one.flavor, project),
+            gpu_flavors.access_refusal(one.flavor, project),
+        )
+        for one in flavors
+    }
+    chosen = [
+        one
+        for one in flavors
+        if (
+            one.flavor.name in names
+            if names is not None
+            else not gpu_flavors.access_refusal(one.flavor, project)
+        )
+    ]
+    if names is None and len(chosen) < len(flavors):
+        others = ", ".join(one.flavor.name for one in flavors if one not in chosen)
+        notes.append(f"the project has no access to {others}")
+    counted = tuple(
+        _count_flavor(view, free_by_host, one, judges[one.flavor.name]) for one in chosen
+    )
+    if project is None:
+        notes += reservations.notes(view, resolved)
     return CloudCapacity(
         view.taken_at,
-        tuple(
-            _count_flavor(view, free_by_host, flavor)
-            for flavor in flavors
-            if names is None or flavor.flavor.name in names
-        ),
-        stranded_gpus.find(view.hosts, free_by_host, flavors),
+        counted,
+        stranded_gpus.find(view.hosts, free_by_host, flavors, judges),
         tuple(notes),
     )
 
 
 def _count_flavor(
-    view: CloudView, free_by_host: Mapping[str, HostCapacity], flavor: GpuFlavor
+    view: CloudView,
+    free_by_host: Mapping[str, HostCapacity],
+    flavor: GpuFlavor,
+    judge: HostJudge,
 ) -> FlavorCapacity:
     flavor_demand, name = flavor.demand, flavor.flavor.name
     cache: dict[HostCapacity, tuple[int, Refusal]] = {}
@@ -125,19 +163,21 @@ def _count_flavor(
         free = free_by_host[host.name]
         if any(free.devices_of(gpu_class) for gpu_class in gpu_classes):
             hosts_with_gpus.add(host.name)
-        refusal = free_capacity.service_refusal(host) or gpu_flavors.extra_spec_refusal(
-            flavor_demand
-        )
-        if refusal:
-            by_host[host.name], limits[host.name] = 0, refusal
-            continue
-        if free not in cache:
-            cache[free] = fill.count_fitting(
-                free, gpu_flavors.applicable_demand(free, flavor_demand)
-            )
-        by_host[host.name], limits[host.name] = cache[free]
+        judged = judge.judge(host, free)
+        if isinstance(judged, Refusal):
+            by_host[host.name], limits[host.name] = 0, judged
+        else:
+            if free not in cache:
+                cache[free] = fill.count_fitting(
+                    free, gpu_flavors.applicable_demand(free, flavor_demand)
+                )
+            by_host[host.name], limits[host.name] = cache[free]
+            limit = judge.server_limit(host)
+            if limit and limit[0] < by_host[host.name]:
+                by_host[host.name], limits[host.name] = limit
         if host.name in hosts_with_gpus:
             notes += gpu_flavors.uncertainties(view, host, flavor_demand)
+    notes += [f"flavor {name}: {note}" for note in judge.notes]
     return FlavorCapacity(
         name,
         flavor_demand.gpus,

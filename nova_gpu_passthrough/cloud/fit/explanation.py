@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nova_gpu_passthrough.cloud.fit import free_capacity, gpu_flavors
+from nova_gpu_passthrough.cloud.fit import free_capacity, gpu_flavors, reservations
 from nova_gpu_passthrough.cloud.fit.host_explanation import (
     HostAnswer,
     HostExplanation,
     explain_host,
     explain_own_host,
 )
+from nova_gpu_passthrough.cloud.fit.host_judge import HostJudge, enabled_filters
 from nova_gpu_passthrough.cloud.fit.subject import ServerSubject, Subject
 from nova_gpu_passthrough.cloud.view.model import CloudHost, CloudView
 from nova_gpu_passthrough.errors import UserError
@@ -25,8 +26,8 @@ from nova_gpu_passthrough.policies.base import HostPolicy, Policy
 if TYPE_CHECKING:
     from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
 
-#: The stages that see only the hosts that GpuPassthroughFilter has passed.
-_AFTER_GPU_FILTER = (Stage.NUMA_FILTER, Stage.CLAIM)
+#: What refuses hosts before the first filter.
+_BEFORE_FILTERS = (Stage.API, Stage.SERVICE, Stage.PLACEMENT)
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def explain(view: CloudView, resolved: "ResolvedFleet", subject: Subject) -> Exp
         raise UserError(f"flavor {subject.flavor}: {error}") from None
     policy, notes = _policy(resolved)
     server = subject.server
+    judge = HostJudge(resolved, view.aggregates, flavor_demand, subject.filtered, subject.refusal)
     hosts = []
     for host in view.hosts:
         free = free_capacity.of_host(host)
@@ -63,13 +65,14 @@ def explain(view: CloudView, resolved: "ResolvedFleet", subject: Subject) -> Exp
             )
             hosts.append(explain_own_host(host, without, flavor_demand, server.id, policy))
         else:
-            zone = server.zone if server else None
-            hosts.append(explain_host(host, free, flavor_demand, policy, zone))
+            hosts.append(explain_host(host, free, flavor_demand, judge, policy))
     hosts.sort(key=_order)
     return Explanation(
-        tuple(_summary(subject, flavor_demand, hosts, view)),
+        tuple(_summary(subject, flavor_demand, hosts, view, enabled_filters(resolved))),
         tuple(hosts),
-        tuple(dict.fromkeys((*_notes(view, subject, flavor_demand), *notes))),
+        tuple(
+            dict.fromkeys((*_notes(view, resolved, subject, flavor_demand), *judge.notes, *notes))
+        ),
     )
 
 
@@ -103,6 +106,7 @@ def _summary(
     flavor_demand: FlavorDemand,
     hosts: Sequence[HostExplanation],
     view: CloudView,
+    enabled: Sequence[str],
 ) -> Iterator[str]:
     request = flavor_demand.server_demand.request
     requested = f"GPU request {request}" if flavor_demand.gpus else "requests no GPUs"
@@ -131,7 +135,7 @@ def _summary(
             f"{_count_answers(hosts)}"
         )
     if flavor_demand.gpus:
-        yield _filter_message(str(request), hosts)
+        yield _filter_message(str(request), hosts, enabled)
 
 
 def _since(server: ServerSubject) -> str:
@@ -146,29 +150,38 @@ def _count_answers(hosts: Sequence[HostExplanation]) -> str:
     return f"{text}; refused: {format_counts(reasons)}" if reasons else text
 
 
-def _filter_message(request: str, hosts: Sequence[HostExplanation]) -> str:
+def _filter_message(request: str, hosts: Sequence[HostExplanation], enabled: Sequence[str]) -> str:
     """Return what GpuPassthroughFilter (``scheduler/refusal_log.py``) would log for the server.
 
-    The filter sees only the hosts that Placement returns.
+    The filter sees only the hosts that Placement returns and that the filters before it pass.
+
+    :param enabled: the filters in order
     """
     reasons: Counter[str] = Counter()
     fitting = 0
-    for host in hosts:
-        if host.answer is HostAnswer.HERE:
-            continue
-        refusal = host.refusal
-        if refusal is None or refusal.stage in _AFTER_GPU_FILTER:
+    before = enabled[: enabled.index(Stage.GPU_FILTER)]
+    others = [host.refusal for host in hosts if host.answer is not HostAnswer.HERE]
+    for refusal in others:
+        if refusal is None:
             fitting += 1
         elif refusal.reason is not None:
             reasons[refusal.reason.value] += 1
+        elif refusal.stage not in (*_BEFORE_FILTERS, *before):
+            fitting += 1
     total = fitting + sum(reasons.values())
     if not total:
+        if any(refusal and refusal.stage in before for refusal in others):
+            return (
+                "nova-scheduler would find no host: the filters before GpuPassthroughFilter refuse"
+            )
         return "nova-scheduler would find no host: Placement returns none"
     text = f"nova-scheduler would log: GPU request {request}: {fitting} of {total} hosts fit"
     return f"{text}; refused: {format_counts(reasons)}" if reasons else text
 
 
-def _notes(view: CloudView, subject: Subject, flavor_demand: FlavorDemand) -> Iterator[str]:
+def _notes(
+    view: CloudView, resolved: "ResolvedFleet", subject: Subject, flavor_demand: FlavorDemand
+) -> Iterator[str]:
     yield from subject.notes
     for note in flavor_demand.notes:
         yield f"flavor {subject.flavor}: {note}"
@@ -177,5 +190,8 @@ def _notes(view: CloudView, subject: Subject, flavor_demand: FlavorDemand) -> It
             "hosts without GPUs are not considered, and neither is what GpuPassthroughFilter "
             "reserves for servers with GPUs"
         )
+    projects = subject.filtered.projects
+    if subject.server is None and (projects is None or len(projects) > 1):
+        yield from reservations.notes(view, resolved)
     for host in view.hosts:
         yield from gpu_flavors.uncertainties(view, host, flavor_demand)

@@ -76,6 +76,17 @@ def applicable_demand(free: HostCapacity, flavor_demand: FlavorDemand) -> Server
     return replace(flavor_demand.server_demand, request=request, guest=guest)
 
 
+def access_refusal(flavor: CloudFlavor, project: str | None) -> Refusal | None:
+    """Return nova-api's refusal of a project that has no access to a flavor.
+
+    :param project: its id; None: any project
+    """
+    if project is None or flavor.projects is None or project in flavor.projects:
+        return None
+    detail = f"the project has no access to flavor {flavor.name}"
+    return Refusal(Constraint.PROJECT, detail, Stage.API)
+
+
 def extra_spec_refusal(flavor_demand: FlavorDemand) -> Refusal | None:
     """Return the filter's refusal of a flavor with an invalid ``gpu:`` extra spec."""
     if flavor_demand.invalid is None:

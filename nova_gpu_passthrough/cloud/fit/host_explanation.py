@@ -5,12 +5,11 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nova_gpu_passthrough.cloud.fit import free_capacity, gpu_flavors
+from nova_gpu_passthrough.cloud.fit.host_judge import HostJudge
 from nova_gpu_passthrough.cloud.view.model import CloudHost
 from nova_gpu_passthrough.fleet.demand import FlavorDemand
 from nova_gpu_passthrough.nova_rules.host_capacity import HostCapacity
-from nova_gpu_passthrough.nova_rules.refusal import Constraint, Refusal, Stage
-from nova_gpu_passthrough.nova_rules.server_fit import fit_server
+from nova_gpu_passthrough.nova_rules.refusal import Constraint, Refusal
 from nova_gpu_passthrough.policies.base import Policy, weight
 from nova_gpu_passthrough.topology.fit import DeviceChoice, FitRefusal, fit
 from nova_gpu_passthrough.topology.model import (
@@ -54,22 +53,16 @@ def explain_host(
     host: CloudHost,
     free: HostCapacity,
     flavor_demand: FlavorDemand,
+    judge: HostJudge,
     policy: Policy | None = None,
-    zone: str | None = None,
 ) -> HostExplanation:
     """Explain whether a host takes one more server.
 
     :param free: what the host has free
+    :param judge: judges hosts for the server
     :param policy: computes the weight; None: without weight
-    :param zone: the availability zone that the server must be in
     """
-    refusal = free_capacity.service_refusal(host) or _zone_refusal(host, zone)
-    if refusal:
-        return HostExplanation(host.name, HostAnswer.REFUSED, refusal.text, refusal)
-    fitted = fit_server(free, gpu_flavors.applicable_demand(free, flavor_demand))
-    if not isinstance(fitted, Refusal) or fitted.stage is not Stage.PLACEMENT:
-        # The filter checks the flavor before the host.
-        fitted = gpu_flavors.extra_spec_refusal(flavor_demand) or fitted
+    fitted = judge.judge(host, free)
     if isinstance(fitted, Refusal):
         return HostExplanation(host.name, HostAnswer.REFUSED, fitted.text, fitted)
     nodes = sorted({cell.node for cell in fitted.cells})
@@ -115,15 +108,6 @@ def explain_own_host(
         policy,
     )
     return HostExplanation(host.name, HostAnswer.HERE, detail, weight=value)
-
-
-def _zone_refusal(host: CloudHost, zone: str | None) -> Refusal | None:
-    if zone is None or host.availability_zone == zone:
-        return None
-    detail = f"the server must be in availability zone {zone}, the host is in "
-    return Refusal(
-        Constraint.AGGREGATE, detail + (host.availability_zone or "none"), Stage.PLACEMENT
-    )
 
 
 def _as_choice(request: GpuRequest, gpus: Sequence[FreeGpu]) -> DeviceChoice | None:

@@ -7,16 +7,17 @@ the first. GPUs that are still free in the best of these ways are stranded. Thei
 one that then refuses the flavor with the fewest GPUs.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from nova_gpu_passthrough.cloud.fit import free_capacity, gpu_flavors
 from nova_gpu_passthrough.cloud.fit.gpu_flavors import GpuFlavor
+from nova_gpu_passthrough.cloud.fit.host_judge import HostJudge
 from nova_gpu_passthrough.cloud.view.model import CloudHost
 from nova_gpu_passthrough.nova_rules import fill
 from nova_gpu_passthrough.nova_rules.host_capacity import DeviceCapacity, HostCapacity
-from nova_gpu_passthrough.nova_rules.refusal import Constraint
+from nova_gpu_passthrough.nova_rules.refusal import Constraint, Refusal
 from nova_gpu_passthrough.topology.model import FreeGpu
 
 
@@ -47,22 +48,31 @@ def find(
     hosts: Iterable[CloudHost],
     free_by_host: Mapping[str, HostCapacity],
     flavors: Sequence[GpuFlavor],
+    judges: Mapping[str, HostJudge],
 ) -> tuple[StrandedGpu, ...]:
-    """Return all stranded GPUs, sorted by host and address."""
-    cache: dict[tuple[HostCapacity, str], _Stranded] = {}
+    """Return all stranded GPUs, sorted by host and address.
+
+    :param judges: by the name of the flavor
+    """
+    cache: dict[tuple[HostCapacity, str, tuple[str, ...]], _Stranded] = {}
     found = []
     for host in hosts:
         free = free_by_host[host.name]
-        refusal = free_capacity.service_refusal(host)
+        refusals = {name: judge.refusal_whatever_is_free(host) for name, judge in judges.items()}
+        service = free_capacity.service_refusal(host)
         for model in sorted({gpu.model for gpu, _ in _free_gpus(free)}):
+            asking = [one for one in flavors if model in one.demand.models]
+            usable = tuple(one for one in asking if refusals[one.flavor.name] is None)
+            refusal = service or _first_refusal(asking, usable, refusals)
             if refusal:
                 stranded = _Stranded(
                     _addresses(free, model), refusal.constraint, refusal.text, None
                 )
             else:
-                if (free, model) not in cache:
-                    cache[free, model] = _fill(free, model, flavors)
-                stranded = cache[free, model]
+                key = free, model, tuple(one.flavor.name for one in usable)
+                if key not in cache:
+                    cache[key] = _fill(free, model, usable)
+                stranded = cache[key]
             found += [
                 StrandedGpu(
                     host.name,
@@ -75,6 +85,25 @@ def find(
                 for address in stranded.addresses
             ]
     return tuple(sorted(found, key=lambda gpu: (gpu.host, gpu.address)))
+
+
+def _first_refusal(
+    asking: Sequence[GpuFlavor],
+    usable: Collection[GpuFlavor],
+    refusals: Mapping[str, Refusal | None],
+) -> Refusal | None:
+    """Return the refusal of the flavor with the fewest GPUs, if none of the flavors is usable.
+
+    Flavors that are invalid for any host do not count.
+    """
+    if usable:
+        return None
+    smallest_first = sorted(asking, key=lambda one: (one.demand.gpus, one.flavor.name))
+    for one in smallest_first:
+        refusal = refusals[one.flavor.name]
+        if refusal and refusal.constraint is not Constraint.FLAVOR:
+            return refusal
+    return None
 
 
 def _free_gpus(free: HostCapacity) -> Iterable[tuple[FreeGpu, DeviceCapacity]]:
@@ -95,15 +124,10 @@ def _addresses(free: HostCapacity, model: str) -> tuple[str, ...]:
 
 def _fill(free: HostCapacity, model: str, flavors: Sequence[GpuFlavor]) -> _Stranded:
     """Fill up a host's GPUs of one model in the best way, and return what is still free."""
-    usable = [
-        one
-        for one in flavors
-        if model in one.demand.models and not gpu_flavors.extra_spec_refusal(one.demand)
-    ]
-    if not usable:
+    if not flavors:
         detail = f"no flavor that Nova accepts requests {model}"
         return _Stranded(_addresses(free, model), Constraint.FLAVOR, detail, None)
-    usable.sort(key=lambda one: (-one.demand.gpus, one.flavor.name))
+    usable = sorted(flavors, key=lambda one: (-one.demand.gpus, one.flavor.name))
     demands = {one.flavor.name: gpu_flavors.applicable_demand(free, one.demand) for one in usable}
     filled = fill.fill_best(free, demands, lambda left: (len(_addresses(left, model)),))
     smallest = usable[-1].flavor.name

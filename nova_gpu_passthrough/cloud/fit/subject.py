@@ -4,15 +4,19 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from openstack import exceptions
 
-from nova_gpu_passthrough.cloud.fit import gpu_flavors
+from nova_gpu_passthrough.cloud.fit import filter_facts, gpu_flavors
+from nova_gpu_passthrough.cloud.view import servers as server_reader
 from nova_gpu_passthrough.cloud.view.model import CloudFlavor, CloudView
-from nova_gpu_passthrough.cloud.view.reader import CloudReader, is_not_found
+from nova_gpu_passthrough.cloud.view.reader import SCHEDULER_HINTS, CloudReader, is_not_found
 from nova_gpu_passthrough.errors import UserError, did_you_mean
 from nova_gpu_passthrough.fleet.demand import FlavorSize
+from nova_gpu_passthrough.nova_rules.filters.model import FilteredServer, ServerGroup
+from nova_gpu_passthrough.nova_rules.refusal import Refusal
 
 #: Image properties that mean the same as the extra spec of that name
 #: (``_get_flavor_image_meta`` in nova/virt/hardware.py).
@@ -33,6 +37,10 @@ class Subject:
     flavor: str
     size: FlavorSize
     extra_specs: Mapping[str, str]
+    #: What nova-scheduler's filters know of it.
+    filtered: FilteredServer
+    #: Why nova-api refuses a server of the flavor.
+    refusal: Refusal | None = None
     #: None for a flavor.
     server: "ServerSubject | None" = None
     notes: tuple[str, ...] = ()
@@ -53,10 +61,17 @@ class ServerSubject:
     since: str = ""
 
 
-def find(reader: CloudReader, view: CloudView, word: str, kind: str | None = None) -> Subject:
+def find(
+    reader: CloudReader,
+    view: CloudView,
+    word: str,
+    kind: str | None = None,
+    project: str | None = None,
+) -> Subject:
     """Find the flavor or server with that name or id, among the servers of all projects.
 
     :param kind: ``flavor`` or ``server``; None: either of them
+    :param project: id of the project of a flavor's servers; None: any
     :raises UserError: if there is none, or more than one
     """
     flavors = [f for f in view.flavors if word in (f.id, f.name)] if kind != "server" else []
@@ -67,20 +82,32 @@ def find(reader: CloudReader, view: CloudView, word: str, kind: str | None = Non
         ids = ", ".join(f"{server['id']} ({server['status']})" for server in servers)
         raise UserError(f"{len(servers)} servers are named {word}; give the id of one: {ids}")
     if servers:
-        return of_server(servers[0])
+        return of_server(servers[0], _group(reader, servers[0]))
     if flavors:
         # Names of flavors are unique in Nova.
-        return of_flavor(flavors[0])
+        return of_flavor(flavors[0], project)
     raise UserError(f"no {kind or 'server or flavor'} {word}{_similar(view, word, kind)}")
 
 
-def of_flavor(flavor: CloudFlavor) -> Subject:
-    """Convert a flavor of the cloud."""
-    return Subject(flavor.name, gpu_flavors.size(flavor), flavor.extra_specs)
+def of_flavor(flavor: CloudFlavor, project: str | None = None) -> Subject:
+    """Convert a flavor of the cloud.
+
+    :param project: id of the project of the flavor's servers; None: any
+    """
+    return Subject(
+        flavor.name,
+        gpu_flavors.size(flavor),
+        flavor.extra_specs,
+        filter_facts.of_flavor(flavor, project),
+        gpu_flavors.access_refusal(flavor, project),
+    )
 
 
-def of_server(server: Mapping[str, Any]) -> Subject:
-    """Convert the body of ``GET /servers/{id}`` (microversion 2.98 or later)."""
+def of_server(server: Mapping[str, Any], group: ServerGroup | None = None) -> Subject:
+    """Convert the body of ``GET /servers/{id}`` (microversion 2.100 or later).
+
+    :param group: its server group
+    """
     flavor, image = server["flavor"], server.get("image")
     extra_specs = dict(flavor.get("extra_specs") or {})
     notes = []
@@ -107,7 +134,18 @@ def of_server(server: Mapping[str, Any]) -> Subject:
             flavor.get("swap") or 0,
         ),
         extra_specs,
-        ServerSubject(
+        FilteredServer(
+            flavor.get("original_name") or "",
+            flavor.get("extra_specs") or {},
+            frozenset((server["tenant_id"],)),
+            server["id"],
+            image["id"] if image else None,
+            image.get("properties") or {} if image else None,
+            server.get("pinned_availability_zone") or None,
+            group,
+            server.get("scheduler_hints") or {},
+        ),
+        server=ServerSubject(
             server["id"],
             server.get("name") or server["id"],
             server["status"],
@@ -116,7 +154,7 @@ def of_server(server: Mapping[str, Any]) -> Subject:
             _sentence(fault.get("message") or ""),
             since or "",
         ),
-        tuple(notes),
+        notes=tuple(notes),
     )
 
 
@@ -136,12 +174,27 @@ def _by_id(reader: CloudReader, uuid: str) -> Mapping[str, Any] | None:
     if not re.fullmatch(r"[0-9a-fA-F-]{32,36}", uuid):
         return None
     try:
-        server: Mapping[str, Any] = reader.nova(f"/servers/{uuid}")["server"]
+        server: Mapping[str, Any] = reader.nova(f"/servers/{uuid}", SCHEDULER_HINTS)["server"]
     except exceptions.HttpException as error:
         if is_not_found(error):
             return None
         raise
     return server
+
+
+def _group(reader: CloudReader, server: Mapping[str, Any]) -> ServerGroup | None:
+    """Read the server group of a server, with the hosts of its servers."""
+    for uuid in server.get("server_groups") or ():
+        body = reader.nova(f"/os-server-groups/{uuid}")["server_group"]
+        members = [one for one in map(partial(server_reader.show, reader), body["members"]) if one]
+        rules = body.get("rules") or {}
+        return ServerGroup(
+            body["policy"],
+            frozenset(one.id for one in members),
+            frozenset(one.host for one in members if one.host),
+            int(rules.get("max_server_per_host", 1)),
+        )
+    return None
 
 
 def _similar(view: CloudView, word: str, kind: str | None) -> str:

@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from nova_gpu_passthrough.cloud.view import devices
 from nova_gpu_passthrough.cloud.view.devices import DeviceConsumer
@@ -25,6 +26,8 @@ class ComputeNode:
     enabled: bool
     disabled_reason: str
     availability_zone: str | None
+    #: What ``HostState`` of nova-scheduler has, such as ``hypervisor_type`` and ``cpu_info``.
+    attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass

@@ -5,6 +5,7 @@ import enum
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from nova_gpu_passthrough.fleet import isolation
 from nova_gpu_passthrough.nova_rules.host_cell import HostCell
@@ -174,6 +175,10 @@ class CloudHost:
     domains: Mapping[str, str] = field(default_factory=dict)
     #: False if the caller may not read what servers use of its NUMA nodes; then ``numa`` is empty.
     cells_known: bool = True
+    #: The name by which Nova's services and servers refer to it.
+    compute_host: str = ""
+    #: What nova-scheduler knows of it and Nova's API shows, such as ``hypervisor_type``.
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def takes_servers(self) -> bool:
@@ -205,6 +210,8 @@ class CloudView:
     servers_without_host: tuple[Server, ...] = ()
     #: Uncertainties: what could not be read or may be wrong, one sentence each.
     notes: tuple[str, ...] = ()
+    #: Metadata of all aggregates of the cloud by name.
+    aggregates: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @functools.cached_property
     def servers(self) -> Mapping[str, Server]:

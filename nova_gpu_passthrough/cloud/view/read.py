@@ -16,8 +16,8 @@ are fewer.
 """
 
 import datetime
-from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from nova_gpu_passthrough.cloud.view import (
     allocations,
@@ -36,7 +36,7 @@ from nova_gpu_passthrough.cloud.view.model import (
     Server,
 )
 from nova_gpu_passthrough.cloud.view.providers import PciProviders, ProviderTree
-from nova_gpu_passthrough.cloud.view.reader import CloudReader, Progress, Restricted
+from nova_gpu_passthrough.cloud.view.reader import HYPERVISORS, CloudReader, Progress, Restricted
 from nova_gpu_passthrough.fleet import aliases, host_cells
 from nova_gpu_passthrough.fleet.host_cells import ReportedResources
 from nova_gpu_passthrough.fleet.model import HostGroup, Mode
@@ -46,6 +46,15 @@ if TYPE_CHECKING:
     from openstack.connection import Connection
 
     from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
+
+#: Fields of hypervisors that ``HostState`` of nova-scheduler also has.
+_ATTRIBUTES = (
+    "host_ip",
+    "hypervisor_type",
+    "hypervisor_version",
+    "hypervisor_hostname",
+    "cpu_info",
+)
 
 
 def read(
@@ -65,7 +74,8 @@ def read(
         ``cloud.failures``
     """
     reader = CloudReader(connection, progress)
-    hosts = _find_hosts(reader, resolved)
+    aggregates = reader.unless_forbidden(Restricted.AGGREGATES, lambda: _aggregates(reader)) or ()
+    hosts = _find_hosts(reader, resolved, aggregates)
     _add_devices_without_traits(reader, hosts)
     without_host: tuple[Server, ...] = ()
     if with_servers:
@@ -88,6 +98,7 @@ def read(
             *(f"without role admin, {what.value}" for what in reader.restricted),
             *(note for host in hosts for note in _notes(host, resolved)),
         ),
+        {aggregate["name"]: dict(aggregate["metadata"]) for aggregate in aggregates},
     )
 
 
@@ -98,7 +109,9 @@ def _flavors(reader: CloudReader, resolved: "ResolvedFleet | None") -> tuple[Clo
     return tuple(sorted((*found, *hidden), key=lambda flavor: flavor.name))
 
 
-def _find_hosts(reader: CloudReader, resolved: "ResolvedFleet | None") -> list[HostData]:
+def _find_hosts(
+    reader: CloudReader, resolved: "ResolvedFleet | None", aggregates: Iterable[Mapping[str, Any]]
+) -> list[HostData]:
     """Find the hosts that have GPUs or that the fleet names, sorted by name."""
     pci = providers.pci_providers(reader)
     computes = _compute_nodes(reader)
@@ -117,14 +130,12 @@ def _find_hosts(reader: CloudReader, resolved: "ResolvedFleet | None") -> list[H
         if root and groups[names[compute]].mode is not Mode.PASSTHROUGH
     }
     trees = providers.trees(reader, roots, pci, with_vgpus)
-    aggregates = (
-        reader.unless_forbidden(Restricted.AGGREGATES, lambda: _aggregates_by_host(reader)) or {}
-    )
+    metadata_by_host = _metadata_by_host(aggregates)
     offers = _offers(resolved) if resolved else {}
     models = {gpu.model for offer in offers.values() for gpu in offer.inventory.gpus}
 
     def data(name: str, compute: ComputeNode | None, tree: ProviderTree | None) -> HostData:
-        metadata = aggregates.get(compute.host, {}) if compute else {}
+        metadata = metadata_by_host.get(compute.host, {}) if compute else {}
         return HostData(name, compute, tree, groups.get(name), offers.get(name), metadata)
 
     hosts = {}
@@ -165,11 +176,16 @@ def _compute_nodes(reader: CloudReader) -> list[ComputeNode]:
         for service in reader.nova("/os-services", binary="nova-compute")["services"]
     }
     computes = []
-    for hypervisor in reader.pages("/os-hypervisors/detail", "hypervisors"):
+    path = "/os-hypervisors/detail"
+    for hypervisor in reader.pages(path, "hypervisors", version=HYPERVISORS):
         host = hypervisor["service"]["host"]
         computes.append(
             _compute_node(
-                host, hypervisor["hypervisor_hostname"], hypervisor["id"], services.get(host, {})
+                host,
+                hypervisor["hypervisor_hostname"],
+                hypervisor["id"],
+                services.get(host, {}),
+                {key: hypervisor[key] for key in _ATTRIBUTES if hypervisor.get(key) is not None},
             )
         )
     known = {compute.host for compute in computes}
@@ -178,7 +194,11 @@ def _compute_nodes(reader: CloudReader) -> list[ComputeNode]:
 
 
 def _compute_node(
-    host: str, node: str, provider: str | None, service: Mapping[str, str | None]
+    host: str,
+    node: str,
+    provider: str | None,
+    service: Mapping[str, str | None],
+    attributes: Mapping[str, Any] | None = None,
 ) -> ComputeNode:
     # A service in an unreachable Nova cell has status UNKNOWN and no state (microversion 2.69).
     return ComputeNode(
@@ -189,13 +209,21 @@ def _compute_node(
         service.get("status") == "enabled",
         service.get("disabled_reason") or "",
         service.get("zone"),
+        attributes or {},
     )
 
 
-def _aggregates_by_host(reader: CloudReader) -> dict[str, dict[str, Mapping[str, str]]]:
-    """Read the metadata of aggregates by name, by host."""
+def _aggregates(reader: CloudReader) -> Sequence[Mapping[str, Any]]:
+    aggregates: Sequence[Mapping[str, Any]] = reader.nova("/os-aggregates")["aggregates"]
+    return aggregates
+
+
+def _metadata_by_host(
+    aggregates: Iterable[Mapping[str, Any]],
+) -> dict[str, dict[str, Mapping[str, str]]]:
+    """Return the metadata of aggregates by name, by host."""
     by_host: dict[str, dict[str, Mapping[str, str]]] = {}
-    for aggregate in reader.nova("/os-aggregates")["aggregates"]:
+    for aggregate in aggregates:
         for host in aggregate["hosts"]:
             by_host.setdefault(host, {})[aggregate["name"]] = dict(aggregate["metadata"])
     return by_host
@@ -258,6 +286,8 @@ def _host(host: HostData, resolved: "ResolvedFleet | None", models: Collection[s
         compute is not None,
         resolved.domains.get(host.name, {}) if resolved else {},
         host.cells_known,
+        compute.host if compute else host.name,
+        {"host": compute.host, "nodename": compute.node, **compute.attributes} if compute else {},
     )
 
 

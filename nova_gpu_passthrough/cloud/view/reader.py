@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 #: Nova 31 (2025.1) and newer: server details include image properties.
 NOVA = "2.98"
+#: The last one in which hypervisors have ``cpu_info``. With later ones Nova may ask each host for
+#: its uptime.
+HYPERVISORS = "2.87"
+#: Nova 31 (2025.1) and newer: a server has its scheduler hints.
+SCHEDULER_HINTS = "2.100"
 #: Placement 7 (Yoga) and newer: ``required=in:``.
 PLACEMENT = "1.39"
 #: Concurrent requests; the connection pool of the requests library holds ten.
@@ -64,12 +69,13 @@ class CloudReader:
         #: What the caller may not read, in the order in which that was noticed.
         self.restricted: dict[Restricted, None] = {}
 
-    def nova(self, path: str, **parameters: Any) -> Any:
+    def nova(self, path: str, version: str = NOVA, **parameters: Any) -> Any:
         """Return the body of Nova's response.
 
+        :param version: the microversion
         :raises openstack.exceptions.HttpException: if Nova rejects the request
         """
-        return _get(self._nova, NOVA, path, parameters)
+        return _get(self._nova, version, path, parameters)
 
     def placement(self, path: str, **parameters: Any) -> Any:
         """Return the body of Placement's response.
@@ -121,15 +127,16 @@ class CloudReader:
         return int(major), int(minor)
 
     def pages(
-        self, path: str, name: str, key: str = "id", **parameters: Any
+        self, path: str, name: str, key: str = "id", version: str = NOVA, **parameters: Any
     ) -> Iterator[Mapping[str, Any]]:
         """Yield the members of one of Nova's collections, page after page.
 
         :param key: the field that identifies a member
+        :param version: the microversion
         """
         query = {"limit": _PAGE, **parameters}
         while True:
-            body = self.nova(path, **query)
+            body = self.nova(path, version, **query)
             members: list[Mapping[str, Any]] = body[name]
             yield from members
             if not members or f"{name}_links" not in body:

@@ -5,7 +5,7 @@ import pytest
 
 from nova_gpu_passthrough.cloud.fit import explanation
 from nova_gpu_passthrough.cloud.fit.host_explanation import HostAnswer
-from nova_gpu_passthrough.cloud.fit.subject import ServerSubject, Subject, of_flavor
+from nova_gpu_passthrough.cloud.fit.subject import ServerSubject, of_flavor
 from nova_gpu_passthrough.cloud.view.model import DeviceState
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.fleet.settings import Settings
@@ -34,7 +34,11 @@ def explain(view, subject, fleet=FLEET):
 def of_server(status="ERROR", host=None, flavor=PAIR, **changes):
     found = of_flavor(flavor)
     return dataclasses.replace(
-        found, server=ServerSubject("id-of-train", "train", status, host, **changes)
+        found,
+        filtered=dataclasses.replace(
+            found.filtered, zone=changes.get("zone"), projects=frozenset(("p1",))
+        ),
+        server=ServerSubject("id-of-train", "train", status, host, **changes),
     )
 
 
@@ -110,8 +114,32 @@ def test_a_server_on_a_host_without_gpus_is_on_no_gpu_host():
 
 
 def test_a_pinned_zone_refuses_other_hosts():
-    explained = explain(builders.view(*HOSTS), of_server(zone="west"))
+    aggregates = {"west": {"availability_zone": "west"}}
+    view = builders.view(*HOSTS[:2], aggregates=aggregates)
+    explained = explain(view, of_server(zone="west"))
     assert {one.refusal.label for one in explained.hosts} == {"by Placement (aggregate)"}
+
+
+def test_the_filters_decide_for_the_project_of_the_server():
+    reserved = dataclasses.replace(HOSTS[0], aggregates={"ml": {"filter_tenant_id": "p2"}})
+    fleet = clouds.fleet(
+        *map(inventories.hgx, NAMES),
+        settings=Settings(enabled_filters=("AggregateMultiTenancyIsolation",)),
+    )
+    explained = explain(builders.view(reserved, HOSTS[2]), of_server(), fleet)
+    assert [(one.host, one.refusal.label) for one in explained.hosts] == [
+        ("hgx1", "by AggregateMultiTenancyIsolation (project)"),
+        ("hgx3", "by Placement (gpus)"),
+    ]
+    # GpuPassthroughFilter never sees the host that the other filter refuses.
+    assert explained.summary[-1] == (
+        "nova-scheduler would find no host: filters before GpuPassthroughFilter refuse all"
+    )
+    flavor = explain(builders.view(reserved), of_flavor(PAIR), fleet)
+    assert [one.answer for one in flavor.hosts] == [HostAnswer.FITS]
+    assert flavor.notes[0] == (
+        "hgx1 takes only servers of project p2: --project counts for one project"
+    )
 
 
 def test_a_server_without_gpus_is_explained_with_a_note():
@@ -137,6 +165,8 @@ def test_a_policy_that_ranks_whole_hosts_shows_no_weight():
 
 
 def test_a_flavor_that_nova_refuses_is_an_error():
-    subject = Subject("odd", of_flavor(PAIR).size, {"pci_passthrough:alias": "b200:1"})
+    subject = dataclasses.replace(
+        of_flavor(PAIR), flavor="odd", extra_specs={"pci_passthrough:alias": "b200:1"}
+    )
     with pytest.raises(UserError, match="flavor odd: pci_passthrough:alias names b200"):
         explain(builders.view(*HOSTS), subject)

@@ -6,9 +6,10 @@ import pytest
 from nova_gpu_passthrough.cloud.fit import free_capacity, host_explanation
 from nova_gpu_passthrough.cloud.fit.gpu_flavors import size
 from nova_gpu_passthrough.cloud.fit.host_explanation import HostAnswer
+from nova_gpu_passthrough.cloud.fit.host_judge import HostJudge
 from nova_gpu_passthrough.cloud.view.model import DeviceState
 from nova_gpu_passthrough.fleet import demand
-from nova_gpu_passthrough.nova_rules.refusal import Constraint, Stage
+from nova_gpu_passthrough.nova_rules.filters.model import FilteredServer
 from nova_gpu_passthrough.policies.pack import Pack
 from nova_gpu_passthrough.topology.fit import FitReason
 from tests.unit.cloud import builders, clouds
@@ -24,9 +25,10 @@ def demand_of(*args, **extra_specs):
     return demand.read(size(flavor), flavor.extra_specs, ALIASES)
 
 
-def explain(host, flavor_demand, zone=None):
+def explain(host, flavor_demand):
+    judge = HostJudge(FLEET, {}, flavor_demand, FilteredServer("f"))
     return host_explanation.explain_host(
-        host, free_capacity.of_host(host), flavor_demand, Pack(), zone
+        host, free_capacity.of_host(host), flavor_demand, judge, Pack()
     )
 
 
@@ -86,17 +88,6 @@ def test_the_first_component_that_refuses(changes, flavor_demand, label, words):
     assert found.detail.startswith(words)
 
 
-def test_a_server_stays_in_its_availability_zone():
-    host = builders.host(FLEET, "hgx1")
-    assert explain(host, demand_of(), "nova").answer is HostAnswer.FITS
-    found = explain(host, demand_of(), "other")
-    assert (found.refusal.constraint, found.refusal.stage) == (
-        Constraint.AGGREGATE,
-        Stage.PLACEMENT,
-    )
-    assert found.detail == "the server must be in availability zone other, the host is in nova"
-
-
 def test_a_refusal_by_the_filter_has_its_reason():
     found = explain(builders.host(FLEET, "hgx1"), demand_of(3, gpu__switch="required"))
     assert found.refusal.reason is FitReason.SWITCH
@@ -118,7 +109,8 @@ def test_the_own_host_shows_what_the_server_has():
         "CPUs and memory of NUMA node 0; weight 0.94 (quality 0.95, policy "
     )
     # It could get better GPUs now.
-    better = host_explanation.explain_host(host, without, flavor_demand, Pack())
+    judge = HostJudge(FLEET, {}, flavor_demand, FilteredServer("f"))
+    better = host_explanation.explain_host(host, without, flavor_demand, judge, Pack())
     assert better.weight > found.weight
 
 

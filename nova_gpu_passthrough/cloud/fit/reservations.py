@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts that are reserved for projects, by the metadata of aggregates and the enabled filters."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from nova_gpu_passthrough.cloud.fit import filter_facts
+from nova_gpu_passthrough.cloud.fit.host_judge import enabled_filters
+from nova_gpu_passthrough.cloud.view.model import CloudView
+from nova_gpu_passthrough.nova_rules.filters import aggregate_filters
+from nova_gpu_passthrough.nova_rules.refusal import Stage
+
+if TYPE_CHECKING:
+    from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
+
+
+def by_projects(
+    view: CloudView, resolved: "ResolvedFleet"
+) -> dict[frozenset[str], tuple[str, ...]]:
+    """Return the hosts that take only servers of some projects, by the ids of these projects."""
+    if Stage.AGGREGATE_PROJECTS not in enabled_filters(resolved):
+        return {}
+    hosts: dict[frozenset[str], tuple[str, ...]] = {}
+    for host in view.hosts:
+        projects = aggregate_filters.reserved_for(filter_facts.of_host(host))
+        if projects:
+            hosts[projects] = (*hosts.get(projects, ()), host.name)
+    return hosts
+
+
+def notes(view: CloudView, resolved: "ResolvedFleet") -> Iterator[str]:
+    """Yield a sentence for each set of reserved hosts, if no project is given."""
+    for projects, hosts in by_projects(view, resolved).items():
+        yield (
+            f"{_list(hosts)} {'takes' if len(hosts) == 1 else 'take'} only servers of "
+            f"{'project' if len(projects) == 1 else 'projects'} {', '.join(sorted(projects))}: "
+            "--project counts for one project"
+        )
+
+
+def _list(hosts: tuple[str, ...], most: int = 5) -> str:
+    more = f" and {len(hosts) - most} more hosts" if len(hosts) > most else ""
+    return ", ".join(hosts[:most]) + more
