@@ -2,9 +2,10 @@
 """``nova-gpu capacity``: how many more GPU servers fit, and which free GPUs are stranded."""
 
 import argparse
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nova_gpu_passthrough.cli import project_option
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
 from nova_gpu_passthrough.cli.listing import ListColumn, ListCommand, OptionalColumn
 from nova_gpu_passthrough.cli.table import Layout
@@ -29,8 +30,9 @@ class ShowCapacity(CloudCommand, ListCommand):
 
     The number of each flavor assumes that no servers of other flavors are created. It considers
     what Placement, the scheduler's filters and nova-compute check: GPUs, links, switches, NUMA
-    nodes, pinned CPUs, memory pages. Exact is false where something about a flavor or a host is
-    unknown; standard error says what. Rows in json, csv and yaml begin with the time (UTC).
+    nodes, pinned CPUs, memory pages, aggregates, projects. Exact is false where something about a
+    flavor or a host is unknown; standard error says what. Rows in json, csv and yaml begin with the
+    time (UTC).
 
     Needs --fleet, and role admin or policies that permit reading (see "An auditor" in the
     documentation).
@@ -41,6 +43,8 @@ class ShowCapacity(CloudCommand, ListCommand):
           how many more servers of each GPU flavor fit
         nova-gpu capacity --fleet fleet.yaml gpu.h100-sxm.8 --by-host
           on which hosts a flavor fits, and why not on the others
+        nova-gpu capacity --fleet fleet.yaml --project research
+          the flavors that a project may use, on hosts that are not reserved for others
         nova-gpu capacity --fleet fleet.yaml --stranded
           free GPUs that no server can use
     """
@@ -51,6 +55,11 @@ class ShowCapacity(CloudCommand, ListCommand):
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument(
             "flavors", metavar="FLAVOR", nargs="*", help="name or id (default: all GPU flavors)"
+        )
+        project_option.add(
+            parser,
+            "count servers of this project: the flavors that it may use, on hosts that are not "
+            "reserved for others",
         )
         tables = parser.add_mutually_exclusive_group()
         tables.add_argument(
@@ -73,11 +82,18 @@ class ShowCapacity(CloudCommand, ListCommand):
                 f"servers of {', '.join(parsed_args.flavors)}"
             )
         fleet = self.require_fleet(parsed_args)
+        project = None
+        if parsed_args.project:
+            # Before the long reading of the cloud.
+            project = project_option.find(self.connection(parsed_args), parsed_args.project)
         view = self.read_view(parsed_args)
-        from nova_gpu_passthrough.cloud.fit import capacity
+        from nova_gpu_passthrough.cloud.fit import capacity, reservations
 
         flavor_names = _flavor_names(view, fleet, parsed_args.flavors)
-        counted = capacity.count(view, fleet, flavor_names)
+        names: Mapping[str, str] = {}
+        if project or reservations.by_projects(view, fleet):
+            names = self.read_owners(parsed_args, view).projects
+        counted = capacity.count(view, fleet, flavor_names, project, names)
         flavor_notes = (note for flavor in counted.flavors for note in flavor.notes)
         self.print_notes(dict.fromkeys((*view.notes, *counted.notes, *flavor_notes)))
         columns, rows = _table(counted, parsed_args)

@@ -2,12 +2,14 @@
 """``nova-gpu explain``: why a server fits on a host, or does not."""
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from nova_gpu_passthrough.cli import project_option
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
 from nova_gpu_passthrough.cli.listing import ListColumn, ListCommand, OptionalColumn
 from nova_gpu_passthrough.cli.table import Layout
+from nova_gpu_passthrough.errors import UserError
 
 _COLUMNS = ("Host", "Answer", "Limited By", "Refused By", "Detail")
 _LONG = ("Weight",)
@@ -42,6 +44,7 @@ class ExplainRequest(CloudCommand, ListCommand):
         """Return the parser of the command's options."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.add_argument("name", metavar="SERVER|FLAVOR", help="name or id, of any project")
+        project_option.add(parser, "explain the flavor for servers of this project")
         subjects = parser.add_mutually_exclusive_group()
         for subject, other in (("server", "flavor"), ("flavor", "server")):
             subjects.add_argument(
@@ -56,13 +59,25 @@ class ExplainRequest(CloudCommand, ListCommand):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
         """Read the cloud and explain every host."""
         fleet = self.require_fleet(parsed_args)
+        project = None
+        if parsed_args.project:
+            # Before the long reading of the cloud.
+            project = project_option.find(self.connection(parsed_args), parsed_args.project)
         view = self.read_view(parsed_args)
-        from nova_gpu_passthrough.cloud.fit import explanation, subject
+        from nova_gpu_passthrough.cloud.fit import explanation, reservations, subject
         from nova_gpu_passthrough.cloud.view.reader import CloudReader
 
         reader = CloudReader(self.connection(parsed_args))
-        found = subject.find(reader, view, parsed_args.name, parsed_args.kind)
-        explained = explanation.explain(view, fleet, found)
+        found = subject.find(reader, view, parsed_args.name, parsed_args.kind, project)
+        if found.server and project:
+            raise UserError(
+                f"--project is for a flavor: server {parsed_args.name} is explained for its own "
+                "project"
+            )
+        names: Mapping[str, str] = {}
+        if project or reservations.by_projects(view, fleet):
+            names = self.read_owners(parsed_args, view).projects
+        explained = explanation.explain(view, fleet, found, names)
         self.print_notes((*explained.notes, *explained.summary))
         return _COLUMNS + _LONG, [
             (

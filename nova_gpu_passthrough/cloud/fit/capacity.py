@@ -94,6 +94,7 @@ def count(
     resolved: "ResolvedFleet | None",
     names: Collection[str] | None = None,
     project: str | None = None,
+    project_names: Mapping[str, str] | None = None,
 ) -> CloudCapacity:
     """Count the servers that fit, and find the GPUs that no server can use.
 
@@ -102,6 +103,7 @@ def count(
         use. GPUs are stranded only where no GPU flavor of the cloud can use them, whichever flavors
         are counted
     :param project: id of the servers' project; None: any project that may use a flavor
+    :param project_names: names of projects by id, as far as they are known
     """
     if resolved is None:
         return CloudCapacity(
@@ -117,6 +119,7 @@ def count(
             one.demand,
             filter_facts.of_flavor(one.flavor, project),
             gpu_flavors.access_refusal(one.flavor, project),
+            project_names,
         )
         for one in flavors
     }
@@ -136,7 +139,7 @@ def count(
         _count_flavor(view, free_by_host, one, judges[one.flavor.name]) for one in chosen
     )
     if project is None:
-        notes += reservations.notes(view, resolved)
+        notes += reservations.notes(view, resolved, project_names or {})
     return CloudCapacity(
         view.taken_at,
         counted,

@@ -2,7 +2,7 @@
 """Explain for every host why it takes a server or refuses it, and sum up the answers."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,9 +42,15 @@ class Explanation:
     notes: tuple[str, ...] = ()
 
 
-def explain(view: CloudView, resolved: "ResolvedFleet", subject: Subject) -> Explanation:
+def explain(
+    view: CloudView,
+    resolved: "ResolvedFleet",
+    subject: Subject,
+    project_names: Mapping[str, str] | None = None,
+) -> Explanation:
     """Explain for every host whether it takes such a server.
 
+    :param project_names: names of projects by id, as far as they are known
     :raises UserError: if Nova refuses the flavor on any host
     """
     try:
@@ -55,7 +61,9 @@ def explain(view: CloudView, resolved: "ResolvedFleet", subject: Subject) -> Exp
         raise UserError(f"flavor {subject.flavor}: {error}") from None
     policy, notes = _policy(resolved)
     server = subject.server
-    judge = HostJudge(resolved, view.aggregates, flavor_demand, subject.filtered, subject.refusal)
+    judge = HostJudge(
+        resolved, view.aggregates, flavor_demand, subject.filtered, subject.refusal, project_names
+    )
     hosts = []
     for host in view.hosts:
         free = free_capacity.of_host(host)
@@ -71,7 +79,13 @@ def explain(view: CloudView, resolved: "ResolvedFleet", subject: Subject) -> Exp
         tuple(_summary(subject, flavor_demand, hosts, view, enabled_filters(resolved))),
         tuple(hosts),
         tuple(
-            dict.fromkeys((*_notes(view, resolved, subject, flavor_demand), *judge.notes, *notes))
+            dict.fromkeys(
+                (
+                    *_notes(view, resolved, subject, flavor_demand, project_names or {}),
+                    *judge.notes,
+                    *notes,
+                )
+            )
         ),
     )
 
@@ -180,7 +194,11 @@ def _filter_message(request: str, hosts: Sequence[HostExplanation], enabled: Seq
 
 
 def _notes(
-    view: CloudView, resolved: "ResolvedFleet", subject: Subject, flavor_demand: FlavorDemand
+    view: CloudView,
+    resolved: "ResolvedFleet",
+    subject: Subject,
+    flavor_demand: FlavorDemand,
+    project_names: Mapping[str, str],
 ) -> Iterator[str]:
     yield from subject.notes
     for note in flavor_demand.notes:
@@ -192,6 +210,6 @@ def _notes(
         )
     projects = subject.filtered.projects
     if subject.server is None and (projects is None or len(projects) > 1):
-        yield from reservations.notes(view, resolved)
+        yield from reservations.notes(view, resolved, project_names)
     for host in view.hosts:
         yield from gpu_flavors.uncertainties(view, host, flavor_demand)

@@ -36,12 +36,15 @@ class HostJudge:
         flavor_demand: FlavorDemand,
         server: FilteredServer,
         refusal: Refusal | None = None,
+        project_names: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare for a server.
 
         :param aggregates: metadata of all aggregates of the cloud by name
         :param refusal: why nova-api refuses the server, whatever the hosts have free
+        :param project_names: names of projects by id, as far as they are known
         """
+        self._project_names = project_names or {}
         self._refusal = refusal
         self._aggregates = aggregates
         self._demand = flavor_demand
@@ -162,7 +165,7 @@ class HostJudge:
                 self._note(name, error)
                 continue
             if failed:
-                return Refusal(*failed, stage)
+                return Refusal(failed.constraint, self._with_names(failed), stage)
         return None
 
     def _position(self, fitted: ServerFit | Refusal) -> int:
@@ -170,6 +173,14 @@ class HostJudge:
         if isinstance(fitted, Refusal) and fitted.stage in self._filters:
             return self._filters.index(fitted.stage)
         return len(self._filters)
+
+    def _with_names(self, failed: FailedConstraint) -> str:
+        """Return the detail with names of projects instead of ids."""
+        detail = failed.detail
+        if failed.constraint is Constraint.PROJECT:
+            for key, name in self._project_names.items():
+                detail = detail.replace(key, name)
+        return detail
 
     def _note(self, component: str, error: NotJudgedError) -> None:
         self.notes[f"{component} is not considered, since it depends on {error}"] = None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hosts that are reserved for projects, by the metadata of aggregates and the enabled filters."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from nova_gpu_passthrough.cloud.fit import filter_facts
@@ -28,13 +28,17 @@ def by_projects(
     return hosts
 
 
-def notes(view: CloudView, resolved: "ResolvedFleet") -> Iterator[str]:
-    """Yield a sentence for each set of reserved hosts, if no project is given."""
+def notes(view: CloudView, resolved: "ResolvedFleet", names: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each set of reserved hosts, if no project is given.
+
+    :param names: names of projects by id, as far as they are known
+    """
     for projects, hosts in by_projects(view, resolved).items():
+        known = sorted(names.get(project, project) for project in projects)
         yield (
             f"{_list(hosts)} {'takes' if len(hosts) == 1 else 'take'} only servers of "
-            f"{'project' if len(projects) == 1 else 'projects'} {', '.join(sorted(projects))}: "
-            "--project counts for one project"
+            f"{'project' if len(projects) == 1 else 'projects'} {', '.join(known)}: add --project "
+            "to ask for one project"
         )
 
 

@@ -75,7 +75,7 @@ def take(
         found = owners.read(CloudReader(connection, progress), (*view.device_servers, *waiting))
     return Snapshot(
         view,
-        capacity.count(view, resolved),
+        capacity.count(view, resolved, project_names=found.projects),
         found,
         resolved.file.name if resolved else "",
         cloud_name(connection),

@@ -179,3 +179,47 @@ def test_uncertain_results_are_reported(run, named):
         "gpu.2": True,
         "pmem": False,
     }
+
+
+@pytest.fixture
+def reserved(fleet, named):
+    """The fleet's filters reserve the second host for the project research."""
+    fleet.write_text(
+        FLEET + "settings: {enabled_filters: [ComputeFilter, AggregateMultiTenancyIsolation]}\n"
+    )
+    named.nova.aggregates[1] = {
+        "id": 1,
+        "name": "gpu-research",
+        "hosts": ["l40s2"],
+        "metadata": {"filter_tenant_id": "id-research"},
+    }
+
+
+def test_reserved_hosts_are_counted_only_for_their_project(run, named, reserved):
+    _, rows, err = run("gpu.1")
+    assert rows[0]["Servers"] == 6
+    assert err == (
+        "l40s2 takes only servers of project research: add --project to ask for one project\n"
+    )
+    for project, servers in (("research", 6), ("id-research", 6), ("teaching", 2)):
+        _, rows, err = run("gpu.1", "--project", project)
+        assert (rows[0]["Servers"], err) == (servers, "")
+    _, rows, _ = run("gpu.1", "--project", "teaching", "--by-host")
+    assert rows[1]["Detail"] == "reserved for project research (aggregate gpu-research)"
+
+
+def test_only_flavors_that_the_project_may_use_are_counted(run, named):
+    private = {"pci_passthrough__alias": "l40s:4", **PINNED}
+    named.nova.add_flavor("gpu.4", 8, 1024, public=False, access=["id-research"], **private)
+    _, rows, err = run("--project", "teaching")
+    assert [row["Flavor"] for row in rows] == ["gpu.1", "gpu.2"]
+    assert err == "the project has no access to gpu.4\n"
+    _, rows, _ = run("gpu.4", "--project", "teaching")
+    assert (rows[0]["Servers"], rows[0]["Limited By"]) == (0, "project")
+    assert [row["Flavor"] for row in run("--project", "research")[1]] == ["gpu.1", "gpu.2", "gpu.4"]
+
+
+def test_an_unknown_project(run):
+    status, _, err = run("--project", "reserch")
+    assert status == 2
+    assert "--project reserch: there is no project reserch; similar names: research" in err

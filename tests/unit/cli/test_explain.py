@@ -10,6 +10,7 @@ from tests.unit.cli.clouds import named as named
 from tests.unit.cli.test_capacity import GPUS
 from tests.unit.cli.test_capacity import fleet as fleet
 from tests.unit.cli.test_capacity import hosts as hosts
+from tests.unit.cli.test_capacity import reserved as reserved
 
 
 @pytest.fixture
@@ -77,3 +78,28 @@ def test_the_table_has_no_weights(nova_gpu, fleet, hosts):
         "Refused By",
         "Detail",
     ]
+
+
+def test_a_flavor_for_a_project(run, reserved):
+    _, rows, _ = run("gpu.1", "--project", "teaching")
+    assert [(row["Host"], row["Answer"], row["Limited By"], row["Refused By"]) for row in rows] == [
+        ("l40s1", "fits", [], None),
+        ("l40s2", "refused", ["project"], "AggregateMultiTenancyIsolation"),
+    ]
+    assert rows[1]["Detail"] == "reserved for project research (aggregate gpu-research)"
+    _, rows, err = run("gpu.1")
+    assert {row["Answer"] for row in rows} == {"fits"}
+    assert "l40s2 takes only servers of project research" in err
+
+
+def test_a_server_is_explained_for_its_own_project(run, named, reserved):
+    fault = {"created": "2026-01-01T00:00:00Z", "message": "No valid host was found. "}
+    flavor = next(one for one in named.nova.flavors.values() if one["name"] == "gpu.1")
+    named.nova.add_server("mine", None, flavor, "id-teaching", status="ERROR", fault=fault)
+    _, rows, _ = run("mine")
+    assert [(row["Host"], row["Answer"]) for row in rows] == [
+        ("l40s1", "fits"),
+        ("l40s2", "refused"),
+    ]
+    status, _, err = run("mine", "--project", "research")
+    assert (status, "is explained for its own project" in err) == (2, True)

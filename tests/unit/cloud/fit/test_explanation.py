@@ -138,7 +138,7 @@ def test_the_filters_decide_for_the_project_of_the_server():
     flavor = explain(builders.view(reserved), of_flavor(PAIR), fleet)
     assert [one.answer for one in flavor.hosts] == [HostAnswer.FITS]
     assert flavor.notes[0] == (
-        "hgx1 takes only servers of project p2: --project counts for one project"
+        "hgx1 takes only servers of project p2: add --project to ask for one project"
     )
 
 

@@ -155,8 +155,8 @@ def test_a_server_fits_as_by_the_rules_for_devices():
             Stage.PLACEMENT,
             Constraint.PROJECT,
             (
-                "limit_tenants_to_placement_aggregate allows the project's servers on no host: it has "
-                "no aggregate"
+                "limit_tenants_to_placement_aggregate allows the project's servers on no host: it "
+                "has no aggregate"
             ),
         ),
         (
@@ -266,8 +266,8 @@ def test_filters_that_cannot_be_judged_are_named():
     assert isinstance(judged(judge, host()), ServerFit)
     assert list(judge.notes) == [
         (
-            "MetricsFilter is not considered, since it depends on metrics of hosts, which Nova's API "
-            "does not show"
+            "MetricsFilter is not considered, since it depends on metrics of hosts, which Nova's "
+            "API does not show"
         ),
         "MyFilter is not considered: it is not one of Nova's filters",
     ]
