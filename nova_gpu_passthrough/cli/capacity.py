@@ -2,27 +2,21 @@
 """``nova-gpu capacity``: how many more GPU servers fit, and which free GPUs are stranded."""
 
 import argparse
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from nova_gpu_passthrough.cli import project_option
+from nova_gpu_passthrough.cli import capacity_tables, project_option
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
-from nova_gpu_passthrough.cli.listing import ListColumn, ListCommand, OptionalColumn
+from nova_gpu_passthrough.cli.listing import ListCommand
 from nova_gpu_passthrough.cli.table import Layout
 from nova_gpu_passthrough.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from nova_gpu_passthrough.cloud.fit.capacity import CloudCapacity
     from nova_gpu_passthrough.cloud.view.model import CloudView
     from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
 
-_COLUMNS = ("Flavor", "GPUs", "Model", "Servers", "Hosts", "Limited By", "Exact")
-_BY_HOST = ("Flavor", "Host", "Servers", "Limited By", "Refused By", "Detail")
-_STRANDED = ("Host", "Address", "Model", "Limited By", "Flavor", "Detail")
 #: Formats whose rows programs store; each row has the time.
 _FORMATS_WITH_TIME = frozenset(("json", "csv", "yaml"))
-
-_Table = tuple[Sequence[str], Iterable[tuple[Any, ...]]]
 
 
 class ShowCapacity(CloudCommand, ListCommand):
@@ -45,6 +39,10 @@ class ShowCapacity(CloudCommand, ListCommand):
           on which hosts a flavor fits, and why not on the others
         nova-gpu capacity --fleet fleet.yaml --project research
           the flavors that a project may use, on hosts that are not reserved for others
+        nova-gpu capacity --fleet fleet.yaml --add 2xgpu01
+          what two more hosts like gpu01 would give
+        nova-gpu capacity --fleet fleet.yaml --by-domain rack
+          how many servers would fit if a rack failed
         nova-gpu capacity --fleet fleet.yaml --stranded
           free GPUs that no server can use
     """
@@ -61,11 +59,33 @@ class ShowCapacity(CloudCommand, ListCommand):
             "count servers of this project: the flavors that it may use, on hosts that are not "
             "reserved for others",
         )
+        parser.add_argument(
+            "--add",
+            metavar="COUNTxNAME",
+            action="append",
+            default=[],
+            help="count also with so many more empty hosts: 2xgpu01 for hosts like gpu01, or with "
+            "the file of an inventory or a GPU model of the cloud as NAME (may be repeated)",
+        )
+        parser.add_argument(
+            "--without",
+            metavar="LEVEL=NAME",
+            action="append",
+            default=[],
+            help="count also without the hosts of a failure domain, such as rack=r1 or host=gpu01, "
+            "and say whether the servers there would fit elsewhere (may be repeated)",
+        )
         tables = parser.add_mutually_exclusive_group()
         tables.add_argument(
             "--by-host",
             action="store_true",
             help="list each flavor on each host, with the reason why the next server does not fit",
+        )
+        tables.add_argument(
+            "--by-domain",
+            metavar="LEVEL",
+            help="list for each failure domain of a level of the fleet file (rack, room, ...; or "
+            "host) how many servers of each flavor fit if it fails",
         )
         tables.add_argument(
             "--stranded",
@@ -74,33 +94,88 @@ class ShowCapacity(CloudCommand, ListCommand):
         )
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> _Table:
+    def take_action(self, parsed_args: argparse.Namespace) -> capacity_tables.Table:
         """Read the cloud and count the servers that fit."""
-        if parsed_args.stranded and parsed_args.flavors:
-            raise UserError(
-                "--stranded considers all flavors: do not name any with it, or omit it to count "
-                f"servers of {', '.join(parsed_args.flavors)}"
-            )
+        _check(parsed_args)
         fleet = self.require_fleet(parsed_args)
-        project = None
-        if parsed_args.project:
-            # Before the long reading of the cloud.
-            project = project_option.find(self.connection(parsed_args), parsed_args.project)
+        project = project_option.find(self, parsed_args)
         view = self.read_view(parsed_args)
-        from nova_gpu_passthrough.cloud.fit import capacity, reservations
+        from nova_gpu_passthrough.cloud.fit import (
+            capacity,
+            domain_loss,
+            host_additions,
+            reservations,
+        )
 
+        if parsed_args.by_domain:
+            domain_loss.check_level(view, parsed_args.by_domain)
+        failed = domain_loss.find(view, parsed_args.without)
+        removed = {host for hosts in failed.values() for host in hosts}
+        additions = host_additions.add(view, fleet, parsed_args.add)
         flavor_names = _flavor_names(view, fleet, parsed_args.flavors)
         names: Mapping[str, str] = {}
         if project or reservations.by_projects(view, fleet):
             names = self.read_owners(parsed_args, view).projects
-        counted = capacity.count(view, fleet, flavor_names, project, names)
-        flavor_notes = (note for flavor in counted.flavors for note in flavor.notes)
-        self.print_notes(dict.fromkeys((*view.notes, *counted.notes, *flavor_notes)))
-        columns, rows = _table(counted, parsed_args)
+        counted = capacity.count(additions.view, fleet, flavor_names, project, names)
+        notes = [*additions.notes, *view.notes, *counted.notes]
+        notes += [note for flavor in counted.flavors for note in flavor.notes]
+        if failed:
+            domain = ", ".join(failed)
+            notes.append(str(domain_loss.restart(additions.view, fleet, domain, removed)))
+        elif parsed_args.by_domain:
+            notes += _restarts(additions.view, fleet, parsed_args.by_domain)
+        level = domain_loss.levels(view)[0]
+        if level != domain_loss.HOST:
+            notes += domain_loss.warnings(counted.flavors, additions.view.hosts, level)
+        self.print_notes(dict.fromkeys(notes))
+        if parsed_args.by_host:
+            columns, rows = capacity_tables.by_host(counted)
+        elif parsed_args.by_domain:
+            columns, rows = capacity_tables.by_domain(
+                counted, additions.view.hosts, parsed_args.by_domain
+            )
+        elif parsed_args.stranded:
+            columns, rows = capacity_tables.stranded(counted)
+        else:
+            table = capacity_tables.FlavorTable(counted)
+            if additions.names or removed:
+                table.compare(additions.names, removed, parsed_args.formatter)
+            elif level != domain_loss.HOST:
+                table.add_loss(view.hosts, level)
+            columns, rows = table.table()
         if parsed_args.formatter in _FORMATS_WITH_TIME:
             columns = ("Taken At", *columns)
             rows = [(counted.taken_at, *row) for row in rows]
         return columns, rows
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Check which options are given together.
+
+    :raises UserError: if they exclude each other
+    """
+    if options.stranded and options.flavors:
+        raise UserError(
+            "--stranded considers all flavors: do not name any with it, or omit it to count "
+            f"servers of {', '.join(options.flavors)}"
+        )
+    if options.stranded and (options.add or options.without):
+        raise UserError("--stranded considers the hosts that are there: omit --add and --without")
+    if options.without and (options.by_host or options.by_domain):
+        raise UserError("--without compares all hosts: omit --by-host and --by-domain")
+
+
+def _restarts(view: "CloudView", fleet: "ResolvedFleet", level: str) -> list[str]:
+    """Describe for each domain whether its servers would fit elsewhere."""
+    from nova_gpu_passthrough.cloud.fit import domain_loss
+
+    members: dict[str, set[str]] = {}
+    for host in view.hosts:
+        name = domain_loss.domain_of(host, level)
+        if name is not None:
+            members.setdefault(f"{level} {name}", set()).add(host.name)
+    found = (domain_loss.restart(view, fleet, name, hosts) for name, hosts in members.items())
+    return [str(one) for one in found if one.servers]
 
 
 def _flavor_names(
@@ -127,43 +202,3 @@ def _flavor_names(
                 "see nova-gpu explain"
             )
     return {names[given] for given in names_or_ids}
-
-
-def _table(counted: "CloudCapacity", options: argparse.Namespace) -> _Table:
-    if options.stranded:
-        return _STRANDED, [
-            (
-                gpu.host,
-                gpu.address,
-                gpu.model,
-                str(gpu.constraint),
-                OptionalColumn(gpu.flavor),
-                gpu.detail,
-            )
-            for gpu in counted.stranded
-        ]
-    if options.by_host:
-        return _BY_HOST, [
-            (
-                flavor.flavor,
-                host,
-                servers,
-                ListColumn(tuple(map(str, flavor.limits[host].constraints))),
-                str(flavor.limits[host].stage),
-                flavor.detail(host),
-            )
-            for flavor in counted.flavors
-            for host, servers in flavor.by_host.items()
-        ]
-    return _COLUMNS, [
-        (
-            flavor.flavor,
-            flavor.gpus,
-            OptionalColumn(flavor.model),
-            flavor.servers,
-            flavor.hosts,
-            OptionalColumn(flavor.limited_by and str(flavor.limited_by)),
-            flavor.exact,
-        )
-        for flavor in counted.flavors
-    ]

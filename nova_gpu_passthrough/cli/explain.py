@@ -59,10 +59,7 @@ class ExplainRequest(CloudCommand, ListCommand):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Any]]:
         """Read the cloud and explain every host."""
         fleet = self.require_fleet(parsed_args)
-        project = None
-        if parsed_args.project:
-            # Before the long reading of the cloud.
-            project = project_option.find(self.connection(parsed_args), parsed_args.project)
+        project = project_option.find(self, parsed_args)
         view = self.read_view(parsed_args)
         from nova_gpu_passthrough.cloud.fit import explanation, reservations, subject
         from nova_gpu_passthrough.cloud.view.reader import CloudReader

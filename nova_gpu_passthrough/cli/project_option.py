@@ -7,25 +7,33 @@ from typing import TYPE_CHECKING
 from nova_gpu_passthrough.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from openstack.connection import Connection
+    from nova_gpu_passthrough.cli.cloud_command import CloudCommand
 
 
 def add(parser: argparse.ArgumentParser, help_text: str) -> None:
-    """Add the option."""
+    """Add the option.
+
+    :param help_text: what the command does for the servers of this project
+    """
     parser.add_argument("--project", metavar="PROJECT", help=f"{help_text} (name or id)")
 
 
-def find(connection: "Connection", name: str) -> str:
-    """Return the id of the project with that name or id.
+def find(command: "CloudCommand", options: argparse.Namespace) -> str | None:
+    """Return the id of the project that the option names; None without the option.
 
-    :raises UserError: if there is none, or more than one
+    Commands call it before they read the cloud, which takes longer.
+
+    :raises UserError: if there is no such project, or more than one
     """
+    name = options.project
+    if not name:
+        return None
     from nova_gpu_passthrough.cloud.apply.projects import Projects, UnknownProject
     from nova_gpu_passthrough.cloud.apply.writer import CloudWriter
     from nova_gpu_passthrough.cloud.view import owners
     from nova_gpu_passthrough.fleet.desired_state import ProjectName
 
-    api = CloudWriter(connection)
+    api = CloudWriter(command.connection(options))
     try:
         return Projects(api).id(ProjectName(name))
     except UnknownProject as error:

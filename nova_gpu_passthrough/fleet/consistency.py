@@ -5,7 +5,6 @@ import string
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from nova_gpu_passthrough.fleet.isolation import TENANT_KEY
 from nova_gpu_passthrough.fleet.model import (
     EXTRA_SPEC_FIELDS,
     RACK,
@@ -16,6 +15,7 @@ from nova_gpu_passthrough.fleet.model import (
     QuotaDriver,
 )
 from nova_gpu_passthrough.nova_rules import alias_string
+from nova_gpu_passthrough.nova_rules.filters.aggregate_filters import TENANT_KEY
 
 #: The placeholders in the template of a flavor's name.
 PLACEHOLDERS = ("alias", "model", "count", "vcpus", "ram_gib", "disk_gib")

@@ -16,14 +16,13 @@ from nova_gpu_passthrough.fleet.desired_state import ProjectName
 from nova_gpu_passthrough.fleet.model import FleetFile, HostGroup, Mode
 from nova_gpu_passthrough.fleet.offers import Note
 from nova_gpu_passthrough.fleet.settings import Settings
+from nova_gpu_passthrough.nova_rules.filters.aggregate_filters import TENANT_KEY
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.fleet.flavors import FlavorPlan
     from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
 
 FILTER = "AggregateMultiTenancyIsolation"
-#: What the keys of aggregate metadata begin with whose values are ids of projects.
-TENANT_KEY = "filter_tenant_id"
 #: Stands for no project: without any key Nova would let every project use the hosts.
 NOBODY = "none"
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from nova_gpu_passthrough.fleet import releases
 from nova_gpu_passthrough.fleet.releases import NEWEST, Release
-from nova_gpu_passthrough.nova_rules.scheduler_options import SchedulerOptions
+from nova_gpu_passthrough.nova_rules.host_selection import SchedulerOptions
 
 
 class DeploymentTarget(enum.StrEnum):

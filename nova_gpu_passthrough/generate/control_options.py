@@ -9,7 +9,7 @@ from nova_gpu_passthrough.fleet.aliases import AliasMap
 from nova_gpu_passthrough.fleet.offers import DeviceKind, HostOffer, Note
 from nova_gpu_passthrough.fleet.settings import ENABLED_FILTERS, Settings
 from nova_gpu_passthrough.generate.service_options import Option, Section, option
-from nova_gpu_passthrough.nova_rules.scheduler_options import SchedulerOptions
+from nova_gpu_passthrough.nova_rules.host_selection import SchedulerOptions
 
 FILTER = "nova_gpu_passthrough.scheduler.filters.GpuPassthroughFilter"
 WEIGHER = "nova_gpu_passthrough.scheduler.weights.GpuPassthroughWeigher"

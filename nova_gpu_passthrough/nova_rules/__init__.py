@@ -135,7 +135,7 @@ RESTATED = (
         "nova_gpu_passthrough.nova_rules.filters.request_filters",
         "nova.scheduler.request_filter:transform_image_metadata",
     ),
-    ("nova_gpu_passthrough.nova_rules.scheduler_options", "nova.conf.scheduler:scheduler_group"),
+    ("nova_gpu_passthrough.nova_rules.host_selection", "nova.conf.scheduler:scheduler_group"),
     ("nova_gpu_passthrough.cloud.fit.filter_facts", "nova.compute.stats:Stats.io_workload"),
     ("nova_gpu_passthrough.nova_rules.guest_topology", "nova.virt.hardware:numa_get_constraints"),
     ("nova_gpu_passthrough.nova_rules.guest_topology", "nova.virt.hardware:parse_cpu_spec"),

@@ -3,9 +3,9 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
-from nova_gpu_passthrough.catalog import boards, models
+from nova_gpu_passthrough.catalog import board_types
+from nova_gpu_passthrough.catalog.board_types import BoardType
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.packing.host_state import CellState, GpuGroup, HostState, canonical
 from nova_gpu_passthrough.simulator import assumed_topology
@@ -17,17 +17,11 @@ from nova_gpu_passthrough.simulator.ranker import SimulatedHost
 #: inference_results_v4.1).
 VCPUS_PER_GPU = 28
 RAM_GIB_PER_GPU = 256
-_USUAL_GPUS = 8
 _MOST_HOSTS = 100_000
 _OPTION = re.compile(
     r"(?P<count>[1-9][0-9]*)x(?P<name>[^,]+)"
     r"(?:,vcpus=(?P<vcpus>[1-9][0-9]{0,5}))?(?:,ram-gib=(?P<ram>[1-9][0-9]{0,6}))?"
 )
-
-
-class _BoardType(NamedTuple):
-    model: str
-    gpus: int
 
 
 def hosts(
@@ -84,34 +78,15 @@ def _of_board(
     return SimulatedHost(match["name"], state, model, state.vcpus, ram_mib, gpus)
 
 
-def _board(word: str, name: str, known: Mapping[str, SimulatedHost]) -> _BoardType:
+def _board(word: str, name: str, known: Mapping[str, SimulatedHost]) -> BoardType:
     """Return model and number of GPUs of ``HGX-H100``, ``HGX-A100-SXM-80GB-4`` or ``MI300X``."""
-    plain = re.sub(r"^(HGX|DGX)-", "", name, flags=re.IGNORECASE).lower()
-    matching = _boards_like(plain)
-    counted = re.fullmatch(r"(.+)-([0-9]+)", plain)
-    if not matching and counted:
-        matching = [one for one in _boards_like(counted[1]) if one.gpus == int(counted[2])]
-    exact = [one for one in matching if one.model.lower() in (plain, counted and counted[1])]
-    matching = exact or matching
-    usual = [one for one in matching if one.gpus == _USUAL_GPUS]
-    matching = usual or matching
+    matching = board_types.find(name)
     if len(matching) == 1:
         return matching[0]
-    named = sorted({f"{one.model}-{one.gpus}" for one in matching or _boards_like("")})
+    named = sorted(map(str, matching or board_types.known()))
     if matching:
         raise UserError(f"--add {word}: {name} is ambiguous, expected one of {', '.join(named)}")
     hosts = f", or a host such as {next(iter(known))}" if known else ""
     raise UserError(
         f"--add {word}: no board or host is named {name}, expected one of {', '.join(named)}{hosts}"
     )
-
-
-def _boards_like(prefix: str) -> list[_BoardType]:
-    """Return the boards whose GPU model has a name with this prefix; an empty one: all boards."""
-    matching: dict[_BoardType, None] = {}
-    for board in boards.boards():
-        for product in sorted(board.products):
-            model = models.lookup(*product.split(":"))
-            if model and f"{model.name.lower()}-".startswith(f"{prefix}-" if prefix else ""):
-                matching[_BoardType(model.name, board.gpus)] = None
-    return list(matching)

@@ -186,7 +186,7 @@ def _filter_message(request: str, hosts: Sequence[HostExplanation], enabled: Seq
     if not total:
         if any(refusal and refusal.stage in before for refusal in others):
             return (
-                "nova-scheduler would find no host: the filters before GpuPassthroughFilter refuse"
+                "nova-scheduler would find no host: filters before GpuPassthroughFilter refuse all"
             )
         return "nova-scheduler would find no host: Placement returns none"
     text = f"nova-scheduler would log: GPU request {request}: {fitting} of {total} hosts fit"

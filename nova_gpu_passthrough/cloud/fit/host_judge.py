@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nova_gpu_passthrough.cloud.fit import filter_facts, free_capacity, gpu_flavors
 from nova_gpu_passthrough.cloud.view.model import CloudHost
+from nova_gpu_passthrough.fleet import isolation
 from nova_gpu_passthrough.fleet.demand import FlavorDemand
 from nova_gpu_passthrough.generate import control_options
 from nova_gpu_passthrough.nova_rules import filters, placement_extra_specs
@@ -178,6 +179,8 @@ class HostJudge:
         """Return the detail with names of projects instead of ids."""
         detail = failed.detail
         if failed.constraint is Constraint.PROJECT:
+            nobody = f"project {isolation.NOBODY} "
+            detail = detail.replace(nobody, "projects that do not exist ")
             for key, name in self._project_names.items():
                 detail = detail.replace(key, name)
         return detail

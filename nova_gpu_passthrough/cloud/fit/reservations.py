@@ -4,11 +4,9 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from nova_gpu_passthrough.cloud.fit import filter_facts
 from nova_gpu_passthrough.cloud.fit.host_judge import enabled_filters
 from nova_gpu_passthrough.cloud.view.model import CloudView
-from nova_gpu_passthrough.nova_rules.filters import aggregate_filters
-from nova_gpu_passthrough.nova_rules.refusal import Stage
+from nova_gpu_passthrough.fleet import isolation
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
@@ -18,13 +16,12 @@ def by_projects(
     view: CloudView, resolved: "ResolvedFleet"
 ) -> dict[frozenset[str], tuple[str, ...]]:
     """Return the hosts that take only servers of some projects, by the ids of these projects."""
-    if Stage.AGGREGATE_PROJECTS not in enabled_filters(resolved):
+    if isolation.FILTER not in enabled_filters(resolved):
         return {}
     hosts: dict[frozenset[str], tuple[str, ...]] = {}
     for host in view.hosts:
-        projects = aggregate_filters.reserved_for(filter_facts.of_host(host))
-        if projects:
-            hosts[projects] = (*hosts.get(projects, ()), host.name)
+        if host.reserved_for is not None:
+            hosts[host.reserved_for] = (*hosts.get(host.reserved_for, ()), host.name)
     return hosts
 
 
@@ -34,11 +31,14 @@ def notes(view: CloudView, resolved: "ResolvedFleet", names: Mapping[str, str]) 
     :param names: names of projects by id, as far as they are known
     """
     for projects, hosts in by_projects(view, resolved).items():
+        takes = f"{_list(hosts)} {'takes' if len(hosts) == 1 else 'take'}"
+        if not projects:
+            yield f"{takes} no servers: reserved for projects that do not exist"
+            continue
         known = sorted(names.get(project, project) for project in projects)
         yield (
-            f"{_list(hosts)} {'takes' if len(hosts) == 1 else 'take'} only servers of "
-            f"{'project' if len(projects) == 1 else 'projects'} {', '.join(known)}: add --project "
-            "to ask for one project"
+            f"{takes} only servers of {'project' if len(projects) == 1 else 'projects'} "
+            f"{', '.join(known)}: add --project to ask for one project"
         )
 
 

@@ -23,20 +23,16 @@ def count(
     :returns: the numbers, and notes on what is uncertain about them, one sentence each
     """
     aliases = demand.by_name(resolved.aliases.values())
-    disks = {f.name: (f.disk_gib, f.ephemeral_gib, f.swap_mib) for f in view.flavors}
+    known = disks(view)
     counts: Counter[RequestClass] = Counter()
     notes: dict[str, None] = {}
     for server in _gpu_servers(view, aliases):
-        disk, ephemeral, swap = disks.get(server.flavor, (0, 0, 0))
-        if server.image_properties is None:
-            # The server boots from a volume.
-            disk = 0
-        if server.flavor not in disks:
+        size = server_size(server, known)
+        if server.flavor not in known:
             notes[
                 f"flavor {server.flavor} was deleted: the disk of its servers is not known and is "
                 "not counted"
             ] = None
-        size = demand.FlavorSize(server.vcpus, server.ram_mib, disk, ephemeral, swap)
         try:
             flavor_demand = demand.read(size, server.extra_specs, aliases)
         except FlavorError as error:
@@ -52,6 +48,23 @@ def count(
         )
         counts[request_class] += 1
     return counts, list(notes)
+
+
+def disks(view: CloudView) -> Mapping[str, tuple[int, int, int]]:
+    """Return disk (GiB), ephemeral disk (GiB) and swap (MiB) by the name of the flavor."""
+    return {f.name: (f.disk_gib, f.ephemeral_gib, f.swap_mib) for f in view.flavors}
+
+
+def server_size(server: Server, known: Mapping[str, tuple[int, int, int]]) -> demand.FlavorSize:
+    """Return the size of a server's flavor; without disk, if the flavor was deleted.
+
+    :param known: the disks of flavors, see `disks`
+    """
+    disk, ephemeral, swap = known.get(server.flavor, (0, 0, 0))
+    if server.image_properties is None:
+        # The server boots from a volume.
+        disk = 0
+    return demand.FlavorSize(server.vcpus, server.ram_mib, disk, ephemeral, swap)
 
 
 def _gpu_servers(view: CloudView, aliases: Mapping[str, "Alias"]) -> Iterable[Server]:

@@ -18,8 +18,8 @@ from nova_gpu_passthrough.nova_rules.filters.model import (
     FilteredHost,
     FilteredServer,
 )
+from nova_gpu_passthrough.nova_rules.host_selection import SchedulerOptions
 from nova_gpu_passthrough.nova_rules.refusal import FailedConstraint, Stage
-from nova_gpu_passthrough.nova_rules.scheduler_options import SchedulerOptions
 
 HostFilter = Callable[[FilteredHost, FilteredServer, SchedulerOptions], FailedConstraint | None]
 

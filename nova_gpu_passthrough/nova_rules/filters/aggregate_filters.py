@@ -6,8 +6,8 @@ from nova_gpu_passthrough.nova_rules.filters.model import (
     FilteredHost,
     FilteredServer,
 )
+from nova_gpu_passthrough.nova_rules.host_selection import SchedulerOptions
 from nova_gpu_passthrough.nova_rules.refusal import Constraint, FailedConstraint
-from nova_gpu_passthrough.nova_rules.scheduler_options import SchedulerOptions
 
 #: Prefix of the metadata whose values are ids of projects (``TENANT_METADATA_KEY``).
 TENANT_KEY = "filter_tenant_id"

@@ -8,8 +8,8 @@ from nova_gpu_passthrough.nova_rules.filters.model import (
     FilteredServer,
     NotJudgedError,
 )
+from nova_gpu_passthrough.nova_rules.host_selection import SchedulerOptions
 from nova_gpu_passthrough.nova_rules.refusal import Constraint, FailedConstraint
-from nova_gpu_passthrough.nova_rules.scheduler_options import SchedulerOptions
 
 _MAX_BITS = "hw_maxphysaddr_bits"
 

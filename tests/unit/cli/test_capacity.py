@@ -222,4 +222,75 @@ def test_only_flavors_that_the_project_may_use_are_counted(run, named):
 def test_an_unknown_project(run):
     status, _, err = run("--project", "reserch")
     assert status == 2
-    assert "--project reserch: there is no project reserch; similar names: research" in err
+    assert "--project reserch: there is no project reserch; did you mean research?" in err
+
+
+def test_what_more_hosts_would_give(run):
+    status, rows, err = run("--add", "2xl40s1")
+    assert status == 0
+    assert err.startswith("--add 2xl40s1: empty hosts like l40s1 (4 L40S, ")
+    assert [
+        (row["Flavor"], row["Servers"], row["Servers Then"], row["Change"]) for row in rows
+    ] == [("gpu.1", 6, 14, 8), ("gpu.2", 3, 7, 4)]
+    _, out, _ = run("gpu.1", "--add", "2xl40s1", formatter="table")
+    assert "| 6 -> 14 (+8) |" in out
+
+
+def test_hosts_that_are_added_are_listed_by_host(run):
+    _, rows, _ = run("gpu.2", "--add", "1xL40S", "--by-host")
+    assert [(row["Host"], row["Servers"]) for row in rows] == [
+        ("l40s1", 1),
+        ("l40s2", 2),
+        ("l40s1+1", 2),
+    ]
+
+
+@pytest.fixture
+def racks(fleet):
+    """Each host of the fleet is in a rack of its own."""
+    fleet.write_text(FLEET + "hosts: [{names: [l40s1], rack: r1}, {names: [l40s2], rack: r2}]\n")
+
+
+def test_what_remains_if_a_rack_fails(run, racks):
+    _, rows, err = run()
+    assert [(row["Flavor"], row["Servers"], row["If Rack Fails"]) for row in rows] == [
+        ("gpu.1", 6, 2),
+        ("gpu.2", 3, 1),
+    ]
+    assert err == ""
+    _, rows, err = run("gpu.2", "--by-domain", "rack")
+    assert [(row["Domain"], row["Hosts"], row["Servers"], row["If It Fails"]) for row in rows] == [
+        ("rack r2", 1, 2, 1),
+        ("rack r1", 1, 1, 2),
+    ]
+    assert err == "rack r1: 1 of 1 servers with GPUs would fit on the other hosts\n"
+
+
+def test_the_hosts_of_a_rack_are_left_out(run, racks):
+    _, rows, err = run("gpu.2", "--without", "rack=r1")
+    assert [(row["Servers"], row["Servers Then"], row["Change"]) for row in rows] == [(3, 2, -1)]
+    assert "rack r1: 1 of 1 servers" in err
+    _, out, _ = run("gpu.2", "--without", "rack=r1", "--add", "1xl40s1", formatter="table")
+    assert "| 3 -> 4 (+1) |" in out
+
+
+def test_without_racks_nothing_fails(run):
+    assert "If Rack Fails" not in run()[1][0]
+    assert run("--by-domain", "host")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--add", "l40s1"), "--add l40s1: expected COUNTxNAME"),
+        (("--stranded", "--add", "1xl40s1"), "omit --add and --without"),
+        (("--without", "host=l40s1", "--by-host"), "omit --by-host and --by-domain"),
+        (("--without", "rack=r1"), "no host is in rack r1, expected a level of the fleet file"),
+        (("--by-domain", "rack"), "no host has a rack in the fleet file, expected one of: host"),
+    ],
+)
+def test_invalid_changes_of_hosts(run, arguments, words):
+    status, _, err = run(*arguments)
+    assert status == 2
+    assert words in err
+    assert err.count("\n") == 1

@@ -7,6 +7,7 @@ from nova_gpu_passthrough.fleet import derive_state, isolation
 from nova_gpu_passthrough.fleet.desired_state import ProjectName
 from nova_gpu_passthrough.fleet.model import FlavorRule, Project
 from nova_gpu_passthrough.fleet.settings import ENABLED_FILTERS, Settings
+from nova_gpu_passthrough.nova_rules.filters.aggregate_filters import TENANT_KEY
 from tests.unit.generate import builders
 from tests.unit.generate.fleets import resolved
 
@@ -41,7 +42,7 @@ def test_an_aggregate_has_the_projects_of_its_group_with_their_domains():
     first, second = made.aggregates
     assert first.projects == (ProjectName("lab", "research"), ProjectName("x"))
     assert second.projects is None
-    assert not [key for key in first.metadata if key.startswith(isolation.TENANT_KEY)]
+    assert not [key for key in first.metadata if key.startswith(TENANT_KEY)]
 
 
 def test_a_project_with_flavors_and_hosts_is_not_mentioned():

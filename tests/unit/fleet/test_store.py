@@ -13,6 +13,7 @@ from nova_gpu_passthrough.fleet import model, store
 from nova_gpu_passthrough.fleet.model import Mode, QuotaDriver
 from nova_gpu_passthrough.fleet.releases import RELEASES
 from nova_gpu_passthrough.fleet.settings import OVERRIDABLE, Settings
+from nova_gpu_passthrough.nova_rules.host_selection import SchedulerOptions
 
 HEAD = """\
 schema: nova-gpu-passthrough/fleet
@@ -94,6 +95,7 @@ settings:
   numa_policy: socket
   one_time_use: true
   enabled_filters: [ComputeFilter]
+  scheduler_options: {isolated_hosts: [h1], max_io_ops_per_host: 0, image_metadata_prefilter: true}
   policy: spread
   host_cores: 0
   reserved_host_memory_mb: 1024
@@ -133,6 +135,11 @@ quotas:
             assert mapping.keys() == keys - {"target", "distribution"}
             for key, value in mapping.items():
                 found = getattr(data, key)
+                if key == "scheduler_options":
+                    assert found == SchedulerOptions(
+                        isolated_hosts=("h1",), max_io_ops_per_host=0, image_metadata_prefilter=True
+                    )
+                    continue
                 if key == "release":
                     found = found.nova
                 elif isinstance(value, list):
@@ -165,6 +172,7 @@ def test_schema_and_model_have_the_same_keys(schema):
     jsonschema.Draft202012Validator.check_schema(schema)
     definitions = {"FleetFile": schema, **schema["$defs"]}
     for kind in (
+        SchedulerOptions,
         model.FleetFile,
         model.HostGroup,
         model.HostRule,

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import configparser
 import json
 import re
 import subprocess
@@ -10,6 +11,7 @@ from nova_gpu_passthrough.fleet.releases import parse
 from nova_gpu_passthrough.fleet.settings import ENABLED_FILTERS, DeploymentTarget, Settings
 from nova_gpu_passthrough.generate import render
 from nova_gpu_passthrough.generate.control_options import candidates, filters
+from nova_gpu_passthrough.nova_rules.host_selection import SchedulerOptions
 from tests.unit.generate import builders
 
 HOSTS = (builders.hgx(), builders.l40s())
@@ -55,6 +57,25 @@ def test_a_host_has_only_its_own_devices():
     )
     assert {json.loads(spec)["product_id"] for spec in specs} == {"26b9", "22ba"}
     assert len(specs) == 8
+
+
+@pytest.mark.parametrize("target", [DeploymentTarget.PLAIN, DeploymentTarget.KOLLA])
+def test_options_of_the_scheduler_that_the_fleet_file_sets(target):
+    options = SchedulerOptions(
+        isolated_hosts=("hgx1", "l40s1"),
+        restrict_isolated_hosts_to_isolated_images=False,
+        limit_tenants_to_placement_aggregate=True,
+    )
+    texts, _ = generate(target=target, scheduler_options=options)
+    (text,) = [text for text in texts.values() if "weight_classes = " in text]
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.read_string(text)
+    found = parser["filter_scheduler"]
+    assert found["isolated_hosts"] == "hgx1,l40s1"
+    assert found["restrict_isolated_hosts_to_isolated_images"] == "false"
+    assert parser["scheduler"]["limit_tenants_to_placement_aggregate"] == "true"
+    # Only what differs from Nova's default is written.
+    assert "max_instances_per_host" not in text
 
 
 def test_kolla_has_a_file_for_each_service_and_compute_node():

@@ -24,7 +24,7 @@ ATTRIBUTES = {
 }
 
 
-def judge_of(flavor, filters=(), aggregates=None, options=None, project=None, **server):
+def judge_of(flavor, filters=(), aggregates=None, options=None, project=None, names=None, **server):
     fleet = clouds.fleet(
         HGX,
         settings=settings.make(
@@ -35,7 +35,7 @@ def judge_of(flavor, filters=(), aggregates=None, options=None, project=None, **
     flavor_demand = demand.read(gpu_flavors.size(flavor), flavor.extra_specs, aliases)
     filtered = dataclasses.replace(filter_facts.of_flavor(flavor, project), **server)
     refusal = gpu_flavors.access_refusal(flavor, project)
-    return HostJudge(fleet, aggregates or {}, flavor_demand, filtered, refusal)
+    return HostJudge(fleet, aggregates or {}, flavor_demand, filtered, refusal, names)
 
 
 def host(states=None, servers=(), aggregates=None, **changes):
@@ -195,6 +195,19 @@ def test_a_filter_that_the_fleet_enables_refuses(
 def test_a_filter_that_is_not_enabled_refuses_nothing(aggregates, options, project):
     judge = judge_of(ONE, (), aggregates, options, project)
     assert isinstance(judged(judge, host(aggregates=aggregates)), ServerFit)
+
+
+def test_names_of_projects_replace_ids():
+    reserved = {"ml": {"filter_tenant_id": "p1"}, "old": {"filter_tenant_id": "p9"}}
+    judge = judge_of(ONE, [ISOLATION], reserved, project="p2", names={"p1": "research"})
+    refusal = judged(judge, host(aggregates=reserved))
+    assert refusal.detail == "reserved for projects research, p9 (aggregates ml, old)"
+
+
+def test_hosts_that_are_reserved_for_nobody():
+    nobody = {"ml": {"filter_tenant_id": "none"}}
+    refusal = judged(judge_of(ONE, [ISOLATION], nobody, project="p2"), host(aggregates=nobody))
+    assert refusal.detail == "reserved for projects that do not exist (aggregate ml)"
 
 
 def test_a_project_uses_only_its_own_aggregate_in_placement():

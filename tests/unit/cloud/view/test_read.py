@@ -46,6 +46,38 @@ def test_an_empty_cloud(cloud):
     assert view.taken_at.endswith("Z")
 
 
+def test_what_the_filters_of_the_scheduler_decide_by(cloud, hgx):
+    clouds.run_computes(cloud, hgx)
+    cloud.nova.hypervisors[0] |= {
+        "hypervisor_type": "QEMU",
+        "hypervisor_version": 8002002,
+        "host_ip": "192.0.2.1",
+        "cpu_info": {"arch": "x86_64"},
+        "vcpus": 64,
+    }
+    for number, hosts in enumerate((["hgx1"], ["elsewhere"])):
+        cloud.nova.aggregates[str(number)] = {
+            "id": number,
+            "name": f"a{number}",
+            "hosts": hosts,
+            "metadata": {"k": str(number)},
+        }
+    view = read.read(cloud.connection())
+    host = only(view.hosts)
+    assert host.compute_host == "hgx1"
+    assert host.attributes == {
+        "host": "hgx1",
+        "nodename": "hgx1",
+        "hypervisor_hostname": "hgx1",
+        "hypervisor_type": "QEMU",
+        "hypervisor_version": 8002002,
+        "host_ip": "192.0.2.1",
+        "cpu_info": {"arch": "x86_64"},
+    }
+    assert host.aggregates == {"a0": {"k": "0"}}
+    assert view.aggregates == {"a0": {"k": "0"}, "a1": {"k": "1"}}
+
+
 def test_free_gpus_are_known_from_placement_alone(cloud, hgx):
     providers = clouds.run_computes(cloud, hgx)
     host = only(read.read(cloud.connection()).hosts)

@@ -22,8 +22,8 @@ from nova_gpu_passthrough.nova_rules.filters.model import (
     NotJudgedError,
     ServerGroup,
 )
+from nova_gpu_passthrough.nova_rules.host_selection import SchedulerOptions
 from nova_gpu_passthrough.nova_rules.refusal import Stage
-from nova_gpu_passthrough.nova_rules.scheduler_options import SchedulerOptions
 
 objects.register_all()
 NOVA = {found.__name__: found for found in nova_filters.all_filters()}

@@ -21,7 +21,7 @@ from sqlalchemy import orm
 
 from nova_gpu_passthrough.nova_rules.filters import request_filters
 from nova_gpu_passthrough.nova_rules.filters.model import FilteredHost, FilteredServer
-from nova_gpu_passthrough.nova_rules.scheduler_options import SchedulerOptions
+from nova_gpu_passthrough.nova_rules.host_selection import SchedulerOptions
 from tests.unit import builders  # noqa: F401  (registers Nova's objects)
 
 projects = st.sampled_from(["p1", "p2", "p1,p2"])
