@@ -30,8 +30,9 @@ class RunSimulation(ListCommand):
     --requested % of the GPUs, once for each seed; with --times they start and end at the times of
     the trace, and wait while they do not fit.
 
-    With --add or --flavor the output is how many servers fit before the first is refused, which
-    flavor is refused, and the difference that added hosts make.
+    With --add or --flavor the output is how many servers fit on the empty hosts before the first is
+    refused, which flavor is refused, and the difference that added hosts make. For a cloud with
+    its present servers, nova-gpu capacity --add shows what more hosts would give.
 
     Rankers are the policies of nova-scheduler (entry points nova_gpu_passthrough.policies: pack,
     spread, fragmentation) and the entry points nova_gpu_passthrough.rankers: best-fit, fgd, random,
@@ -45,7 +46,7 @@ class RunSimulation(ListCommand):
         nova-gpu simulate --fleet fleet.yaml --mix mix.yaml --plot policies.svg
           with the mix of a cloud's servers, and a plot
         nova-gpu simulate --fleet fleet.yaml --add 2xHGX-H100
-          what two more hosts would change
+          how many more servers two more hosts would take, if all were empty
     """
     group = CommandGroup.FLEET
     long_columns = LONG_COLUMNS
@@ -93,7 +94,12 @@ def _replay(
 
     with terminal.progress_bar() as report_progress:
         outcomes = batch.run_all(
-            batch.replay, loaded.simulation, names, options.seeds, options.jobs, report_progress
+            batch.replay,
+            loaded.simulation,
+            names,
+            options.seeds or 1,
+            options.jobs,
+            report_progress,
         )
     summaries = [Summary(name, by_seed) for name, by_seed in outcomes.items()]
     if options.plot:
@@ -105,8 +111,15 @@ def _replay(
 def _what_if(
     command: GpuCommand, options: argparse.Namespace, loaded: "Scenario", names: Sequence[str]
 ) -> _Table:
-    from nova_gpu_passthrough.simulator import batch, plot
+    from nova_gpu_passthrough.simulator import batch, fill_replay, plot
 
+    seeds = options.seeds or fill_replay.enough_seeds(len(loaded.simulation.fleet))
+    print(
+        f"all hosts are empty at the beginning, and servers are drawn at random, with {seeds} "
+        f"{'seed' if seeds == 1 else 'seeds'}: numbers are mean ± standard deviation; "
+        "nova-gpu capacity --add counts on the servers that the cloud has",
+        file=sys.stderr,
+    )
     fleets = {"now": loaded.simulation}
     if loaded.with_added_hosts:
         fleets[f"with {', '.join(options.add)}"] = loaded.with_added_hosts
@@ -117,7 +130,7 @@ def _what_if(
                 batch.fill,
                 scenario,
                 names,
-                options.seeds,
+                seeds,
                 options.jobs,
                 _with_fleet(report_progress, fleet),
             )
@@ -259,7 +272,11 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help=f"rankers to compare (default: {','.join(_RANKERS)})",
     )
     runs.add_argument(
-        "--seeds", metavar="N", type=_whole, default=1, help="number of runs (default: 1)"
+        "--seeds",
+        metavar="N",
+        type=_whole,
+        help="number of runs (default: 1; with --add or --flavor 30, and less from 10 hosts on, at "
+        "least 5)",
     )
     runs.add_argument(
         "--requested",

@@ -145,7 +145,7 @@ class Refusal(NamedTuple):
 
     def after(self, servers: int) -> str:
         """Return `text` for a host on which so many further servers are imagined."""
-        return f"after {servers} more: {self.text}" if servers else self.text
+        return f"after {servers} more: {self.text}" if servers and self.text else self.text
 
 
 #: The constraint of each reason of GpuPassthroughFilter.

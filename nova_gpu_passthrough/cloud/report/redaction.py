@@ -19,10 +19,11 @@ from nova_gpu_passthrough.cloud.view.model import (
     CloudView,
 )
 from nova_gpu_passthrough.fleet import isolation
+from nova_gpu_passthrough.nova_rules.filters.aggregate_filters import TENANT_KEY
 from nova_gpu_passthrough.nova_rules.refusal import Refusal
 
 #: Aggregates that say that only some projects may use a host, and not which.
-_SOME_PROJECTS = {"": {isolation.TENANT_KEY: isolation.NOBODY}}
+_SOME_PROJECTS = {"": {TENANT_KEY: isolation.NOBODY}}
 
 
 def redact(snapshot: Snapshot) -> Snapshot:

@@ -121,8 +121,8 @@ def test_the_effect_of_added_hosts(nova_gpu, inventory):
     now, then = json.loads(out)
     assert (now["Fleet"], then["Fleet"]) == ("now", "with 2xHGX-H100")
     assert (now["Servers"]["mean"], then["Servers"]["mean"]) == (1, 3)
-    assert now["First Refused"] == {"gpu.h100-sxm.8": 1}
-    assert now["Before Refusal"]["gpu.h100-sxm.8"]["per_seed"] == [1]
+    assert now["First Refused"] == {"gpu.h100-sxm.8": 30}
+    assert set(now["Before Refusal"]["gpu.h100-sxm.8"]["per_seed"]) == {1}
 
 
 @pytest.mark.parametrize("further", [(), ("--add", "1xn0")])
@@ -191,3 +191,17 @@ def test_without_numpy_the_message_says_what_to_install(nova_gpu, openb, monkeyp
     status, _, err = nova_gpu("simulate", *openb)
     assert status == 2
     assert "nova-gpu simulate needs numpy" in err
+
+
+def test_servers_that_fit_are_simulated_with_enough_seeds(nova_gpu, inventory):
+    arguments = ("simulate", "--inventory", inventory, "--add", "1xHGX-H100", "--ranker", "pack")
+    status, out, err = nova_gpu(*arguments, "-f", "json")
+    assert status == 0, err
+    now, then = json.loads(out)
+    assert len(now["Servers"]["per_seed"]) == len(then["Servers"]["per_seed"]) == 30
+    assert "all hosts are empty at the beginning" in err
+    assert "with 30 seeds: numbers are mean ± standard deviation" in err
+    assert "nova-gpu capacity --add counts on the servers that the cloud has" in err
+    _, out, err = nova_gpu(*arguments, "-f", "json", "--seeds", 1)
+    assert len(json.loads(out)[0]["Servers"]["per_seed"]) == 1
+    assert "with 1 seed: " in err
