@@ -87,7 +87,12 @@ def flavor_key(flavor: str) -> str:
 def build(snapshot: Snapshot) -> Availability:
     """Return what is free by a snapshot."""
     flavors = {flavor.name: flavor for flavor in snapshot.view.flavors}
-    counted = (_flavor(snapshot, flavors[one.flavor], one) for one in snapshot.capacity.flavors)
+    counted = (
+        _flavor(snapshot, flavors[one.flavor], one)
+        for one in snapshot.capacity.flavors
+        # Private flavors that Nova does not list to the caller have no id.
+        if flavors[one.flavor].id
+    )
     return Availability(
         snapshot.view.taken_at,
         tuple(
