@@ -38,7 +38,8 @@ class ListAvailable(CloudCommand, ListCommand):
     is how many fit on the cloud's hosts, which only the operator can count: --from reads it from
     the page that the operator publishes with nova-gpu report --public (or its JSON document), or
     from the metrics of nova-gpu metrics. Servers is the smaller of both; without --from it is by
-    quota only. Each number assumes that no servers of other flavors are created.
+    quota only. Limited By says what is left of the quota, or that the fleet has no room. Each
+    number assumes that no servers of other flavors are created.
 
     Needs role reader in your project.
 
@@ -146,13 +147,13 @@ def _row(
     if quota.servers is not None and quota.servers == servers:
         limits.append(quota.limited_by)
     if by_fleet is not None and by_fleet == servers:
-        limits.append("fleet: no host has room" if not by_fleet else "fleet")
+        limits.append("fleet" if by_fleet else "no host has room")
     return (
         one.flavor.name,
         one.demand.gpus,
         UnlimitedColumn(None) if servers is None else servers,
         UnlimitedColumn(None) if quota.servers is None else quota.servers,
-        OptionalColumn(by_fleet),
+        OptionalColumn(None) if by_fleet is None else by_fleet,
         "; ".join(limits),
         ", ".join(one.demand.models),
         one.flavor.vcpus,
@@ -165,6 +166,8 @@ def _notes_on_fleet(
     published: "PublishedFleet | None",
     flavors: "Sequence[tuple[GpuFlavor, FittingServers | None]]",
 ) -> Iterator[str]:
+    if not flavors:
+        return
     if published is None:
         yield (
             "by quota only: --from URL|FILE with the operator's public report also tells whether a "

@@ -4,6 +4,7 @@
 import argparse
 import dataclasses
 import json
+import re
 import shutil
 import sys
 import textwrap
@@ -15,7 +16,7 @@ from nova_gpu_passthrough.cli.cloud_command import CloudCommand
 from nova_gpu_passthrough.errors import EXIT_STATUS
 
 if TYPE_CHECKING:
-    from nova_gpu_passthrough.cloud.report.fleet_status import FleetStatus
+    from nova_gpu_passthrough.cloud.report.fleet_status import FleetStatus, QuotaStatus
 
 #: Projects on the screen; ``-f json`` has all.
 _MOST_PROJECTS = 8
@@ -175,8 +176,7 @@ def _quotas(status: "FleetStatus") -> Iterator[str]:
     if not status.quotas:
         return
     rows = [
-        (one.project, one.model, one.used, "none" if one.limit is None else one.limit)
-        for one in status.quotas[:_MOST_PROJECTS]
+        (one.project, one.model, one.used, _limit(one)) for one in status.quotas[:_MOST_PROJECTS]
     ]
     yield from _table(("Project", "Model", "Used", "Limit"), rows)
     more = len(status.quotas) - len(rows)
@@ -184,12 +184,21 @@ def _quotas(status: "FleetStatus") -> Iterator[str]:
         yield f"and {more} more: nova-gpu quota list"
 
 
+def _limit(quota: "QuotaStatus") -> str:
+    if quota.limit is None:
+        return "none" if quota.limit_known else "unknown"
+    return str(quota.limit)
+
+
 def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     """Yield lines with aligned columns, numbers to the right."""
     from rich.cells import cell_len
 
     cells = [tuple(map(str, row)) for row in rows]
-    is_number = [all(row[place].isdecimal() for row in cells) for place in range(len(columns))]
+    is_number = [
+        all(re.fullmatch(r"(about )?\d+", row[place]) for row in cells)
+        for place in range(len(columns))
+    ]
     widths = [
         max(cell_len(row[place]) for row in (columns, *cells)) for place in range(len(columns))
     ]

@@ -129,9 +129,7 @@ def answer(own: OwnQuota, flavor: GpuFlavor) -> QuotaAnswer:
             continue
         servers = quota.left // amount
         if best.servers is None or servers < best.servers:
-            best = QuotaAnswer(
-                servers, f"quota: {quota.left} of {quota.limit} {_name(resource)} left"
-            )
+            best = QuotaAnswer(servers, f"{quota.left} of {quota.limit} {_name(resource)} left")
     return best
 
 

@@ -90,6 +90,7 @@ class QuotaStatus:
     used: int
     #: None: no limit, or it is not known.
     limit: int | None
+    limit_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -267,7 +268,13 @@ def _of_lint(findings: Iterable[Finding]) -> Iterator[Attention]:
 def quota_use(quotas: CloudQuotas) -> tuple[QuotaStatus, ...]:
     """Return the GPUs that projects use or may use; of the caller's only project also none."""
     found = [
-        QuotaStatus(project.name, quotas.models[resource], quota.used, quota.limit)
+        QuotaStatus(
+            project.name,
+            quotas.models[resource],
+            quota.used,
+            quota.limit,
+            quota.origin is not LimitOrigin.UNKNOWN,
+        )
         for project in quotas.projects
         for resource, quota in project.quotas.items()
         if quota.used or quota.origin is LimitOrigin.PROJECT or not quotas.all_projects

@@ -75,7 +75,7 @@ def test_by_quota_only(run):
             "Servers": 3,
             "By Quota": 3,
             "By Fleet": None,
-            "Limited By": "quota: 3 of 4 H100-SXM left",
+            "Limited By": "3 of 4 H100-SXM left",
         },
         {
             "Flavor": "gpu.2",
@@ -83,7 +83,7 @@ def test_by_quota_only(run):
             "Servers": 1,
             "By Quota": 1,
             "By Fleet": None,
-            "Limited By": "quota: 3 of 4 H100-SXM left",
+            "Limited By": "3 of 4 H100-SXM left",
         },
         {
             "Flavor": "gpu.8",
@@ -91,7 +91,7 @@ def test_by_quota_only(run):
             "Servers": 0,
             "By Quota": 0,
             "By Fleet": None,
-            "Limited By": "quota: 3 of 4 H100-SXM left",
+            "Limited By": "3 of 4 H100-SXM left",
         },
     ]
     assert err.startswith(BY_QUOTA)
@@ -103,8 +103,8 @@ def test_by_quota_and_fleet(run, publish):
     assert status == 0
     assert [(row["Servers"], row["By Fleet"], row["Limited By"]) for row in rows] == [
         (2, 2, "fleet"),
-        (1, 1, "quota: 3 of 4 H100-SXM left; fleet"),
-        (0, 0, "quota: 3 of 4 H100-SXM left; fleet: no host has room"),
+        (1, 1, "3 of 4 H100-SXM left; fleet"),
+        (0, 0, "3 of 4 H100-SXM left; no host has room"),
     ]
     assert err.startswith("the fleet is as of ")
     assert err.endswith(" UTC, 5 minutes ago\n")

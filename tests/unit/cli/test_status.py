@@ -213,7 +213,13 @@ def test_a_document_for_programs(run, named, hosts, fleet):
         ]
         assert document["flavors"][0]["servers"] == 1
         assert document["quotas"] == [
-            {"project": "research", "model": "L40S", "used": 2, "limit": 0}
+            {
+                "project": "research",
+                "model": "L40S",
+                "used": 2,
+                "limit": 0,
+                "limit_known": True,
+            }
         ]
         assert document["attention"] == document["notes"] == []
 

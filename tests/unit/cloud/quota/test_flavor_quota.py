@@ -38,8 +38,8 @@ def test_gpus_run_out_first(cloud):
     driver, found, notes = answers(cloud)
     assert driver is ActiveDriver.UNIFIED_LIMITS
     assert found == {
-        "gpu.1": QuotaAnswer(5, "quota: 5 of 8 H100-SXM left"),
-        "gpu.2": QuotaAnswer(2, "quota: 5 of 8 H100-SXM left"),
+        "gpu.1": QuotaAnswer(5, "5 of 8 H100-SXM left"),
+        "gpu.2": QuotaAnswer(2, "5 of 8 H100-SXM left"),
     }
     assert notes == []
 
@@ -47,9 +47,9 @@ def test_gpus_run_out_first(cloud):
 @pytest.mark.parametrize(
     ("specs", "used", "limited_by"),
     [
-        (PINNED, {"PCPU": 93}, "quota: 7 of 100 dedicated vCPUs left"),
-        ({}, {"VCPU": 93}, "quota: 7 of 100 vCPUs left"),
-        ({}, {"MEMORY_MB": 64000}, "quota: 1536 of 65536 MiB of RAM left"),
+        (PINNED, {"PCPU": 93}, "7 of 100 dedicated vCPUs left"),
+        ({}, {"VCPU": 93}, "7 of 100 vCPUs left"),
+        ({}, {"MEMORY_MB": 64000}, "1536 of 65536 MiB of RAM left"),
     ],
 )
 def test_other_resources_can_run_out_first(cloud, specs, used, limited_by):
@@ -64,7 +64,7 @@ def test_servers_can_run_out_first(cloud):
     flavor = add(cloud, 1)
     for number in range(10):
         cloud.nova.add_server(f"s{number}", None, flavor, project="id-admin")
-    assert answers(cloud)[1] == {"gpu.1": QuotaAnswer(0, "quota: 0 of 10 servers left")}
+    assert answers(cloud)[1] == {"gpu.1": QuotaAnswer(0, "0 of 10 servers left")}
 
 
 def test_companions_count(cloud):
@@ -72,7 +72,7 @@ def test_companions_count(cloud):
     cloud.keystone.limit("class:CUSTOM_GPU_L40S_AUDIO", 1)
     add(cloud, 1, alias="l40s-audio:1,l40s")
     _, found, _ = answers(cloud)
-    assert found == {"gpu.1": QuotaAnswer(1, "quota: 1 of 1 CUSTOM_GPU_L40S_AUDIO left")}
+    assert found == {"gpu.1": QuotaAnswer(1, "1 of 1 CUSTOM_GPU_L40S_AUDIO left")}
 
 
 def test_a_project_limit_counts_and_not_the_default(cloud):
@@ -96,7 +96,7 @@ def test_a_limit_that_is_not_registered_is_noted(cloud):
     use_unified_limits(cloud, h100=None)
     add(cloud, 1)
     _, found, notes = answers(cloud)
-    assert found["gpu.1"] == QuotaAnswer(10, "quota: 10 of 10 servers left")
+    assert found["gpu.1"] == QuotaAnswer(10, "10 of 10 servers left")
     (note,) = notes
     assert note == (
         f"no limit of {H100} is registered: it is not limited, or an alias has another resource "
@@ -109,7 +109,7 @@ def test_nova_s_own_quotas(cloud):
     cloud.nova.add_server("s", None, flavor, project="id-admin")
     driver, found, notes = answers(cloud)
     assert driver is ActiveDriver.NOVA
-    assert found == {"gpu.1": QuotaAnswer(1, "quota: 12 of 20 vCPUs left")}
+    assert found == {"gpu.1": QuotaAnswer(1, "12 of 20 vCPUs left")}
     assert "no GPUs" in notes[0]
 
 

@@ -154,9 +154,11 @@ def test_projects_that_use_most_come_first():
         limited=(0, 4, LimitOrigin.PROJECT),
         small=(1, 8, LimitOrigin.PROJECT),
         large=(8, None, LimitOrigin.NONE),
+        hidden=(7, None, LimitOrigin.UNKNOWN),
     )
     assert fleet_status.make(fleets.one(), found).quotas == (
         QuotaStatus("large", "H100-SXM", 8, None),
+        QuotaStatus("hidden", "H100-SXM", 7, None, limit_known=False),
         QuotaStatus("small", "H100-SXM", 1, 8),
         QuotaStatus("limited", "H100-SXM", 0, 4),
     )
