@@ -182,6 +182,16 @@ def _notes_on_fleet(
     missing = [one.flavor.name for one, fitting in flavors if fitting is None]
     if missing:
         yield f"the published page has no {', '.join(missing)}: it may be older than the flavor"
+    reserved = [
+        f"{fitting.reserved} of {one.flavor.name}"
+        for one, fitting in flavors
+        if fitting and fitting.reserved
+    ]
+    if reserved:
+        yield (
+            "more servers fit on hosts that only some projects may use, perhaps yours: "
+            f"{', '.join(reserved)}"
+        )
     unsure = [one.flavor.name for one, fitting in flavors if fitting and not fitting.exact]
     if unsure:
         yield f"By Fleet is not exact for {', '.join(unsure)}"

@@ -35,6 +35,8 @@ class FittingServers:
 
     servers: int
     exact: bool = True
+    #: Further servers on hosts that only some of the projects with access may use.
+    reserved: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,10 @@ def load(source: str) -> PublishedFleet:
     found = availability.parse(text, source)
     return PublishedFleet(
         datetime.datetime.fromisoformat(found.taken_at),
-        {each.key: FittingServers(each.servers, each.exact) for each in found.flavors or ()},
+        {
+            each.key: FittingServers(each.servers, each.exact, each.reserved_servers)
+            for each in found.flavors or ()
+        },
         found.flavors is not None,
     )
 

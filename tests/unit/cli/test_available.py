@@ -49,12 +49,20 @@ def run(nova_gpu, flavors):
 def publish(flavors, tmp_path):
     """Write the public document with numbers of servers by GPUs of a flavor; return its path."""
 
-    def write(servers, ago=0, exact=True):
+    def write(servers, ago=0, exact=True, reserved=0):
         now = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=ago)
         file = tmp_path / "gpus.json"
         entries = tuple(
             FlavorAvailability(
-                flavor_key(flavors[count]["id"]), None, "H100-SXM", count, 4, 1024, number, exact
+                flavor_key(flavors[count]["id"]),
+                None,
+                "H100-SXM",
+                count,
+                4,
+                1024,
+                number,
+                reserved,
+                exact,
             )
             for count, number in servers.items()
         )
@@ -132,6 +140,14 @@ def test_a_flavor_that_the_page_does_not_have(run, publish):
         "the published page has no gpu.8: it may be older than the flavor",
         "By Fleet is not exact for gpu.1, gpu.2",
     ]
+
+
+def test_hosts_that_only_some_projects_may_use(run, publish):
+    _, rows, err = run("gpu.1", "--from", publish({1: 2}, reserved=4))
+    assert rows[0]["By Fleet"] == 2
+    assert err.splitlines()[1] == (
+        "more servers fit on hosts that only some projects may use, perhaps yours: 4 of gpu.1"
+    )
 
 
 def test_a_page_without_numbers(run, tmp_path):
