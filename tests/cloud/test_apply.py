@@ -286,7 +286,7 @@ def test_prune_deletes_foreign_flavors_with_gpus_of_the_fleet(apply, admin):
     with servers.flavor(admin, "foreign-h100", 2, 1024, specs) as made:
         status, out, err = apply()
         assert (status, out) == (0, "")
-        assert "skipped: flavor foreign-h100: not in the fleet file, and it requests" in err
+        assert "left alone: flavor foreign-h100: not in the fleet file, and it requests" in err
         status, out, err = apply("--prune")
         assert status == 0, err
         assert admin.compute.find_flavor("foreign-h100") is None

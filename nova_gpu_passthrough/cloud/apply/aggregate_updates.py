@@ -82,6 +82,11 @@ class AggregateUpdate:
         """Return the hosts after the update."""
         return (set(current.hosts if current else ()) | self.add_hosts) - self.remove_hosts
 
+    def hosts_with_zone(self, current: CloudAggregate | None) -> set[str]:
+        """Return the hosts in it after the update, and those that leave after it got a new zone."""
+        leaving = set(current.hosts) if current and self.zone else set()
+        return self.hosts_after(current) | leaving
+
 
 class AggregateComparison:
     """Compares aggregates with those desired, and notes skipped changes in a part of the plan.
@@ -250,7 +255,7 @@ def hosts_to_free(
         host
         for other in updates
         if zone and other.zone_after(existing.get(other.name)) not in (None, zone)
-        for host in update.remove_hosts & other.hosts_after(existing.get(other.name))
+        for host in update.remove_hosts & other.hosts_with_zone(existing.get(other.name))
     }
 
 

@@ -188,8 +188,9 @@ def test_the_document_of_a_run_has_what_was_done_and_skipped(document, named):
     assert made["changes"][1]["reason"].endswith("--prune deletes it")
 
 
-def test_the_document_of_a_run_that_ends_early(document, named):
-    """It is printed before the sentence."""
+@pytest.fixture
+def ctrl_c(named):
+    """Press Ctrl-C while Nova creates a flavor, until the returned function is called."""
     answer = named.nova.answer
 
     def press(method, path, request):
@@ -197,7 +198,14 @@ def test_the_document_of_a_run_that_ends_early(document, named):
             os.kill(os.getpid(), signal.SIGINT)
         return answer(method, path, request)
 
+    def stop():
+        named.nova.answer = answer
+
     named.nova.answer = press
+    return stop
+
+
+def test_the_document_of_a_run_that_ends_early(document, named, ctrl_c):
     named.fail("POST .*/os-aggregates", 400, {"badRequest": {"message": "no such name"}})
     status, made = document("-f", "json")
     assert status == 130
@@ -281,15 +289,7 @@ def test_each_refusal_is_reported_and_other_changes_are_made(apply, named):
     assert _flavors(named) == FLAVORS
 
 
-def test_ctrl_c_ends_the_command_between_two_requests(apply, named, monkeypatch):
-    answer = named.nova.answer
-
-    def press(method, path, request):
-        if method == "POST" and path == "/flavors":
-            os.kill(os.getpid(), signal.SIGINT)
-        return answer(method, path, request)
-
-    named.nova.answer = press
+def test_ctrl_c_ends_the_command_between_two_requests(apply, named, ctrl_c):
     status, _, err = apply()
     assert status == 130
     assert re.fullmatch(
@@ -297,7 +297,7 @@ def test_ctrl_c_ends_the_command_between_two_requests(apply, named, monkeypatch)
         err.splitlines()[-1],
     )
     assert len(named.nova.flavors) == 1
-    named.nova.answer = answer
+    ctrl_c()
     assert apply()[0] == 0
     assert apply("--dry-run")[0] == 0
 

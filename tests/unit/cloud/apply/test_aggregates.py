@@ -169,6 +169,14 @@ def test_another_aggregate_of_the_same_name_is_adopted(apply, nova, made):
     assert _members(nova) == {"gpu-h100": ([], {"theirs": "1"})}
 
 
+def test_a_zone_changes_although_a_host_leaves_both_aggregates(direct, apply, nova):
+    """The host leaves the other aggregate first: Nova keeps a host in one zone."""
+    apply(_desired(aggregate("a", zone="old"), aggregate("b", zone="old")))
+    state = _desired(aggregate("a", hosts=()), aggregate("b", hosts=["gpu01"], zone="new"))
+    assert apply(state).changes == ()
+    assert _members(nova)["b"] == (["gpu01"], {"availability_zone": "new"})
+
+
 STATE = DesiredState("paris", aggregates=(aggregate(zone="paris"),))
 
 
