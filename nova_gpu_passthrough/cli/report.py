@@ -13,6 +13,7 @@ from nova_gpu_passthrough.files import generated_files, reading
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
+    from nova_gpu_passthrough.cloud.report.status_reading import StatusReading
 
 
 class WriteReport(CloudCommand):
@@ -68,14 +69,19 @@ class WriteReport(CloudCommand):
             _check_document(json, force)
         fleet, connection = self.load_fleet(parsed_args), self.connection(parsed_args)
         # Imported here to keep nova-gpu --help fast.
-        from nova_gpu_passthrough.cloud.report import availability, snapshot
+        from nova_gpu_passthrough.cloud.report import availability, snapshot, status_reading
 
         names = html is not None and not parsed_args.public
         with terminal.progress_bar() as report_progress:
             taken = snapshot.take(connection, fleet, report_progress, names=names)
+            status = (
+                status_reading.of_snapshot(connection, taken, fleet, report_progress)
+                if names
+                else None
+            )
         counted = common_options.counted
         if html:
-            text = _page(taken, html, parsed_args.public)
+            text = _page(taken, html, status)
             gpus = sum(len(host.gpus) for host in taken.view.hosts)
             common_options.write_files(self, {html: text}, force, counted(gpus, "GPU"))
         if json:
@@ -89,11 +95,12 @@ class WriteReport(CloudCommand):
         return 0
 
 
-def _page(taken: "Snapshot", path: Path, public: bool) -> str:
+def _page(taken: "Snapshot", path: Path, status: "StatusReading | None") -> str:
+    """Return the page; without a status, that for everyone."""
     from nova_gpu_passthrough.cloud.report import html_page
 
-    command = ["nova-gpu", "report", "--html", str(path), *(["--public"] if public else [])]
-    text = html_page.render_public(taken) if public else html_page.render(taken)
+    command = ["nova-gpu", "report", "--html", str(path), *([] if status else ["--public"])]
+    text = html_page.render(taken, reading=status) if status else html_page.render_public(taken)
     return generated_files.seal(text, shlex.join(command))
 
 

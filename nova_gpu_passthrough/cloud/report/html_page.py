@@ -12,6 +12,7 @@ from markupsafe import Markup
 from nova_gpu_passthrough.cloud.report import (
     availability,
     fleet_picture,
+    fleet_status,
     formatting,
     redaction,
     tables,
@@ -19,6 +20,7 @@ from nova_gpu_passthrough.cloud.report import (
 from nova_gpu_passthrough.cloud.report.availability import Availability
 from nova_gpu_passthrough.cloud.report.formatting import DisplayState
 from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
+from nova_gpu_passthrough.cloud.report.status_reading import StatusReading
 
 #: With more hosts than this, each host is drawn small.
 MOST_LARGE = 24
@@ -30,13 +32,18 @@ def render_public(snapshot: Snapshot) -> str:
 
 
 def render(
-    snapshot: Snapshot, compact: bool | None = None, document: Availability | None = None
+    snapshot: Snapshot,
+    compact: bool | None = None,
+    document: Availability | None = None,
+    reading: StatusReading | None = None,
 ) -> str:
     """Return the page as HTML.
 
     :param compact: whether hosts are drawn small; None: if there are many
     :param document: what is free, for programs
+    :param reading: the status with quotas and what lint found; None: without these
     """
+    status = reading.status if reading else fleet_status.make(snapshot)
     hosts = len(snapshot.view.hosts)
     style, script = _asset("style.css"), _asset("filter.js")
     text = _template().render(
@@ -54,9 +61,10 @@ def render(
         document=Markup(availability.embed(document)) if document else "",
         domains=list(tables.domains(snapshot)),
         problems=[] if snapshot.public else list(tables.problems(snapshot)),
+        status=None if snapshot.public else status,
         servers=list(tables.servers(snapshot)),
         waiting=list(tables.waiting(snapshot)),
-        notes=tables.notes(snapshot),
+        notes=list(reading.notes) if reading else tables.notes(snapshot),
         gpus=[] if snapshot.public else list(tables.gpus(snapshot)),
         formatting=formatting,
         style=style,

@@ -6,7 +6,15 @@ import os
 
 import pytest
 
-from nova_gpu_passthrough.cloud.report import availability, html_page, snapshot
+from nova_gpu_passthrough.cloud.report import (
+    availability,
+    fleet_status,
+    html_page,
+    snapshot,
+    status_reading,
+    tables,
+)
+from nova_gpu_passthrough.cloud.report.status_reading import StatusReading
 from nova_gpu_passthrough.errors import UserError
 from tests.unit.cloud.report import fleets
 
@@ -33,7 +41,11 @@ def cloud(monkeypatch):
             raise results[0]
         return results[0]
 
+    def of_snapshot(connection, taken, resolved=None, progress=None):
+        return StatusReading(fleet_status.make(taken), tuple(tables.notes(taken)))
+
     monkeypatch.setattr(snapshot, "take", take)
+    monkeypatch.setattr(status_reading, "of_snapshot", of_snapshot)
     return results, reads, named
 
 

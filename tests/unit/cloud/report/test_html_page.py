@@ -7,8 +7,10 @@ import re
 import pytest
 from hypothesis import given, settings
 
-from nova_gpu_passthrough.cloud.report import html_page
+from nova_gpu_passthrough.cloud.report import fleet_status, html_page
+from nova_gpu_passthrough.cloud.report.fleet_status import QuotaStatus
 from nova_gpu_passthrough.cloud.report.snapshot import Snapshot
+from nova_gpu_passthrough.cloud.report.status_reading import StatusReading
 from nova_gpu_passthrough.cloud.view.owners import Owners
 from tests.unit.cloud.report import fleets, strategies
 from tests.unit.cloud.report.markup import Page
@@ -56,7 +58,7 @@ def test_every_host_has_a_card_and_every_picture_a_text(four):
 
 def test_tables_have_captions_and_headings(four):
     tables = four.all("table")
-    assert len(tables) == len(four.all("caption")) == 6
+    assert len(tables) == len(four.all("caption")) == 7
     assert all(head.get("scope") in ("col", "row") for head in four.all("th"))
 
 
@@ -138,12 +140,42 @@ def test_sections_without_content_are_left_out():
     headings = [text.strip() for text in found.texts["h2"]]
     assert headings == [
         "Summary",
+        "Needs attention",
         "Hosts",
         "How many more servers fit",
         "Stranded GPUs",
         "All GPUs",
     ]
+    assert "Nothing needs attention." in found.texts["p"]
     assert "None: a server of some flavor can use every free GPU." in found.texts["p"]
+
+
+def test_the_head_says_what_needs_attention_with_the_command_that_says_more(four):
+    text = html_page.render(fleets.four())
+    assert "1 host is disabled (gpu03: new fans on Friday)" in text
+    assert '<td class="code">nova-gpu host list --long</td>' in text
+    assert text.index('id="attention"') < text.index('id="fleet"')
+
+
+def test_the_head_has_quotas_and_notes_of_the_status():
+    found = fleets.one()
+    quotas = (
+        QuotaStatus("research <b>", "H100-SXM", 3, 8),
+        QuotaStatus("free", "H100-SXM", 2, None),
+        QuotaStatus("hidden", "H100-SXM", 1, None, limit_known=False),
+    )
+    status = dataclasses.replace(fleet_status.make(found), quotas=quotas)
+    page = html_page.render(found, reading=StatusReading(status, ("limits are not shown",)))
+    assert "research &lt;b&gt;" in page
+    numbers = re.findall(r'<td class="number">(\w+)</td>', page[page.index('id="quotas"') :])
+    assert numbers[:6] == ["3", "8", "2", "none", "1", "unknown"]
+    assert "limits are not shown" in page
+
+
+def test_the_public_page_has_no_status():
+    page = html_page.render_public(fleets.four())
+    assert "Needs attention" not in page
+    assert "new fans on Friday" not in page
 
 
 def test_an_empty_cloud_has_a_page():
