@@ -102,8 +102,7 @@ def test_skipped_changes_are_reported(apply, named):
     assert (status, out) == (0, "")
     summary = (
         "nothing to do now; 1 change skipped: flavor gpu.h100-sxm.1: 1 server uses it (such as "
-        "train-1, server-1), so hw:cpu_policy stays as it is; add --change-used to do it all the "
-        "same"
+        "train-1, server-1), so hw:cpu_policy stays as it is; add --change-used to do it anyway"
     )
     assert err.splitlines()[-1] == summary
     # As lint and drift, while the cloud is not what the fleet file says.
