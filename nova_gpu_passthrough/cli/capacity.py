@@ -46,6 +46,7 @@ class ShowCapacity(CloudCommand, ListCommand):
         nova-gpu capacity --fleet fleet.yaml --stranded
           free GPUs that no server can use
     """
+    nothing = "No flavor requests GPUs of the fleet"
     layout = Layout(prose=("Detail",), heading=("Flavor", "Host", "Address"))
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -97,6 +98,8 @@ class ShowCapacity(CloudCommand, ListCommand):
     def take_action(self, parsed_args: argparse.Namespace) -> capacity_tables.Table:
         """Read the cloud and count the servers that fit."""
         _check(parsed_args)
+        if parsed_args.stranded:
+            self.nothing = "No free GPU is stranded"
         fleet = self.require_fleet(parsed_args)
         project = project_option.find(self, parsed_args)
         view = self.read_view(parsed_args)

@@ -48,6 +48,7 @@ class GenerateConfig(ListCommand):
           compare the files of this host with those that it has
     """
     group = CommandGroup.FLEET
+    long_columns: Sequence[str] = ("Purpose", "State")
     layout = Layout(prose=("Purpose",), heading=("Host", "Path"))
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -74,6 +75,8 @@ class GenerateConfig(ListCommand):
             print(line, file=sys.stderr)
         files = _files(generated, parsed_args.only)
         root, one_host = parsed_args.write or parsed_args.diff, parsed_args.only is not None
+        if root:
+            self.long_columns = ("Purpose",)
         paths = {file: file.below(root, one_host) for file in files} if root else {}
         if parsed_args.write:
             texts = {path: file.text for file, path in paths.items()}

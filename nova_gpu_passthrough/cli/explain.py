@@ -38,6 +38,7 @@ class ExplainRequest(CloudCommand, ListCommand):
           why Nova refused the server, or where it is
     """
     long_columns = _LONG
+    nothing = "No host has GPUs in Placement, and the fleet file names none with GPUs"
     layout = Layout(prose=("Detail",), heading=("Host", "Answer", "Limited By", "Refused By"))
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

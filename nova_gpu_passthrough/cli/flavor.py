@@ -59,6 +59,7 @@ class GenerateFlavors(CloudCommand, ListCommand):
             print(line, file=sys.stderr)
         if plan.refused:
             self.status = 1
+        self.nothing = "No flavor is refused" if parsed_args.refused else "The fleet has no flavors"
         rows = [] if parsed_args.refused else [_row(flavor, plan) for flavor in plan.flavors]
         rows += [_refused_row(refused) for refused in plan.refused]
         return _COLUMNS + _LONG, rows

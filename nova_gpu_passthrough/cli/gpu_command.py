@@ -42,9 +42,7 @@ class GpuCommand(Command):
         parser.formatter_class = HelpFormatter
         if self.examples:
             parser.epilog = "\n\n".join(filter(None, (self._example_text(), parser.epilog)))
-        # argparse prints the whole usage before its message.
-        parser.error = lambda message: _end(parser, message)  # type: ignore[method-assign]
-        return parser
+        return with_short_errors(parser)
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command and return its exit status.
@@ -96,6 +94,12 @@ class HelpFormatter(SmartHelpFormatter):
             paragraph if "\n  " in paragraph else fill(paragraph, width, indent)
             for paragraph in text.split("\n\n")
         )
+
+
+def with_short_errors(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Let a parser report errors in one line: argparse prints the whole usage before it."""
+    parser.error = lambda message: _end(parser, message)  # type: ignore[method-assign]
+    return parser
 
 
 def _end(parser: argparse.ArgumentParser, message: str) -> NoReturn:

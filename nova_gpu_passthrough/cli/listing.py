@@ -73,6 +73,7 @@ class ListCommand(GpuCommand, Lister):
             rows = [tuple(map(_printable, row)) for row in rows]
         if parsed_args.formatter == "table":
             self.formatter = TerminalTable(self.layout)
+            rows = [tuple(map(_number, row)) for row in rows]
             if not rows and not parsed_args.print_empty:
                 self.inform(self.nothing)
                 return 0
@@ -177,6 +178,12 @@ def with_commas(texts: Iterable[str]) -> list[str]:
     """Return texts that are joined by blanks, each but the last with a comma."""
     *others, last = [*texts] or [""]
     return [*(f"{text}," for text in others), last]
+
+
+def _number(cell: Any) -> Any:
+    """Return a known number itself, which the table aligns to the right."""
+    value = cell.flat() if isinstance(cell, OptionalColumn) else None
+    return value if type(value) in (int, float) else cell
 
 
 def _flat(cell: Any) -> Any:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The program ``nova-gpu``."""
 
+import argparse
 import logging
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from cliff.app import App
 from cliff.commandmanager import CommandManager
 
 from nova_gpu_passthrough.cli import completion, program_help, start
-from nova_gpu_passthrough.cli.gpu_command import PROGRAM
+from nova_gpu_passthrough.cli.gpu_command import PROGRAM, with_short_errors
 from nova_gpu_passthrough.cli.printable import printable_output
 from nova_gpu_passthrough.errors import EXIT_STATUS, UserError, did_you_mean
 
@@ -67,6 +68,12 @@ class NovaGpu(App):
         status: int = super().run(argv)
         return status
 
+    def build_option_parser(self, *arguments: Any, **options: Any) -> argparse.ArgumentParser:
+        """Return the parser of the options that precede the command."""
+        parser = super().build_option_parser(*arguments, **options)
+        parser.prog = self.NAME
+        return with_short_errors(parser)
+
     def configure_logging(self) -> None:
         """Let the messages on standard error begin with the program's name."""
         super().configure_logging()
@@ -99,12 +106,12 @@ class NovaGpu(App):
         try:
             self.command_manager.find_command(argv)
         except ValueError:
-            self.LOG.error(self._unknown(argv))
+            self.LOG.error(self.unknown(argv))
             return EXIT_STATUS
         status: int = super().run_subcommand(argv)
         return self._error_status or status
 
-    def _unknown(self, argv: Sequence[str]) -> str:
+    def unknown(self, argv: Sequence[str]) -> str:
         """Return the message about a command line that names no command."""
         if argv[0].startswith("-"):
             known = [name for action in self.parser._actions for name in action.option_strings]
@@ -117,7 +124,9 @@ class NovaGpu(App):
         given = " ".join(words[:2])
         started = sorted(name for name in names if name.split()[0] == argv[0])
         hint = did_you_mean(given, names) or did_you_mean(argv[0], names)
-        if not hint and started:
+        if not hint and len(started) == 1:
+            hint = f"; did you mean {started[0]}?"
+        elif not hint and started:
             hint = f"; the commands of {argv[0]} are {', '.join(started)}"
         return f"unknown command {given}{hint} (see {self.NAME} --help)"
 

@@ -11,6 +11,7 @@ from cliff.app import App
 from cliff.help import HelpCommand
 
 from nova_gpu_passthrough.cli.gpu_command import CommandGroup, HelpFormatter
+from nova_gpu_passthrough.errors import UserError
 
 
 class ShowHelp(HelpCommand):
@@ -18,7 +19,12 @@ class ShowHelp(HelpCommand):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print the help of the command, or of the program if none is named."""
+        app: Any = self.app
         if parsed_args.cmd:
+            try:
+                self.app.command_manager.find_command(parsed_args.cmd)
+            except ValueError:
+                raise UserError(app.unknown(parsed_args.cmd)) from None
             status: int = super().take_action(parsed_args)
             return status
         print_help(self.app)

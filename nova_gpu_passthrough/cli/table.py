@@ -107,7 +107,9 @@ class TerminalTable(TableFormatter):
         blocks = []
         for row in rows:
             cells = dict(zip(names, row, strict=True))
-            lines = ["  ".join(filter(None, (cells[name].wrapped(0) for name in heading)))]
+            # Several values, such as the GPUs with the same finding, follow each other.
+            values = [value for name in heading for value in cells[name].wrapped(0).splitlines()]
+            lines = ["\n    ".join(_wrap(values, width - 4, "  "))]
             indent = "  " if lines[0] else ""
             for name in labelled:
                 lines += _labelled_lines(
@@ -140,11 +142,11 @@ class _Cell:
         )
 
 
-def _wrap(words: Iterable[str], width: int) -> list[str]:
+def _wrap(words: Iterable[str], width: int, space: str = " ") -> list[str]:
     lines: list[str] = []
     for word in words:
-        if lines and (not width or _length(lines[-1]) + 1 + _length(word) <= width):
-            lines[-1] += f" {word}"
+        if lines and (not width or _length(lines[-1] + space + word) <= width):
+            lines[-1] += space + word
         else:
             lines.append(word)
     return lines

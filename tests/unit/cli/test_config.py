@@ -47,7 +47,7 @@ def test_files_are_listed_and_nothing_is_written(run, inventories, tmp_path):
 
 
 def test_machine_formats_have_the_content(run, inventories):
-    status, out, _ = run(*inventories, "-f", "json")
+    status, out, _ = run(*inventories, "--long", "-f", "json")
     rows = json.loads(out)
     assert status == 0
     assert {row["State"] for row in rows} == {"-"}

@@ -57,6 +57,12 @@ def test_the_table(nova_gpu, fleet):
     assert "hgx1: 1 x gpu.h100-sxm.8 leaves 1024 MiB of 8 GPUs, 24 vCPUs, 513024 MiB" in err
 
 
+def test_without_refused_flavors_there_is_a_sentence(nova_gpu, fleet):
+    status, out, err = nova_gpu("flavor", "generate", "--fleet", fleet, "--refused")
+    assert (status, out) == (0, "")
+    assert err.splitlines()[-1] == "No flavor is refused"
+
+
 def test_json(nova_gpu, fleet):
     status, out, _ = nova_gpu("flavor", "generate", "--fleet", fleet, "--long", "-f", "json")
     assert status == 0

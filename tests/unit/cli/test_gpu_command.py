@@ -38,7 +38,7 @@ def test_every_command_has_examples_that_its_parser_accepts(app, name):
     examples = _examples(COMMANDS[name])
     assert examples
     for example in examples:
-        program, *words = shlex.split(example)
+        program, *words = shlex.split(example.partition(" && ")[0])
         assert program == "nova-gpu"
         # The options that are not the command's own.
         global_options, words = app.parser.parse_known_args(words)

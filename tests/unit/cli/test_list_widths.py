@@ -24,6 +24,7 @@ from tests.unit.cloud.quota.builders import H100, use_unified_limits
 EMIT = TerminalTable.emit_list
 WIDTHS = (60, 80, 100, 160)
 CLOUD_LISTS = (
+    "available",
     "capacity",
     "capacity --by-host",
     "device list",

@@ -148,7 +148,10 @@ UNKNOWN = {
     ("hosst", "audit"): "unknown command hosst audit; did you mean host audit?",
     ("host",): "unknown command host; the commands of host are host audit, host draw, host list",
     ("device", "lst", "--all"): "unknown command device lst; did you mean device list?",
+    ("quota",): "unknown command quota; did you mean quota list?",
+    ("help", "host", "audt"): "unknown command host audt; did you mean host audit?",
     ("xyzzy", "plugh"): "unknown command xyzzy plugh",
+    ("--log-file",): "argument --log-file: expected one argument",
     ("--verbse", "host", "audit"): "unknown option --verbse; did you mean --verbose?",
 }
 

@@ -75,6 +75,16 @@ def test_blocks_may_be_preferred():
     assert render(rows, 0, Layout(blocks=True)).startswith("+")
 
 
+def test_several_values_in_the_heading_of_a_block_follow_each_other():
+    gpus = [f"0000:{bus}:00.0" for bus in range(18, 26)]
+    rows = [("gpu01", "\n".join(gpus), 8, "x")]
+    assert render(rows, 60, Layout(heading=("Host", "Server"), blocks=True)).splitlines()[:3] == [
+        f"gpu01  {'  '.join(gpus[:3])}",
+        f"    {'  '.join(gpus[3:7])}",
+        f"    {gpus[7]}",
+    ]
+
+
 def test_wide_characters_and_colours_count_as_they_appear(monkeypatch):
     monkeypatch.setattr(terminal, "shows_colours", lambda: True)
     rows = [("主机主机", ColouredColumn(Severity.OK), 1, "x " * 40)]
