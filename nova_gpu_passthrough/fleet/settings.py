@@ -15,6 +15,7 @@ from typing import Any
 
 from nova_gpu_passthrough.fleet import releases
 from nova_gpu_passthrough.fleet.releases import NEWEST, Release
+from nova_gpu_passthrough.inventory.host import Distribution
 from nova_gpu_passthrough.nova_rules.host_selection import SchedulerOptions
 
 
@@ -24,14 +25,6 @@ class DeploymentTarget(enum.StrEnum):
     PLAIN = "plain"
     KOLLA = "kolla"
     DEVSTACK = "devstack"
-
-
-class Distribution(enum.StrEnum):
-    """The families of distributions, which differ in boot loader and initramfs tools."""
-
-    DEBIAN = "debian"
-    REDHAT = "redhat"
-    SUSE = "suse"
 
 
 #: Nova's default filters (nova/conf/scheduler.py) and the two that check PCI devices.

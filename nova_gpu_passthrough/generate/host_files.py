@@ -5,23 +5,10 @@ from typing import NamedTuple
 
 from nova_gpu_passthrough.fleet import memory
 from nova_gpu_passthrough.fleet.offers import HostOffer, Note
-from nova_gpu_passthrough.fleet.settings import Distribution, Settings
+from nova_gpu_passthrough.fleet.settings import Settings
 from nova_gpu_passthrough.generate import binding, initramfs, kernel_command_line, steps
-from nova_gpu_passthrough.inventory.host import Machine
+from nova_gpu_passthrough.inventory.host import Distribution, Machine
 
-#: By ``ID`` of os-release.
-_FAMILIES = {
-    "debian": Distribution.DEBIAN,
-    "ubuntu": Distribution.DEBIAN,
-    "rhel": Distribution.REDHAT,
-    "fedora": Distribution.REDHAT,
-    "centos": Distribution.REDHAT,
-    "rocky": Distribution.REDHAT,
-    "almalinux": Distribution.REDHAT,
-    "suse": Distribution.SUSE,
-    "sles": Distribution.SUSE,
-    "opensuse": Distribution.SUSE,
-}
 #: The first Ubuntu that makes its initramfs with dracut.
 _UBUNTU_DRACUT = (25, 10)
 
@@ -38,7 +25,7 @@ class HostFile(NamedTuple):
 def make(offer: HostOffer, settings: Settings) -> tuple[list[HostFile], list[Note]]:
     """Render the files of a host, with notes for the operator."""
     machine = offer.inventory.machine
-    distribution = settings.distribution or distribution_of(machine)
+    distribution = settings.distribution or machine.distribution
     dracut = distribution is None or uses_dracut(machine, distribution)
     vfio_binding = binding.make(offer)
     plan = memory.plan(offer, settings.reserved_host_memory_mb, settings.hugepages)
@@ -117,15 +104,6 @@ def _boot(
             ),
         ]
     return files
-
-
-def distribution_of(machine: Machine) -> Distribution | None:
-    """Return the family of a distribution by ``ID`` and ``ID_LIKE``; None if both are unknown."""
-    for word in (machine.os_id or "", *machine.os_like):
-        family = _FAMILIES.get(word) or _FAMILIES.get(word.partition("-")[0])
-        if family:
-            return family
-    return None
 
 
 def uses_dracut(machine: Machine, distribution: Distribution) -> bool:

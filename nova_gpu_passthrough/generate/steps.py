@@ -3,9 +3,10 @@
 
 from collections.abc import Iterable
 
-from nova_gpu_passthrough.fleet.settings import DeploymentTarget, Distribution
+from nova_gpu_passthrough.fleet.settings import DeploymentTarget
 from nova_gpu_passthrough.generate.binding import Binding
 from nova_gpu_passthrough.generate.service_options import comment
+from nova_gpu_passthrough.inventory.host import Distribution
 
 PATH = "etc/gpu-passthrough/steps.txt"
 

@@ -98,6 +98,29 @@ class Kernel:
     secure_boot: bool | None = None
 
 
+class Distribution(enum.StrEnum):
+    """The families of distributions, which differ in boot loader and initramfs tools."""
+
+    DEBIAN = "debian"
+    REDHAT = "redhat"
+    SUSE = "suse"
+
+
+#: By ``ID`` of os-release.
+_FAMILIES = {
+    "debian": Distribution.DEBIAN,
+    "ubuntu": Distribution.DEBIAN,
+    "rhel": Distribution.REDHAT,
+    "fedora": Distribution.REDHAT,
+    "centos": Distribution.REDHAT,
+    "rocky": Distribution.REDHAT,
+    "almalinux": Distribution.REDHAT,
+    "suse": Distribution.SUSE,
+    "sles": Distribution.SUSE,
+    "opensuse": Distribution.SUSE,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """Vendor, product and operating system."""
@@ -113,6 +136,15 @@ class Machine:
     serial: str | None = None
     chassis_serial: str | None = None
     board_serial: str | None = None
+
+    @property
+    def distribution(self) -> Distribution | None:
+        """The family of the distribution, by ``ID`` and ``ID_LIKE``; None if both are unknown."""
+        for word in (self.os_id or "", *self.os_like):
+            family = _FAMILIES.get(word) or _FAMILIES.get(word.partition("-")[0])
+            if family:
+                return family
+        return None
 
 
 @dataclass(frozen=True, slots=True)

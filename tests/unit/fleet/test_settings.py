@@ -6,7 +6,8 @@ import pytest
 from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.fleet import settings
 from nova_gpu_passthrough.fleet.releases import parse
-from nova_gpu_passthrough.fleet.settings import DeploymentTarget, Distribution, Settings
+from nova_gpu_passthrough.fleet.settings import DeploymentTarget, Settings
+from nova_gpu_passthrough.inventory.host import Distribution
 
 
 def test_values_that_give_nothing_are_defaults():

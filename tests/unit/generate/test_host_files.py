@@ -8,9 +8,17 @@ import subprocess
 import pytest
 
 from nova_gpu_passthrough.fleet.offers import choose
-from nova_gpu_passthrough.fleet.settings import Distribution, Settings
+from nova_gpu_passthrough.fleet.settings import Settings
 from nova_gpu_passthrough.generate import host_files, initramfs
-from nova_gpu_passthrough.inventory.host import Cpu, Iommu, IommuKind, Kernel, Machine, ModuleState
+from nova_gpu_passthrough.inventory.host import (
+    Cpu,
+    Distribution,
+    Iommu,
+    IommuKind,
+    Kernel,
+    Machine,
+    ModuleState,
+)
 from tests.unit.generate import builders
 
 MODPROBE = "etc/modprobe.d/gpu-passthrough.conf"
