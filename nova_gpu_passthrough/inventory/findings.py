@@ -56,7 +56,7 @@ class Finding:
     source: str
     #: Why it matters for passthrough; may be empty if the severity is OK.
     why: str = ""
-    #: How to fix it; may be empty if the severity is OK.
+    #: How to fix it: a script to paste, or prose; see ``shell_fix``. May be empty if it is OK.
     fix: str = ""
     remedy: Remedy = Remedy.NONE
 

@@ -19,8 +19,31 @@ with warnings.catch_warnings():
 from oslo_config import fixture as config_fixture
 
 from nova_gpu_passthrough import conf as gpu_conf
+from nova_gpu_passthrough.inventory.findings import Finding
+from tests import pasteable
 
 gpu_conf.register_opts(nova.conf.CONF)
+
+
+#: How many different fixes of one finding are checked: each one starts a shell.
+_FIXES_OF_A_FINDING = 20
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _every_fix_can_be_pasted():
+    """Check the fixes of all findings that any test makes."""
+    original, checked = Finding.__init__, {}
+
+    def make(finding, *arguments, **keywords):
+        original(finding, *arguments, **keywords)
+        fixes = checked.setdefault(finding.id, set())
+        if finding.fix not in fixes and len(fixes) < _FIXES_OF_A_FINDING:
+            fixes.add(finding.fix)
+            pasteable.check(finding.fix)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Finding, "__init__", make)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,12 @@ groups from it; upstream ports of switches have no ACS (PCI Express Base Specifi
 
 from collections.abc import Iterator
 
+from nova_gpu_passthrough.host import fix_commands
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Remedy, Severity
 from nova_gpu_passthrough.inventory.model import Inventory
 
 _SOURCE = "/sys/bus/pci/devices/*/config"
+_FIRMWARE = "Enable ACS in the firmware setup (PCIe ACS, SR-IOV or virtualisation options)."
 
 
 def check(inventory: Inventory) -> Iterator[Finding]:
@@ -30,8 +32,7 @@ def check(inventory: Inventory) -> Iterator[Finding]:
             _SOURCE,
             "Functions below such a port can reach each other without the IOMMU, so the kernel "
             "puts them into one group.",
-            "Enable ACS in the firmware setup; look for pci=disable_acs_redir and "
-            "pci=config_acs on the kernel command line.",
+            _fix(inventory),
             Remedy.FIRMWARE,
         )
     elif known:
@@ -40,3 +41,12 @@ def check(inventory: Inventory) -> Iterator[Finding]:
     elif ports:
         text = f"unknown at {len(ports)} bridges above GPUs: only root can read it"
         yield Finding("acs.untold", Severity.OK, HOST, text, _SOURCE)
+
+
+def _fix(inventory: Inventory) -> str:
+    words = (inventory.kernel.command_line or "").split()
+    off = [word for word in words if "disable_acs_redir" in word or "config_acs" in word]
+    if off:
+        then = "enable ACS in the firmware setup if it is still off"
+        return fix_commands.remove_kernel_options(inventory, *off, then=then)
+    return _FIRMWARE

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 
+from nova_gpu_passthrough.host import fix_commands
 from nova_gpu_passthrough.inventory.drivers import DRIVERS, is_vfio
 from nova_gpu_passthrough.inventory.findings import Finding, Remedy, Severity
 from nova_gpu_passthrough.inventory.host import ModuleState
@@ -17,10 +18,7 @@ _WHY_COMPANION = (
     "The function is in the GPU's IOMMU group or on its card: while the host's driver holds it, a "
     'server with the GPU fails to start ("group is not viable").'
 )
-_FIX = (
-    "Bind it to vfio-pci at boot, before other drivers load: nova-gpu config generate writes "
-    "modprobe.d and initramfs files."
-)
+_PURPOSE = "Bind it to vfio-pci at boot, before other drivers load."
 
 
 def modules_that_could_bind(inventory: Inventory, device: PciDevice) -> tuple[str, ...]:
@@ -68,7 +66,7 @@ def _gpu(inventory: Inventory, gpu: Gpu) -> Finding:
             f"{text} now; {', '.join(modules)} would bind it when loaded",
             source,
             _WHY_GPU,
-            _FIX,
+            fix_commands.generate(inventory, _PURPOSE),
             Remedy.CONFIGURATION,
         )
     if device.device_type is DeviceType.PF and device.sriov_vfs:
@@ -81,7 +79,7 @@ def _gpu(inventory: Inventory, gpu: Gpu) -> Finding:
         f"held by {device.driver}",
         source,
         _WHY_GPU,
-        _FIX,
+        fix_commands.generate(inventory, _PURPOSE),
         Remedy.CONFIGURATION,
     )
 
@@ -106,7 +104,7 @@ def _companion(inventory: Inventory, gpu: Gpu, device: PciDevice) -> Finding:
             f"{name} held by no driver now; {', '.join(modules)} would bind it when loaded",
             source,
             _WHY_COMPANION,
-            _FIX,
+            fix_commands.generate(inventory, _PURPOSE),
             Remedy.CONFIGURATION,
         )
     return Finding(
@@ -116,7 +114,7 @@ def _companion(inventory: Inventory, gpu: Gpu, device: PciDevice) -> Finding:
         f"{name} held by {device.driver}",
         source,
         _WHY_COMPANION,
-        _FIX,
+        fix_commands.generate(inventory, _PURPOSE),
         Remedy.CONFIGURATION,
     )
 

@@ -12,6 +12,7 @@ from nova_gpu_passthrough.inventory.drivers import is_vfio
 from nova_gpu_passthrough.inventory.findings import Finding, Remedy, Severity
 from nova_gpu_passthrough.inventory.model import Inventory
 from nova_gpu_passthrough.inventory.pci import Gpu, PciDevice, Role
+from nova_gpu_passthrough.inventory.shell_fix import as_root, comment, script
 
 #: Bridges to another bus, which VFIO accepts in a group: PCI, CardBus, semi-transparent. A host or
 #: ISA bridge with a driver blocks the group like any function; most have no driver.
@@ -38,7 +39,11 @@ def _group(inventory: Inventory, gpu: Gpu) -> Finding:
             "the function is in no IOMMU group",
             source,
             "VFIO passes through whole groups; a function without a group is not isolated.",
-            "Look for a DMAR or IVRS error in the kernel's log and update the firmware.",
+            as_root(
+                inventory.host,
+                "dmesg | grep -e DMAR -e AMD-Vi -e IVRS",
+                then="Update the firmware if this shows an error.",
+            ),
             Remedy.FIRMWARE,
         )
     gpus = {other.address for other in inventory.gpus}
@@ -66,7 +71,7 @@ def _group(inventory: Inventory, gpu: Gpu) -> Finding:
     port = _common_bridge(inventory, device, members)
     fix = (
         "Enable ACS in the firmware setup (PCIe ACS, SR-IOV or virtualisation options), or move "
-        f"the card to a slot with a root port of its own{port}."
+        f"the card to a slot with its own root port{port}."
     )
     if busy:
         return Finding(
@@ -77,7 +82,7 @@ def _group(inventory: Inventory, gpu: Gpu) -> Finding:
             source,
             "A whole group belongs to one server: while a host driver holds another member, "
             'a server with this GPU fails to start ("group is not viable").',
-            f"{fix} If the host does not need the other device, bind it to vfio-pci.",
+            f"{fix} If the host does not need the other devices, bind them to vfio-pci.",
             Remedy.HARDWARE,
         )
     if not shared:
@@ -89,7 +94,7 @@ def _group(inventory: Inventory, gpu: Gpu) -> Finding:
             source,
             "A server can use the GPU as long as no host driver binds the other members, and "
             "nothing else can use them.",
-            f"Bind them to vfio-pci, too, so that no other driver binds them. {fix}",
+            script(_bind(inventory.host, members), comment(f"For good: {fix}")),
             Remedy.HARDWARE,
         )
     return Finding(
@@ -131,6 +136,16 @@ def _common_bridge(inventory: Inventory, device: PciDevice, members: list[PciDev
             state = "" if bridge.acs is None else f", ACS {' '.join(bridge.acs) or 'off'}"
             return f" (they meet below {name}{state})"
     return ""
+
+
+def _bind(host: str, devices: list[PciDevice]) -> str:
+    """Return a script that lets vfio-pci hold devices until the next boot."""
+    commands = ["modprobe vfio-pci"]
+    for device in devices:
+        path = f"/sys/bus/pci/devices/{device.address}/driver_override"
+        commands.append(f"echo vfio-pci > {path}")
+        commands.append(f"echo {device.address} > /sys/bus/pci/drivers_probe")
+    return as_root(host, *commands)
 
 
 def _names(devices: tuple[PciDevice, ...] | list[PciDevice]) -> str:

@@ -3,9 +3,11 @@
 
 from collections.abc import Iterator
 
+from nova_gpu_passthrough.host import fix_commands
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Severity
 from nova_gpu_passthrough.inventory.model import Inventory
 from nova_gpu_passthrough.inventory.pci import Gpu
+from nova_gpu_passthrough.inventory.shell_fix import command, comment, script
 
 _DEVICES = "/sys/bus/pci/devices"
 
@@ -20,8 +22,12 @@ def check(inventory: Inventory) -> Iterator[Finding]:
             f"no GPU among {len(inventory.devices)} PCI functions",
             _DEVICES,
             "There is nothing to pass through.",
-            "Look for the card with lspci; name one that is not in the catalogue with "
-            "--gpu VENDOR:PRODUCT=MODEL.",
+            script(
+                comment(f"On {inventory.host}, look for the card:"),
+                r"lspci -nn | grep -e '\[03' -e '\[12'",
+                comment("Name one that is not in the catalogue, by the ids and a name of yours:"),
+                command("nova-gpu", "host", "audit", "--gpu", "VENDOR:PRODUCT=MODEL"),
+            ),
         )
     for gpu in inventory.gpus:
         yield _model(inventory, gpu)
@@ -42,7 +48,7 @@ def _model(inventory: Inventory, gpu: Gpu) -> Finding:
         source,
         "The catalogue has neither its value nor its board; the scheduler recognizes it as a GPU "
         "only by the tag gpu_model.",
-        "Name the model with --gpu VENDOR:PRODUCT=MODEL.",
+        fix_commands.audit_again(inventory, "--gpu", f"{device.ids}=MODEL"),
     )
 
 

@@ -4,9 +4,11 @@
 import re
 from collections.abc import Iterator
 
+from nova_gpu_passthrough.host import fix_commands
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Remedy, Severity
 from nova_gpu_passthrough.inventory.host import IommuKind
 from nova_gpu_passthrough.inventory.model import Inventory
+from nova_gpu_passthrough.inventory.shell_fix import as_root, comment, script
 from nova_gpu_passthrough.topology.address_space import OVMF_MAX_BITS
 
 #: Values are lists: intel_iommu=on,sm_off means on.
@@ -21,13 +23,8 @@ _FIRMWARE = {
     "amd": "AMD-Vi (IOMMU)",
     "arm": "the SMMU",
 }
-_ON = {
-    "intel": "Add intel_iommu=on iommu=pt to the kernel command line; nova-gpu config generate "
-    "writes it.",
-    "amd": "Add iommu=pt to the kernel command line; nova-gpu config generate writes it. The "
-    "kernel enables AMD-Vi by default: if it does not, look for AMD-Vi in its log.",
-}
-_LOOK = "Look for an IOMMU error in the kernel's log, and whether it has a driver for this IOMMU."
+_PURPOSE = "Add options to the kernel command line."
+_ENABLE_REMAPPING = "Enable interrupt remapping (x2APIC, IOMMU) in the firmware setup."
 
 
 def check(inventory: Inventory) -> Iterator[Finding]:
@@ -67,8 +64,12 @@ def _translation(inventory: Inventory) -> Finding:
             f"no IOMMU groups; the kernel command line says {' '.join(off)}",
             CMDLINE,
             _WHY,
-            f"Remove {' '.join(off)} from the kernel command line; "
-            "nova-gpu config generate writes the options that are needed.",
+            script(
+                fix_commands.remove_kernel_options(
+                    inventory, *off, then="follow the steps below for the options that are needed"
+                ),
+                fix_commands.generate(inventory, _PURPOSE),
+            ),
             Remedy.CONFIGURATION,
         )
     if iommu.firmware_table is None and vendor in _FIRMWARE:
@@ -91,9 +92,35 @@ def _translation(inventory: Inventory) -> Finding:
         f"no IOMMU groups{offer}",
         GROUPS,
         _WHY,
-        _ON.get(vendor, _LOOK),
+        _enable(inventory, vendor),
         Remedy.CONFIGURATION,
     )
+
+
+def _enable(inventory: Inventory, vendor: str) -> str:
+    """Return how to make the kernel use the IOMMU."""
+    if vendor == "intel":
+        return fix_commands.generate(inventory, f"{_PURPOSE[:-1]}: intel_iommu=on iommu=pt.")
+    if vendor == "amd":
+        # The kernel enables AMD-Vi by default.
+        look = as_root(inventory.host, "dmesg | grep AMD-Vi")
+        purpose = f"Without an error there: {_PURPOSE[:-1]}: iommu=pt."
+        return script(look, fix_commands.generate(inventory, purpose))
+    return as_root(
+        inventory.host,
+        "dmesg | grep -i -e iommu -e smmu",
+        then="Look for an error, and whether the kernel has a driver for this IOMMU.",
+    )
+
+
+def _remap(inventory: Inventory) -> str:
+    """Return how to make the kernel remap interrupts."""
+    words = (inventory.kernel.command_line or "").split()
+    off = [word for word in words if word in ("intremap=off", "nox2apic")]
+    if not off:
+        return _ENABLE_REMAPPING
+    then = "enable interrupt remapping (x2APIC, IOMMU) in the firmware setup"
+    return fix_commands.remove_kernel_options(inventory, *off, then=then)
 
 
 def _interrupts(inventory: Inventory) -> Iterator[Finding]:
@@ -112,8 +139,11 @@ def _interrupts(inventory: Inventory) -> Iterator[Finding]:
             "interrupts not remapped, and vfio_iommu_type1 allow_unsafe_interrupts=Y",
             "/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts",
             "A server with a passed-through device can raise any interrupt of the host.",
-            "Enable interrupt remapping (x2APIC, IOMMU) in the firmware setup and remove "
-            "allow_unsafe_interrupts.",
+            script(
+                comment(f"{_ENABLE_REMAPPING} Then remove the option that this shows:"),
+                "grep -rn allow_unsafe_interrupts /etc/modprobe.d /etc/default/grub "
+                "/etc/default/grub.d",
+            ),
             Remedy.FIRMWARE,
         )
     else:
@@ -125,8 +155,7 @@ def _interrupts(inventory: Inventory) -> Iterator[Finding]:
             source,
             "VFIO rejects devices whose interrupts are not remapped: "
             '"No interrupt remapping support".',
-            "Enable interrupt remapping (x2APIC, IOMMU) in the firmware setup; remove intremap=off "
-            "and nox2apic from the kernel command line.",
+            _remap(inventory),
             Remedy.FIRMWARE,
         )
 
@@ -160,6 +189,8 @@ def _override(inventory: Inventory) -> Iterator[Finding]:
                 CMDLINE,
                 "IOMMU groups are then smaller than what the hardware isolates: servers can reach "
                 "each other's devices.",
-                f"Remove {option} and enable ACS in the firmware setup, or use other slots.",
+                fix_commands.remove_kernel_options(
+                    inventory, option, then="enable ACS in the firmware setup, or use other slots,"
+                ),
                 Remedy.HARDWARE,
             )

@@ -3,10 +3,20 @@
 
 from collections.abc import Iterator
 
+from nova_gpu_passthrough.host import fix_commands
 from nova_gpu_passthrough.host.kernel_modules import VFIO
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Remedy, Severity
-from nova_gpu_passthrough.inventory.host import ModuleState
+from nova_gpu_passthrough.inventory.host import Distribution, ModuleState
 from nova_gpu_passthrough.inventory.model import Inventory
+from nova_gpu_passthrough.inventory.shell_fix import as_root
+
+#: The packages with all modules of the kernel.
+_FULL_KERNELS = {
+    Distribution.DEBIAN: "apt-get install linux-image-amd64",
+    Distribution.REDHAT: "dnf install kernel kernel-modules",
+    Distribution.SUSE: "zypper install kernel-default",
+}
+_UBUNTU_KERNEL = "apt-get install linux-generic"
 
 
 def check(inventory: Inventory) -> Iterator[Finding]:
@@ -29,8 +39,7 @@ def check(inventory: Inventory) -> Iterator[Finding]:
                 f"kernel {kernel.release} has no module {module}",
                 source,
                 "QEMU accesses passed-through devices through VFIO.",
-                "Install the distribution's full kernel (such as linux-image-amd64 instead of a "
-                "cloud kernel, or the package with the extra modules).",
+                _full_kernel(inventory),
                 Remedy.CONFIGURATION,
             )
         else:
@@ -44,7 +53,7 @@ def check(inventory: Inventory) -> Iterator[Finding]:
             "/sys/kernel/security/lockdown",
             "Tracers (perf, kprobes, BPF), which help to debug a device, do not work; VFIO itself "
             "works.",
-            "Use mode integrity (lockdown=integrity on the kernel command line).",
+            fix_commands.add_kernel_options(inventory, "lockdown=integrity"),
         )
     elif kernel.lockdown is not None or kernel.secure_boot is not None:
         signed = kernel.secure_boot or kernel.lockdown == "integrity"
@@ -57,3 +66,12 @@ def check(inventory: Inventory) -> Iterator[Finding]:
             + ("; drivers from outside the distribution must be signed" if signed else ""),
             "/sys/firmware/efi/efivars, /sys/kernel/security/lockdown",
         )
+
+
+def _full_kernel(inventory: Inventory) -> str:
+    machine = inventory.machine
+    if machine.distribution is None or not inventory.cpu.is_x86:
+        return "Install the distribution's full kernel instead of a cloud kernel, and boot it."
+    ubuntu = machine.os_id == "ubuntu"
+    install = _UBUNTU_KERNEL if ubuntu else _FULL_KERNELS[machine.distribution]
+    return as_root(inventory.host, install, then="Then boot this kernel instead of a cloud kernel.")

@@ -3,11 +3,13 @@
 
 from collections.abc import Iterator
 
+from nova_gpu_passthrough.host import fix_commands
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Remedy, Severity
 from nova_gpu_passthrough.inventory.model import Inventory
 from nova_gpu_passthrough.inventory.pci import Gpu
 
 _NODES = "/sys/devices/system/node"
+_PURPOSE = "Reserve pages of 1 GiB on the kernel command line."
 
 
 def check(inventory: Inventory) -> Iterator[Finding]:
@@ -21,7 +23,9 @@ def check(inventory: Inventory) -> Iterator[Finding]:
                 "the kernel reports no NUMA nodes",
                 _NODES,
                 "Nova cannot keep GPUs, vCPUs and memory together.",
-                "Use a kernel with NUMA support and do not boot it with numa=off.",
+                fix_commands.remove_kernel_options(inventory, "numa=off")
+                if "numa=off" in (inventory.kernel.command_line or "").split()
+                else "Boot a kernel with NUMA support.",
             )
         return
     for node in inventory.numa_nodes:
@@ -52,8 +56,7 @@ def _huge_pages(inventory: Inventory) -> Iterator[Finding]:
             f"{_NODES}/node*/hugepages",
             "VFIO pins all memory of a server with a GPU. With 4 KiB pages that takes minutes for "
             "hundreds of GiB, and flavors with hw:mem_page_size=large do not fit on the host.",
-            "Reserve 1 GiB pages on the kernel command line; nova-gpu config "
-            "generate --hugepages writes it.",
+            fix_commands.generate(inventory, _PURPOSE, "--hugepages"),
             Remedy.CONFIGURATION,
         )
 

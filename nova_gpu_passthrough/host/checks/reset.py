@@ -3,9 +3,11 @@
 
 from collections.abc import Iterator
 
+from nova_gpu_passthrough.host import fix_commands
 from nova_gpu_passthrough.inventory.findings import Finding, Remedy, Severity
 from nova_gpu_passthrough.inventory.model import Inventory
 from nova_gpu_passthrough.inventory.pci import Gpu, PciDevice
+from nova_gpu_passthrough.inventory.shell_fix import as_root, script
 
 
 def check(inventory: Inventory) -> Iterator[Finding]:
@@ -13,7 +15,7 @@ def check(inventory: Inventory) -> Iterator[Finding]:
     for gpu in inventory.gpus:
         device = inventory.device(gpu)
         yield from _reset(gpu, device)
-        yield from _d3cold(gpu, device)
+        yield from _d3cold(inventory, gpu, device)
 
 
 def _reset(gpu: Gpu, device: PciDevice) -> Iterator[Finding]:
@@ -39,8 +41,12 @@ def _reset(gpu: Gpu, device: PciDevice) -> Iterator[Finding]:
         )
 
 
-def _d3cold(gpu: Gpu, device: PciDevice) -> Iterator[Finding]:
+def _d3cold(inventory: Inventory, gpu: Gpu, device: PciDevice) -> Iterator[Finding]:
     folder = f"/sys/bus/pci/devices/{gpu.address}"
+    forbid = script(
+        as_root(inventory.host, f"echo 0 > {folder}/d3cold_allowed"),
+        fix_commands.generate(inventory, "That is until the next boot; for good, add a udev rule."),
+    )
     if device.power_state == "D3cold":
         yield Finding(
             "power.d3cold",
@@ -48,9 +54,9 @@ def _d3cold(gpu: Gpu, device: PciDevice) -> Iterator[Finding]:
             gpu.address,
             "it is in D3cold now",
             f"{folder}/power_state",
-            "Some GPUs do not wake up from D3cold: the server's card then does not respond.",
-            "nova-gpu config generate writes a udev rule that forbids D3cold; power-cycle the host "
-            "if the card does not wake.",
+            "Some GPUs do not wake up from D3cold: the server's card then does not respond until "
+            "the host is power-cycled.",
+            forbid,
             Remedy.CONFIGURATION,
         )
     elif device.d3cold_allowed:
@@ -62,7 +68,7 @@ def _d3cold(gpu: Gpu, device: PciDevice) -> Iterator[Finding]:
             f"{folder}/d3cold_allowed",
             "vfio-pci puts an unused GPU to sleep; some do not wake up from D3cold, and the next "
             "server's card does not respond.",
-            "nova-gpu config generate writes a udev rule that forbids it.",
+            forbid,
             Remedy.CONFIGURATION,
         )
     elif device.d3cold_allowed is False:

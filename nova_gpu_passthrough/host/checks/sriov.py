@@ -7,6 +7,7 @@ from nova_gpu_passthrough.inventory.drivers import is_vfio
 from nova_gpu_passthrough.inventory.findings import Finding, Remedy, Severity
 from nova_gpu_passthrough.inventory.model import Inventory
 from nova_gpu_passthrough.inventory.pci import DeviceType, Gpu
+from nova_gpu_passthrough.inventory.shell_fix import as_root
 
 
 def check(inventory: Inventory) -> Iterator[Finding]:
@@ -29,8 +30,12 @@ def _type(inventory: Inventory, gpu: Gpu) -> Finding:
             f"{device.sriov_vfs} of {device.sriov_total_vfs} VFs are enabled",
             f"/sys/bus/pci/devices/{gpu.address}/sriov_numvfs",
             "The whole GPU cannot be passed to a server while its VFs exist.",
-            "Write 0 to sriov_numvfs and remove what enables VFs at boot (sriov-manage, the vGPU "
-            "manager), or offer the VFs instead of the GPU.",
+            as_root(
+                inventory.host,
+                f"echo 0 > /sys/bus/pci/devices/{gpu.address}/sriov_numvfs",
+                then="Remove what enables VFs at boot (sriov-manage, the vGPU manager); or offer "
+                "the VFs instead of the GPU.",
+            ),
             Remedy.CONFIGURATION,
         )
     if device_type is DeviceType.VF:
@@ -44,7 +49,7 @@ def _type(inventory: Inventory, gpu: Gpu) -> Finding:
                 f"/sys/bus/pci/devices/{parent.address}/driver",
                 "vfio-pci does not open a VF whose PF it holds without a shared token: the server "
                 "fails to start (Permission denied).",
-                "Bind the PF to its own driver or to pci-pf-stub.",
+                f"Bind {parent.address} to its own driver or to pci-pf-stub.",
                 Remedy.CONFIGURATION,
             )
     note = {

