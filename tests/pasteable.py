@@ -33,7 +33,7 @@ OPENSTACK = {
     "resource provider delete": set(),
     "resource provider inventory set": {"--amend", "--resource"},
     "resource provider show": {"--allocations"},
-    "server migrate": set(),
+    "server migrate": {"--live-migration"},
     "server show": set(),
 }
 #: Options of openstackclient itself.

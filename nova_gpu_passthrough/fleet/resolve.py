@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Resolve a fleet file: read its inventories, choose the devices, make the aliases."""
 
+import dataclasses
 import glob
 import re
 from collections.abc import Iterator, Mapping
@@ -36,6 +37,8 @@ class ResolvedFleet:
     #: that the file names below ``hosts``.
     domains: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
+    #: Paths of the inventories by host, if they were read from files.
+    paths: Mapping[str, Path] = field(default_factory=dict)
 
 
 def resolve(file: FleetFile) -> ResolvedFleet:
@@ -46,6 +49,7 @@ def resolve(file: FleetFile) -> ResolvedFleet:
     """
     groups: dict[str, HostGroup] = {}
     inventories: dict[str, Inventory] = {}
+    paths: dict[str, Path] = {}
     for number, group in enumerate(file.groups):
         for path, where in _files(file, number):
             inventory = store.load(path)
@@ -57,7 +61,8 @@ def resolve(file: FleetFile) -> ResolvedFleet:
                 )
             groups[inventory.host] = group
             inventories[inventory.host] = inventory
-    return derive(file, groups, inventories)
+            paths[inventory.host] = path
+    return dataclasses.replace(derive(file, groups, inventories), paths=paths)
 
 
 def derive(

@@ -8,6 +8,7 @@ from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.fleet import references
 from nova_gpu_passthrough.fleet.aliases import Alias
 from nova_gpu_passthrough.fleet.offers import DeviceKind
+from nova_gpu_passthrough.inventory.shell_fix import command
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,10 @@ class CheckedFlavor:
     extra_specs: Mapping[str, str]
     #: File or Nova flavor, for findings.
     where: str
+    #: Id in Nova; None for a flavor of the fleet file.
+    id: str | None = None
+    #: Whether the fleet file has a flavor of that name.
+    in_fleet: bool = True
 
     @property
     def subject(self) -> str:
@@ -41,6 +46,25 @@ class CheckedFlavor:
             for name, count in self.devices.items()
             if name in facts.aliases
         }
+
+    def set_extra_spec(self, facts: Facts, key: str, value: object) -> str:
+        """Return how to set an extra spec."""
+        if not self.in_fleet and self.id:
+            return command("openstack", "flavor", "set", "--property", f"{key}={value}", self.id)
+        return self._edit_fleet(facts, f"set {key}: '{value}' in extra_specs")
+
+    def unset_extra_spec(self, facts: Facts, *keys: str) -> str:
+        """Return how to remove extra specs."""
+        if not self.in_fleet and self.id:
+            properties = [word for key in keys for word in ("--property", key)]
+            return command("openstack", "flavor", "unset", *properties, self.id)
+        return self._edit_fleet(facts, f"remove {', '.join(keys)} from extra_specs")
+
+    def _edit_fleet(self, facts: Facts, change: str) -> str:
+        if self.id:
+            # The flavor of the fleet file replaces it.
+            return facts.fixes.apply()
+        return facts.fixes.edit_fleet(f"{change} of flavor {self.name}", facts.fixes.apply())
 
     def has_gpus(self, facts: Facts) -> bool:
         """Return whether the flavor requests any GPU of the fleet."""
@@ -67,6 +91,8 @@ def checked_flavors(facts: Facts) -> Iterator[CheckedFlavor]:
             cloud_flavor.ram_mib,
             cloud_flavor.extra_specs,
             f"Nova, flavor {cloud_flavor.id}",
+            cloud_flavor.id,
+            cloud_flavor.name in fleet_flavors,
         )
         same_name = fleet_flavors.get(flavor.name)
         if same_name is None or _request(flavor) != _request(same_name):

@@ -7,9 +7,10 @@ from typing import Any
 from nova_gpu_passthrough.cloud.apply.record import Record
 from nova_gpu_passthrough.cloud.lint import check, checks
 from nova_gpu_passthrough.cloud.lint.checks import pending_changes
-from nova_gpu_passthrough.cloud.lint.facts import APPLY_COMMAND, Facts
+from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.fleet.desired_state import DesiredState
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
+from nova_gpu_passthrough.inventory.shell_fix import script
 
 #: Fields of the desired state whose items have names.
 _NAMED_FIELDS = ("aggregates", "flavors")
@@ -34,7 +35,7 @@ def findings(facts: Facts, desired: DesiredState, record: Record, path: str) -> 
             f"the last apply ({record.applied_at}) was not completed",
             path,
             "Some of the differences below are changes that apply did not make.",
-            f"Run {APPLY_COMMAND} again.",
+            facts.fixes.apply(),
         )
     changes = list(differences(record.desired, desired))
     if changes:
@@ -47,7 +48,7 @@ def findings(facts: Facts, desired: DesiredState, record: Record, path: str) -> 
             str(facts.resolved.file.path),
             "The cloud is compared with the state applied then, configuration and devices with the "
             "current fleet file.",
-            f"Review {APPLY_COMMAND} --dry-run, then run it without --dry-run.",
+            script(facts.fixes.apply("--dry-run"), facts.fixes.apply()),
         )
     yield from check.run((one for one in checks.CHECKS if one.drift), facts)
 

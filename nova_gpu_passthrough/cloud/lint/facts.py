@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The facts that the checks compare, and texts that tell the operator how to fix findings."""
+"""The facts that the checks compare."""
 
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from nova_gpu_passthrough.cloud.lint.cloud_facts import CloudFacts
@@ -12,6 +13,7 @@ from nova_gpu_passthrough.cloud.lint.configuration.services import (
     ServiceRole,
     with_roles,
 )
+from nova_gpu_passthrough.cloud.lint.fixes import Fixes
 from nova_gpu_passthrough.fleet import aliases, device_spec
 from nova_gpu_passthrough.fleet.aliases import Alias
 from nova_gpu_passthrough.fleet.desired_state import DesiredState
@@ -46,6 +48,23 @@ class Facts:
     services: tuple[ConfiguredService, ...] = ()
     #: None if only files are compared.
     cloud: CloudFacts | None = None
+    #: The record that apply wrote, if it is not beside the fleet file.
+    record_path: Path | None = None
+
+    @functools.cached_property
+    def fixes(self) -> Fixes:
+        """The scripts that fix findings."""
+        settings, inventories = self.resolved.settings, self.resolved.inventories
+        return Fixes(
+            self.resolved.file.path,
+            settings.target,
+            {
+                host: settings.distribution or inventory.machine.distribution
+                for host, inventory in inventories.items()
+            },
+            self.resolved.paths,
+            self.record_path,
+        )
 
     @functools.cached_property
     def offers(self) -> Mapping[str, HostOffer]:
@@ -126,21 +145,3 @@ class Facts:
         for service in self.services_with(ServiceRole.COMPUTE):
             if service.host in self.offers:
                 yield service, self.offers[service.host]
-
-
-APPLY_COMMAND = "nova-gpu apply --fleet FILE"
-AUDIT_FIX = (
-    "If the host has changed, audit it again (nova-gpu host audit --write) and replace its "
-    "inventory."
-)
-
-
-def generate_fix(service: str) -> str:
-    """Return how to replace the configuration of a service.
-
-    :param service: such as ``nova-compute@gpu1`` or ``nova-compute``
-    """
-    return (
-        "Write it with nova-gpu config generate --fleet FILE --write DIR, copy it into place and "
-        f"restart {service.partition('@')[0]}."
-    )

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Aliases that select devices by ids or resource class, but not by device type or traits."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 
 from nova_gpu_passthrough.cloud.lint import configured_alias
 from nova_gpu_passthrough.cloud.lint.check import lint_check
 from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService
 from nova_gpu_passthrough.cloud.lint.configured_alias import ConfiguredAlias
-from nova_gpu_passthrough.cloud.lint.facts import AUDIT_FIX, DeviceAttributes, Facts
+from nova_gpu_passthrough.cloud.lint.facts import DeviceAttributes, Facts
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 from nova_gpu_passthrough.inventory.pci import DeviceType
 from nova_gpu_passthrough.nova_rules import resource_names
@@ -27,7 +28,7 @@ def check(facts: Facts) -> Iterator[Finding]:
             ]
             if selected:
                 yield from _type(facts, service, alias, selected)
-                yield from _traits(service, alias, selected)
+                yield from _traits(facts, service, alias, selected)
 
 
 def _type(
@@ -55,12 +56,15 @@ def _type(
         f"selects are {', '.join(types)}: {', '.join(devices[:3])}{more}",
         alias.assignment.where,
         why,
-        f'Set "device_type": "{types[0]}". {AUDIT_FIX}',
+        _fix(facts, service, alias, {"device_type": str(types[0])}),
     )
 
 
 def _traits(
-    service: ConfiguredService, alias: ConfiguredAlias, selected: list[DeviceAttributes]
+    facts: Facts,
+    service: ConfiguredService,
+    alias: ConfiguredAlias,
+    selected: list[DeviceAttributes],
 ) -> Iterator[Finding]:
     required = resource_names.normalize_traits(alias.keys.get("traits"))
     if any(required <= attributes.traits for attributes in selected):
@@ -73,5 +77,19 @@ def _traits(
         "it selects has together",
         alias.assignment.where,
         "Placement finds no device.",
-        "Remove the trait from the alias, or add it to [pci] device_spec.",
+        _fix(facts, service, alias, {"traits": None}),
     )
+
+
+def _fix(
+    facts: Facts,
+    service: ConfiguredService,
+    alias: ConfiguredAlias,
+    changes: Mapping[str, str | None],
+) -> str:
+    """Return how to change keys of an alias; the value None removes a key."""
+    if alias.name in facts.aliases:
+        return facts.fixes.generate(service, alias.assignment)
+    keys = {key: value for key, value in {**alias.keys, **changes}.items() if value is not None}
+    text = json.dumps({"name": alias.name, **keys})
+    return facts.fixes.edit_file(service, alias.assignment.path, f"alias = {text}")

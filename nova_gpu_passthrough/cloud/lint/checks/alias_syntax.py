@@ -10,7 +10,7 @@ from nova_gpu_passthrough.cloud.lint import configured_alias
 from nova_gpu_passthrough.cloud.lint.check import lint_check
 from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService
 from nova_gpu_passthrough.cloud.lint.configured_alias import ConfiguredAlias
-from nova_gpu_passthrough.cloud.lint.facts import Facts, generate_fix
+from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 
 _WHY = "Nova then refuses all aliases of the service, and every server that requests one."
@@ -31,23 +31,23 @@ def check(facts: Facts) -> Iterator[Finding]:
                     str(error),
                     assignment.where,
                     _WHY,
-                    generate_fix(service.name),
+                    facts.fixes.generate(service, assignment),
                 )
-        yield from _valid_aliases(service)
+        yield from _valid_aliases(facts, service)
 
 
-def _valid_aliases(service: ConfiguredService) -> Iterator[Finding]:
+def _valid_aliases(facts: Facts, service: ConfiguredService) -> Iterator[Finding]:
     pci_in_placement = service.configuration.flag("filter_scheduler", "pci_in_placement", False)
     by_name: dict[str, ConfiguredAlias] = {}
     for alias in configured_alias.valid_aliases(service.configuration):
-        yield from _ids(service, alias, pci_in_placement)
+        yield from _ids(facts, service, alias, pci_in_placement)
         first = by_name.setdefault(alias.name, alias)
         if first is not alias:
-            yield _repeated(service, first, alias, pci_in_placement)
+            yield _repeated(facts, service, first, alias, pci_in_placement)
 
 
 def _ids(
-    service: ConfiguredService, alias: ConfiguredAlias, pci_in_placement: bool
+    facts: Facts, service: ConfiguredService, alias: ConfiguredAlias, pci_in_placement: bool
 ) -> Iterator[Finding]:
     if alias.has_ids or (pci_in_placement and "resource_class" in alias.keys):
         return
@@ -61,13 +61,14 @@ def _ids(
         else f"alias {alias.name} has neither vendor_id and product_id nor resource_class",
         alias.assignment.where,
         _WHY,
-        "Set [filter_scheduler] pci_in_placement = true."
+        facts.fixes.set_option(service, "filter_scheduler", "pci_in_placement", "true")
         if has_class
-        else generate_fix(service.name),
+        else facts.fixes.generate(service, alias.assignment),
     )
 
 
 def _repeated(
+    facts: Facts,
     service: ConfiguredService,
     first: ConfiguredAlias,
     alias: ConfiguredAlias,
@@ -95,5 +96,9 @@ def _repeated(
         f"{problem} (the first at {first.assignment.where})",
         alias.assignment.where,
         why,
-        "Remove one of them: names must be unique over all files.",
+        facts.fixes.edit_file(
+            service,
+            alias.assignment.path,
+            f"remove this alias {alias.name}, since names must be unique over all files",
+        ),
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from nova_gpu_passthrough.cloud.lint.check import lint_check
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.inventory.findings import HOST, VERDICT, Finding, Severity
+from nova_gpu_passthrough.inventory.shell_fix import comment, script
 
 #: Warnings of the audit that become failures later.
 _WARNINGS = frozenset(
@@ -24,10 +25,10 @@ def check(facts: Facts) -> Iterator[Finding]:
             if relevant and finding.id != VERDICT and finding.subject in addresses:
                 by_id.setdefault(finding.id, []).append(finding)
         for identity, members in by_id.items():
-            yield _repeated(offer.host, identity, members)
+            yield _repeated(facts, offer.host, identity, members)
 
 
-def _repeated(host: str, identity: str, members: list[Finding]) -> Finding:
+def _repeated(facts: Facts, host: str, identity: str, members: list[Finding]) -> Finding:
     subjects = ", ".join(dict.fromkeys(finding.subject for finding in members))
     first = members[0]
     return Finding(
@@ -37,5 +38,9 @@ def _repeated(host: str, identity: str, members: list[Finding]) -> Finding:
         f"the audit reported {identity} for {subjects}: {first.found}",
         f"inventory of {host}",
         first.why,
-        f"{first.fix} Then audit the host again and replace its inventory.",
+        script(
+            # Prose, or a script, which begins with a comment.
+            first.fix if first.fix.startswith("#") else comment(first.fix),
+            facts.fixes.audit(host),
+        ),
     )

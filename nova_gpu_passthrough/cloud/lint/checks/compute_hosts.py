@@ -4,11 +4,12 @@
 from collections.abc import Collection, Iterator
 
 from nova_gpu_passthrough.cloud.lint.check import lint_check
-from nova_gpu_passthrough.cloud.lint.facts import Facts, generate_fix
+from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.cloud.view.model import CloudHost
 from nova_gpu_passthrough.files import cpu_list
 from nova_gpu_passthrough.fleet.flavors import group_traits
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
+from nova_gpu_passthrough.inventory.shell_fix import command, comment, script
 
 _NOVA = "Nova, compute services"
 _ROOT = "Placement, provider of the host"
@@ -35,13 +36,17 @@ def check(facts: Facts) -> Iterator[Finding]:
                 f"it is in the fleet file, but not in {missing}",
                 _ROOT if missing == "Placement" else _NOVA,
                 "No server is placed there.",
-                "Start nova-compute there under this name (and map it to a cell: nova-manage "
-                "cell_v2 discover_hosts), or remove the inventory from the fleet file.",
+                script(
+                    facts.fixes.restart_compute(name),
+                    comment(f"With host = {name} in its nova.conf; then, where nova-manage is:"),
+                    command("nova-manage", "cell_v2", "discover_hosts", "--verbose"),
+                    comment(f"If the host is gone, remove its inventory from {facts.fixes.fleet}."),
+                ),
             )
             continue
-        yield from _service(host)
+        yield from _service(facts, host)
         if name in facts.offers:
-            yield from _traits(host, expected.get(name, ()))
+            yield from _traits(facts, host, expected.get(name, ()))
             yield from _resources(facts, host)
     for name in sorted(set(hosts) - set(resolved.inventories)):
         if hosts[name].gpus:
@@ -52,11 +57,14 @@ def check(facts: Facts) -> Iterator[Finding]:
                 f"it has {len(hosts[name].gpus)} GPUs, but is not in the fleet file",
                 _ROOT,
                 "nova-gpu does not manage its aggregates, flavors and devices.",
-                "Audit it (nova-gpu host audit --write) and add the inventory to a group.",
+                script(
+                    facts.fixes.audit(name),
+                    facts.fixes.edit_fleet(f"add {name}.yaml to the inventories of a group"),
+                ),
             )
 
 
-def _service(host: CloudHost) -> Iterator[Finding]:
+def _service(facts: Facts, host: CloudHost) -> Iterator[Finding]:
     if not host.up:
         yield Finding(
             "host.down",
@@ -65,7 +73,10 @@ def _service(host: CloudHost) -> Iterator[Finding]:
             "nova-compute is down",
             _NOVA,
             "No server is placed there, and those on it cannot be managed.",
-            "Start nova-compute; its log shows why it stopped.",
+            script(
+                facts.fixes.restart_compute(host.name),
+                comment("Its log shows why it stopped."),
+            ),
         )
     if not host.enabled:
         yield Finding(
@@ -75,11 +86,18 @@ def _service(host: CloudHost) -> Iterator[Finding]:
             f"disabled: {host.disabled_reason or 'no reason given'}",
             _NOVA,
             "No server is placed there.",
-            "openstack compute service set --enable HOST nova-compute, when it may be used.",
+            script(
+                comment("When it may be used again:"),
+                command(
+                    *("openstack", "compute", "service", "set", "--enable"),
+                    host.name,
+                    "nova-compute",
+                ),
+            ),
         )
 
 
-def _traits(host: CloudHost, expected: Collection[str]) -> Iterator[Finding]:
+def _traits(facts: Facts, host: CloudHost, expected: Collection[str]) -> Iterator[Finding]:
     """Check the traits of the host's provider that restrict flavors to groups of hosts."""
     missing = sorted(set(expected) - host.traits)
     if missing:
@@ -90,8 +108,7 @@ def _traits(host: CloudHost, expected: Collection[str]) -> Iterator[Finding]:
             f"it lacks {', '.join(missing)}",
             _ROOT,
             "Flavors that are restricted to its group do not find it.",
-            "Copy etc/nova/provider_config, as written by nova-gpu config generate --fleet FILE "
-            "--write DIR, to the host and restart nova-compute.",
+            facts.fixes.generate_on(host.name),
         )
 
 
@@ -106,7 +123,14 @@ def _resources(facts: Facts, host: CloudHost) -> Iterator[Finding]:
             _ROOT,
             "VFIO pins all memory of a server with a GPU: the host runs out of memory, and its "
             "kernel kills servers.",
-            "Set ram_allocation_ratio = 1.0 in nova-compute's configuration and restart it.",
+            script(
+                comment("With ram_allocation_ratio = 1.0 in nova-compute's files, as generated:"),
+                command(
+                    *("openstack", "resource", "provider", "inventory", "set", "--amend"),
+                    *("--resource", "MEMORY_MB:allocation_ratio=1.0"),
+                    host.provider,
+                ),
+            ),
         )
     options = facts.compute_options[host.name]
     reserved = options.get(("DEFAULT", "reserved_host_memory_mb"))
@@ -118,7 +142,7 @@ def _resources(facts: Facts, host: CloudHost) -> Iterator[Finding]:
             f"{memory.reserved} MiB are reserved, the fleet file gives {reserved.values[0]}",
             _ROOT,
             "Flavors and capacity are calculated from the fleet file.",
-            generate_fix("nova-compute"),
+            facts.fixes.generate_on(host.name),
         )
     for resource_class, name in (("PCPU", "cpu_dedicated_set"), ("VCPU", "cpu_shared_set")):
         option = options.get(("compute", name))
@@ -134,5 +158,5 @@ def _resources(facts: Facts, host: CloudHost) -> Iterator[Finding]:
                 f"it has {total} {resource_class}, the fleet file's {name} gives {expected}",
                 _ROOT,
                 "Flavors and capacity are calculated from the fleet file.",
-                generate_fix("nova-compute"),
+                facts.fixes.generate_on(host.name),
             )

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 
 from nova_gpu_passthrough.cloud.lint.check import lint_check
 from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService
-from nova_gpu_passthrough.cloud.lint.facts import Facts, generate_fix
+from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.generate.service_options import Option
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
+from nova_gpu_passthrough.inventory.shell_fix import comment, script
 from nova_gpu_passthrough.nova_rules import guest_topology
 
 _Options = Mapping[tuple[str, str], Option]
@@ -18,13 +19,13 @@ def check(facts: Facts) -> Iterator[Finding]:
     """Check every compute host of the fleet."""
     for service, offer in facts.compute_services:
         expected = facts.compute_options[offer.host]
-        yield from _overcommit(service)
-        yield from _cpus(service, expected)
-        yield from _memory(service, expected)
-        yield from _libvirt(service, expected)
+        yield from _overcommit(facts, service)
+        yield from _cpus(facts, service, expected)
+        yield from _memory(facts, service, expected)
+        yield from _libvirt(facts, service, expected)
 
 
-def _overcommit(service: ConfiguredService) -> Iterator[Finding]:
+def _overcommit(facts: Facts, service: ConfiguredService) -> Iterator[Finding]:
     ratio = service.configuration.number("DEFAULT", "ram_allocation_ratio")
     if ratio is not None and ratio > 1:
         yield Finding(
@@ -35,11 +36,11 @@ def _overcommit(service: ConfiguredService) -> Iterator[Finding]:
             service.configuration.where("DEFAULT", "ram_allocation_ratio"),
             "VFIO pins all memory of a server with a GPU: the host runs out of memory, and its "
             "kernel kills servers.",
-            "Set ram_allocation_ratio = 1.0.",
+            _fix(facts, service, ("DEFAULT", "ram_allocation_ratio")),
         )
 
 
-def _cpus(service: ConfiguredService, expected: _Options) -> Iterator[Finding]:
+def _cpus(facts: Facts, service: ConfiguredService, expected: _Options) -> Iterator[Finding]:
     for name in ("cpu_dedicated_set", "cpu_shared_set"):
         option = expected.get(("compute", name))
         configured = service.configuration.text("compute", name)
@@ -52,7 +53,7 @@ def _cpus(service: ConfiguredService, expected: _Options) -> Iterator[Finding]:
             f"{name} is {configured or 'not set'}, the fleet file gives {option.values[0]}",
             service.configuration.where("compute", name),
             "Flavors and capacity are calculated from the fleet file.",
-            f"{generate_fix(service.name)} Or set host_cores in the fleet file's settings.",
+            _fix(facts, service, ("compute", name), "set settings.host_cores"),
         )
 
 
@@ -64,7 +65,7 @@ def _cpu_set(text: str | None) -> frozenset[int] | None:
         return None
 
 
-def _memory(service: ConfiguredService, expected: _Options) -> Iterator[Finding]:
+def _memory(facts: Facts, service: ConfiguredService, expected: _Options) -> Iterator[Finding]:
     option = expected.get(("DEFAULT", "reserved_host_memory_mb"))
     # Nova's default is 512 MiB (nova/conf/compute.py).
     configured = service.configuration.number("DEFAULT", "reserved_host_memory_mb", 512)
@@ -79,8 +80,12 @@ def _memory(service: ConfiguredService, expected: _Options) -> Iterator[Finding]
             "The pinned memory of servers leaves too little for the host."
             if too_little
             else "Flavors that use the whole host do not fit.",
-            f"{generate_fix(service.name)} Or set reserved_host_memory_mb in the fleet file's "
-            "settings.",
+            _fix(
+                facts,
+                service,
+                ("DEFAULT", "reserved_host_memory_mb"),
+                f"set settings.reserved_host_memory_mb to {configured:g}",
+            ),
         )
     pages = expected.get(("DEFAULT", "reserved_huge_pages"))
     values = {
@@ -95,7 +100,7 @@ def _memory(service: ConfiguredService, expected: _Options) -> Iterator[Finding]
             f"gives {'; '.join(pages.values)}",
             service.configuration.where("DEFAULT", "reserved_huge_pages"),
             "Servers with hw:mem_page_size can use all pages of a NUMA node.",
-            generate_fix(service.name),
+            _fix(facts, service, ("DEFAULT", "reserved_huge_pages")),
         )
 
 
@@ -103,7 +108,7 @@ def _items(text: str | None) -> list[str]:
     return (text or "").replace(" ", "").split(",")
 
 
-def _libvirt(service: ConfiguredService, expected: _Options) -> Iterator[Finding]:
+def _libvirt(facts: Facts, service: ConfiguredService, expected: _Options) -> Iterator[Finding]:
     configuration = service.configuration
     machine = expected.get(("libvirt", "hw_machine_type"))
     configured = configuration.text("libvirt", "hw_machine_type")
@@ -115,7 +120,7 @@ def _libvirt(service: ConfiguredService, expected: _Options) -> Iterator[Finding
             f"hw_machine_type is {configured or 'not set'}, expected {machine.values[0]}",
             configuration.where("libvirt", "hw_machine_type"),
             "Guests of images without a machine type have no PCI Express.",
-            generate_fix(service.name),
+            _fix(facts, service, ("libvirt", "hw_machine_type")),
         )
     mode = expected.get(("libvirt", "cpu_mode"))
     configured = configuration.text("libvirt", "cpu_mode")
@@ -127,7 +132,7 @@ def _libvirt(service: ConfiguredService, expected: _Options) -> Iterator[Finding
             f"cpu_mode is {configured or 'not set'}, expected {mode.values[0]}",
             configuration.where("libvirt", "cpu_mode"),
             "Flavors with hw:maxphysaddr_mode=passthrough, which large BARs require, do not start.",
-            generate_fix(service.name),
+            _fix(facts, service, ("libvirt", "cpu_mode")),
         )
     expected_ports = expected.get(("libvirt", "num_pcie_ports"))
     ports = configuration.number("libvirt", "num_pcie_ports", 0)
@@ -140,5 +145,20 @@ def _libvirt(service: ConfiguredService, expected: _Options) -> Iterator[Finding
             configuration.where("libvirt", "num_pcie_ports"),
             "A guest with all GPUs of the host may lack a port for a disk or NIC that is attached "
             "later.",
-            generate_fix(service.name),
+            _fix(facts, service, ("libvirt", "num_pcie_ports")),
         )
+
+
+def _fix(
+    facts: Facts, service: ConfiguredService, option: tuple[str, str], alternative: str = ""
+) -> str:
+    """Return how to set an option as generated.
+
+    :param alternative: what to change in the fleet file if the configured value is intended
+    """
+    assignments = service.configuration.all(option)
+    fix = facts.fixes.generate(service, *assignments)
+    if alternative:
+        text = f"If it is intended: in {facts.fixes.fleet}, {alternative}."
+        return script(fix, comment(text))
+    return fix

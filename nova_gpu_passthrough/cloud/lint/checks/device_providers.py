@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping
 import os_traits
 
 from nova_gpu_passthrough.cloud.lint.check import lint_check
-from nova_gpu_passthrough.cloud.lint.facts import AUDIT_FIX, Facts, generate_fix
+from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.cloud.view.model import CloudDevice, CloudHost, DeviceState
 from nova_gpu_passthrough.fleet.offers import HostOffer, OfferedDevice
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
+from nova_gpu_passthrough.inventory.shell_fix import command, comment, script
 from nova_gpu_passthrough.nova_rules import resource_names
 
 _CUSTOM = os_traits.CUSTOM_NAMESPACE
 _PROVIDER = "Placement, provider {}"
-_RESTART = "Restart nova-compute, which reports its devices again; its log shows errors."
 
 
 @lint_check()
@@ -50,8 +50,9 @@ def _device(
     address = first.device.physical_function or first.address
     subject, where = f"{host.name} {address}", _PROVIDER.format(f"{host.name}_{address.upper()}")
     if device is not None and device.lacking_traits:
-        yield _not_of_nova(subject, where, device)
+        yield _not_of_nova(facts, subject, where, device)
         return
+    install = facts.fixes.generate_on(host.name)
     if device is None or device.state is DeviceState.MISSING:
         yield Finding(
             "device.missing",
@@ -60,7 +61,11 @@ def _device(
             f"{first.model} ({first.kind}) has no resource provider",
             where,
             "No server gets it.",
-            f"Match it in [pci] device_spec, with report_in_placement. {_RESTART} {AUDIT_FIX}",
+            script(
+                install,
+                comment("If it is no longer in the host:"),
+                facts.fixes.audit(host.name),
+            ),
         )
         return
     if device.resource_class != expected_class:
@@ -71,10 +76,10 @@ def _device(
             f"it is {device.resource_class}, the fleet file gives {expected_class}",
             where,
             "No alias, or another one, requests it, and quotas count it under another class.",
-            f"{generate_fix('nova-compute')} While a server has the device, Nova keeps the old "
-            "class.",
+            script(install, comment("While a server has the device, Nova keeps the old class.")),
         )
-    yield from _traits(subject, where, device, resource_names.normalize_traits(entry.get("traits")))
+    expected_traits = resource_names.normalize_traits(entry.get("traits"))
+    yield from _traits(subject, where, device, expected_traits, install)
     if entry.get("one_time_use") and os_traits.HW_PCI_ONE_TIME_USE not in device.traits:
         yield Finding(
             "device.one_time_use",
@@ -83,12 +88,12 @@ def _device(
             "it is not one-time-use, but the fleet file requests it",
             where,
             "The next server can read what the last one left in its memory.",
-            generate_fix("nova-compute"),
+            install,
         )
     yield from _inventory(subject, where, device, len(functions))
 
 
-def _not_of_nova(subject: str, where: str, device: CloudDevice) -> Finding:
+def _not_of_nova(facts: Facts, subject: str, where: str, device: CloudDevice) -> Finding:
     """Report a provider that lacks traits which nova-compute itself sets."""
     missing = device.state is DeviceState.MISSING
     return Finding(
@@ -100,12 +105,15 @@ def _not_of_nova(subject: str, where: str, device: CloudDevice) -> Finding:
         "No server gets it: Nova requests only devices with these traits."
         if missing
         else "nova-compute does not recognize its own device, and never removes it.",
-        f"nova-compute sets these traits every few minutes unless it fails. {_RESTART}",
+        script(
+            comment("nova-compute sets them every few minutes unless it fails; then see its log:"),
+            facts.fixes.restart_compute(device.host),
+        ),
     )
 
 
 def _traits(
-    subject: str, where: str, device: CloudDevice, expected: frozenset[str]
+    subject: str, where: str, device: CloudDevice, expected: frozenset[str], fix: str
 ) -> Iterator[Finding]:
     custom = frozenset(trait for trait in device.traits if trait.startswith(_CUSTOM))
     words = []
@@ -122,7 +130,7 @@ def _traits(
             where,
             "Placement shows a wrong model, NUMA node or link group, and flavors that request such "
             "a trait do not find the device.",
-            f"nova-compute sets them from [pci] device_spec. {_RESTART}",
+            fix,
         )
 
 
@@ -143,7 +151,12 @@ def _inventory(
             "; ".join(wrong),
             where,
             "Placement allocates one device to several servers, or to none.",
-            _RESTART,
+            command(
+                *("openstack", "resource", "provider", "inventory", "set", "--amend"),
+                *("--resource", f"{device.resource_class}:total={expected_total}"),
+                *("--resource", f"{device.resource_class}:allocation_ratio=1.0"),
+                device.provider,
+            ),
         )
 
 
@@ -161,5 +174,11 @@ def _left_over(
                 f"{device.resource_class}, which the fleet file does not offer to servers",
                 _PROVIDER.format(f"{host.name}_{device.address.upper()}"),
                 "Placement offers a device that the host does not have or keeps: servers fail.",
-                f"Remove it from [pci] device_spec and restart nova-compute. {AUDIT_FIX}",
+                script(
+                    facts.fixes.generate_on(host.name),
+                    comment("If it remains without a server:"),
+                    command("openstack", "resource", "provider", "delete", device.provider),
+                    comment("If the host should offer it to servers:"),
+                    facts.fixes.audit(host.name),
+                ),
             )

@@ -7,10 +7,11 @@ from nova_gpu_passthrough.cloud.lint import configured_device_spec
 from nova_gpu_passthrough.cloud.lint.check import lint_check
 from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService
 from nova_gpu_passthrough.cloud.lint.configured_device_spec import DeviceSpecEntry
-from nova_gpu_passthrough.cloud.lint.facts import AUDIT_FIX, Facts, generate_fix
+from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.fleet.offers import HostOffer
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 from nova_gpu_passthrough.inventory.pci import Role
+from nova_gpu_passthrough.inventory.shell_fix import comment, script
 
 #: Devices that Nova does not offer, or that a host does not lose.
 _HARMLESS = (Role.BRIDGE,)
@@ -22,13 +23,16 @@ def check(facts: Facts) -> Iterator[Finding]:
     for service, offer in facts.compute_services:
         entries = configured_device_spec.valid_entries(service.configuration)
         if configured_device_spec.all_valid(service.configuration):
-            yield from _missing(service, offer, entries)
+            yield from _missing(facts, service, offer, entries)
         for entry in entries:
-            yield from _matched(service, offer, entry)
+            yield from _matched(facts, service, offer, entry)
 
 
 def _missing(
-    service: ConfiguredService, offer: HostOffer, entries: Sequence[DeviceSpecEntry]
+    facts: Facts,
+    service: ConfiguredService,
+    offer: HostOffer,
+    entries: Sequence[DeviceSpecEntry],
 ) -> Iterator[Finding]:
     for offered in offer.devices:
         if not any(entry.matches(offered.device) for entry in entries):
@@ -40,13 +44,18 @@ def _missing(
                 "matched by any entry",
                 f"{service.configuration.last_file} [pci] device_spec",
                 "No server gets the device.",
-                f"{generate_fix(service.name)} To keep it for the host, add it to exclude in "
-                "the fleet file's settings.",
+                script(
+                    facts.fixes.generate(service),
+                    comment(
+                        f"To keep it for the host: in {facts.fixes.fleet}, add "
+                        f"{offer.host}/{offered.address} to settings.exclude."
+                    ),
+                ),
             )
 
 
 def _matched(
-    service: ConfiguredService, offer: HostOffer, entry: DeviceSpecEntry
+    facts: Facts, service: ConfiguredService, offer: HostOffer, entry: DeviceSpecEntry
 ) -> Iterator[Finding]:
     if entry.has_devname:
         return
@@ -62,7 +71,10 @@ def _matched(
             f"{entry.keys.get('vendor_id', '*')}:{entry.keys.get('product_id', '*')}",
             where,
             "The device was removed, or its address or ids changed since the entry was written.",
-            f"Remove the entry. {AUDIT_FIX}",
+            script(
+                facts.fixes.audit(offer.host),
+                facts.fixes.generate(service, entry.assignment),
+            ),
         )
         return
     offered = {device.address for device in offer.devices}
@@ -78,7 +90,7 @@ def _matched(
             where,
             "nova-compute cannot report a PF and its VFs at once, and reports nothing "
             "(PlacementPciDependentDeviceException).",
-            "Match either the PF or the VFs, by product_id or address.",
+            facts.fixes.generate(service, entry.assignment),
         )
     elif others:
         names = ", ".join(f"{d.address} ({d.role})" for d in others[:4])
@@ -90,5 +102,5 @@ def _matched(
             f"it also matches devices that the fleet file keeps for the host: {names}{more}",
             where,
             "A server that requests devices by ids can take the device from the host.",
-            "Match by address, as nova-gpu config generate does.",
+            facts.fixes.generate(service, entry.assignment),
         )

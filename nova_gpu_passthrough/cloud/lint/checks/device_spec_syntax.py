@@ -7,7 +7,7 @@ from nova_gpu_passthrough.cloud.lint import configured_device_spec
 from nova_gpu_passthrough.cloud.lint.check import lint_check
 from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService, ServiceRole
 from nova_gpu_passthrough.cloud.lint.configured_device_spec import DeviceSpecEntry
-from nova_gpu_passthrough.cloud.lint.facts import Facts, generate_fix
+from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.fleet.releases import first_with
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 
@@ -27,16 +27,16 @@ def check(facts: Facts) -> Iterator[Finding]:
                     str(error),
                     assignment.where,
                     "nova-compute does not start.",
-                    generate_fix(service.name),
+                    facts.fixes.generate(service, assignment),
                 )
         in_placement = service.configuration.flag("pci", "report_in_placement", False)
         for entry in configured_device_spec.valid_entries(service.configuration):
-            yield from _devname(service, entry, in_placement)
+            yield from _devname(facts, service, entry, in_placement)
             yield from _one_time_use(facts, service, entry, in_placement)
 
 
 def _devname(
-    service: ConfiguredService, entry: DeviceSpecEntry, in_placement: bool
+    facts: Facts, service: ConfiguredService, entry: DeviceSpecEntry, in_placement: bool
 ) -> Iterator[Finding]:
     if entry.has_devname and in_placement:
         yield Finding(
@@ -47,7 +47,11 @@ def _devname(
             entry.assignment.where,
             "nova-compute refuses devname with PCI in Placement "
             "(ensure_no_dev_spec_with_devname in nova/compute/pci_placement_translator.py).",
-            "Specify the device's address instead.",
+            facts.fixes.edit_file(
+                service,
+                entry.assignment.path,
+                f"in device_spec, replace devname {entry.keys['devname']} by the device's address",
+            ),
         )
 
 
@@ -66,7 +70,12 @@ def _one_time_use(
             entry.assignment.where,
             "Nova treats it as a property of the device's pool: the next server gets the device "
             "without cleaning.",
-            f"Remove it, or upgrade to {first_with('one_time_use')}.",
+            facts.fixes.edit_file(
+                service,
+                entry.assignment.path,
+                f"remove one_time_use, or upgrade to {first_with('one_time_use')} and set "
+                "settings.release in the fleet file",
+            ),
         )
     elif not in_placement:
         yield Finding(
@@ -76,5 +85,5 @@ def _one_time_use(
             "one_time_use, and report_in_placement is off",
             entry.assignment.where,
             "nova-compute does not start.",
-            "Set [pci] report_in_placement = true.",
+            facts.fixes.set_option(service, "pci", "report_in_placement", "true"),
         )

@@ -11,7 +11,7 @@ from nova_gpu_passthrough.cloud.lint import configured_device_spec
 from nova_gpu_passthrough.cloud.lint.check import lint_check
 from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService
 from nova_gpu_passthrough.cloud.lint.configured_device_spec import DeviceSpecEntry
-from nova_gpu_passthrough.cloud.lint.facts import Facts, generate_fix
+from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.fleet.offers import OfferedDevice
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 from nova_gpu_passthrough.nova_rules import resource_names
@@ -46,10 +46,11 @@ def check(facts: Facts) -> Iterator[Finding]:
             matching = [entry for entry in entries if entry.matches(offered.device)]
             if matching:
                 expected = facts.device_spec_entries[offer.host][offered.address]
-                yield from _entry(service, offered, matching, expected)
+                yield from _entry(facts, service, offered, matching, expected)
 
 
 def _entry(
+    facts: Facts,
     service: ConfiguredService,
     offered: OfferedDevice,
     matching: list[DeviceSpecEntry],
@@ -67,7 +68,11 @@ def _entry(
             f"uses this one, which comes first: {'; '.join(wrong.values())}",
             first.assignment.where,
             "Nova uses the first entry that matches a device, over all files.",
-            "Remove this entry, or restrict it to other devices.",
+            facts.fixes.edit_file(
+                service,
+                first.assignment.path,
+                f"remove this device_spec, or restrict it to other devices than {offered.address}",
+            ),
         )
         return
     for key, text in wrong.items():
@@ -78,7 +83,7 @@ def _entry(
             f"{offered.address}: {text}",
             first.assignment.where,
             _REASONS[key],
-            generate_fix(service.name),
+            facts.fixes.generate(service, first.assignment),
         )
 
 

@@ -9,9 +9,11 @@ from nova_gpu_passthrough.cloud.lint.checked_flavors import CheckedFlavor, check
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.fleet.aliases import Alias
 from nova_gpu_passthrough.fleet.desired_state import Flavor
-from nova_gpu_passthrough.fleet.flavors import feasibility
+from nova_gpu_passthrough.fleet.flavors import feasibility, shares
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
+from nova_gpu_passthrough.inventory.shell_fix import comment, script
 from nova_gpu_passthrough.nova_rules import guest_topology
+from nova_gpu_passthrough.nova_rules.alias_string import EXTRA_SPEC
 
 _POLICY = "hw:pci_numa_affinity_policy"
 
@@ -34,7 +36,7 @@ def check(facts: Facts) -> Iterator[Finding]:
     for flavor in checked_flavors(facts):
         if flavor.has_gpus(facts):
             missing_nodes = list(_missing_nodes(facts, flavor))
-            yield from _numa(flavor, missing_nodes)
+            yield from _numa(facts, flavor, missing_nodes)
             # Nothing is known of an alias outside the fleet.
             if len(flavor.fleet_devices(facts)) == len(flavor.devices):
                 numa_blocks = any(not missing.other_hosts for missing in missing_nodes)
@@ -57,8 +59,10 @@ def _infeasible(facts: Facts) -> Iterator[Finding]:
             refused.reason,
             str(file.path),
             "No empty host can boot it, so the flavor is not created.",
-            "Change or remove the rule in the fleet file; nova-gpu flavor generate shows what "
-            "fits.",
+            facts.fixes.edit_fleet(
+                f"change or remove the rule of flavor {refused.name}; this shows what fits",
+                facts.fixes.show_flavors(),
+            ),
         )
 
 
@@ -85,7 +89,9 @@ def _devices_by_node(facts: Facts, alias: Alias) -> Iterator[tuple[str, int, int
         yield offer.host, with_node, len(devices) - with_node
 
 
-def _numa(flavor: CheckedFlavor, missing_nodes: list[_MissingNodes]) -> Iterator[Finding]:
+def _numa(
+    facts: Facts, flavor: CheckedFlavor, missing_nodes: list[_MissingNodes]
+) -> Iterator[Finding]:
     try:
         topology = guest_topology.from_flavor(flavor.vcpus, flavor.ram_mib, flavor.extra_specs)
     except guest_topology.GuestTopologyError:
@@ -100,8 +106,7 @@ def _numa(flavor: CheckedFlavor, missing_nodes: list[_MissingNodes]) -> Iterator
             flavor.where,
             "NUMATopologyFilter then passes every host, and vCPUs and memory may be on another "
             "node than the GPUs.",
-            "Set hw:numa_nodes, hw:cpu_policy=dedicated or hw:mem_page_size, and "
-            f"{_POLICY}; gpu:numa=required at least keeps the GPUs together.",
+            flavor.set_extra_spec(facts, "hw:numa_nodes", _numa_nodes(facts, flavor)),
         )
         return
     for missing in missing_nodes:
@@ -115,9 +120,22 @@ def _numa(flavor: CheckedFlavor, missing_nodes: list[_MissingNodes]) -> Iterator
             flavor.where,
             "Nova refuses such devices: "
             + ("those hosts are never used." if missing.other_hosts else "no valid host."),
-            f"Update the firmware (ACPI _PXM) and audit the hosts again, or set {_POLICY} to "
-            "legacy or preferred.",
+            script(
+                flavor.set_extra_spec(facts, _POLICY, "preferred"),
+                comment("Or update the firmware (ACPI _PXM) and audit the hosts again."),
+            ),
         )
+
+
+def _numa_nodes(facts: Facts, flavor: CheckedFlavor) -> int:
+    """Return the number of NUMA nodes on which most hosts have the GPUs of the flavor."""
+    layouts = [host.layout for host in facts.empty_hosts]
+    numbers = [
+        shares.cell_count(enough, alias, count, pinned=False)
+        for alias, count in flavor.fleet_devices(facts).items()
+        if (enough := [layout for layout in layouts if len(layout.gpus(alias)) >= count])
+    ]
+    return max(numbers, default=1)
 
 
 def _size(facts: Facts, flavor: CheckedFlavor, numa_blocks: bool) -> Iterator[Finding]:
@@ -146,8 +164,17 @@ def _too_many_devices(facts: Facts, flavor: CheckedFlavor) -> Iterator[Finding]:
                 f"it requests {count} of alias {alias.name}, but a host has at most {most}",
                 flavor.where,
                 "No valid host, ever.",
-                "Request fewer devices.",
+                _fewer_devices(facts, flavor, alias, most),
             )
+
+
+def _fewer_devices(facts: Facts, flavor: CheckedFlavor, alias: Alias, most: int) -> str:
+    """Return how to request no more devices of an alias than a host has."""
+    counts = {**flavor.devices, alias.name: most}
+    value = ",".join(f"{name}:{count}" for name, count in counts.items() if count)
+    if not value:
+        return flavor.unset_extra_spec(facts, EXTRA_SPEC)
+    return flavor.set_extra_spec(facts, EXTRA_SPEC, value)
 
 
 def _no_host(facts: Facts, flavor: CheckedFlavor) -> Iterator[Finding]:
@@ -171,6 +198,8 @@ def _no_host(facts: Facts, flavor: CheckedFlavor) -> Iterator[Finding]:
             str(result),
             flavor.where,
             "No host can boot it, not even an empty one.",
-            "Make it smaller, or change its extra specs; nova-gpu flavor generate calculates what "
-            "fits.",
+            script(
+                comment("Make it smaller, or change its extra specs; this shows what fits:"),
+                facts.fixes.show_flavors(),
+            ),
         )

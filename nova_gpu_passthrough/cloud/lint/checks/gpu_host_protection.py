@@ -9,16 +9,12 @@ from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.cloud.view import device_counts
 from nova_gpu_passthrough.cloud.view.model import CloudHost
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
+from nova_gpu_passthrough.inventory.shell_fix import command, comment, script
 
 _SECTION = "gpu_passthrough"
 _PREFIX = f"{_SECTION}:"
 _ONLY = "only_gpu_servers"
 _RESERVED = ("reserved_vcpus_per_gpu", "reserved_pcpus_per_gpu", "reserved_ram_mib_per_gpu")
-_FIX = (
-    "In the group's metadata in the fleet file, set gpu_passthrough:only_gpu_servers: true, or "
-    "gpu_passthrough:reserved_pcpus_per_gpu (reserved_vcpus_per_gpu for flavors without pinned "
-    "CPUs) and gpu_passthrough:reserved_ram_mib_per_gpu."
-)
 
 
 @lint_check(drift=False)
@@ -46,11 +42,17 @@ def check(facts: Facts) -> Iterator[Finding]:
                     f"the hosts of {', '.join(unprotected)}",
                     configuration.where(_SECTION, "avoid_gpu_hosts"),
                     "They use up CPUs and memory of GPU hosts, and GPUs are stranded.",
-                    f"Leave the default (1). {_FIX}",
+                    script(
+                        facts.fixes.set_option(
+                            *(service, _SECTION, "avoid_gpu_hosts", "1"),
+                            roles=(ServiceRole.SCHEDULER,),
+                        ),
+                        _protect(facts, " or ".join(unprotected)),
+                    ),
                 )
     if facts.cloud is not None and not protected:
         for host in facts.cloud.view.hosts:
-            yield from _host(host)
+            yield from _host(facts, host)
 
 
 def _protects(metadata: Mapping[str, str]) -> bool:
@@ -59,7 +61,7 @@ def _protects(metadata: Mapping[str, str]) -> bool:
     return any(metadata.get(f"{_PREFIX}{name}", "0") not in ("", "0") for name in _RESERVED)
 
 
-def _host(host: CloudHost) -> Iterator[Finding]:
+def _host(facts: Facts, host: CloudHost) -> Iterator[Finding]:
     if any(_protects(metadata) for metadata in host.aggregates.values()):
         return
     gpus = device_counts.count(host.gpus)
@@ -84,5 +86,25 @@ def _host(host: CloudHost) -> Iterator[Finding]:
             f"{' and '.join(shortages)}",
             "Nova, servers of the host",
             "GPU servers with a full share of the host no longer fit: the GPUs are stranded.",
-            f"Migrate them. {_FIX}",
+            script(
+                *(
+                    command("openstack", "server", "migrate", "--live-migration", server.id)
+                    for server in without_devices
+                ),
+                _protect(facts, ", ".join(host.aggregates) or host.name),
+            ),
         )
+
+
+def _protect(facts: Facts, aggregate: str) -> str:
+    """Return how to keep servers without GPUs away from the hosts of an aggregate."""
+    return script(
+        facts.fixes.edit_fleet(
+            f"in metadata of the group of aggregate {aggregate}, set {_PREFIX}{_ONLY}: 'true'",
+            facts.fixes.apply(),
+        ),
+        comment(
+            f"Or {_PREFIX}{_RESERVED[1]} ({_PREFIX}{_RESERVED[0]} for flavors without pinned CPUs) "
+            f"and {_PREFIX}{_RESERVED[2]}."
+        ),
+    )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Option values that the service would refuse, and unknown options in ``[gpu_passthrough]``."""
 
+import difflib
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,13 +45,13 @@ def check(facts: Facts) -> Iterator[Finding]:
     for service in facts.services:
         known = _NOVA if service.is_nova else _PLACEMENT
         for section, name, option_type in known:
-            yield from _value(service, section, name, option_type)
+            yield from _value(facts, service, section, name, option_type)
     for service in facts.services_with(ServiceRole.SCHEDULER):
-        yield from _gpu_passthrough(service)
+        yield from _gpu_passthrough(facts, service)
 
 
 def _value(
-    service: ConfiguredService, section: str, name: str, option_type: Any
+    facts: Facts, service: ConfiguredService, section: str, name: str, option_type: Any
 ) -> Iterator[Finding]:
     assignment = service.configuration.last(section, name)
     # $name and ${name} refer to other options.
@@ -66,23 +67,49 @@ def _value(
             f"{name} is {assignment.value!r}: {str(error).rstrip('.')}",
             assignment.where,
             "The service does not start, or fails when it reads the option.",
-            "Set a valid value.",
+            facts.fixes.edit_file(
+                service, assignment.path, f"set [{section}] {name} to {_expected(option_type)}"
+            ),
         )
 
 
-def _gpu_passthrough(service: ConfiguredService) -> Iterator[Finding]:
+def _expected(option_type: Any) -> str:
+    """Describe the values of an option."""
+    if isinstance(option_type, types.Boolean):
+        return "true or false"
+    choices = getattr(option_type, "choices", None)
+    if choices:
+        return " or ".join(map(str, choices))
+    noun = "a number" if isinstance(option_type, types.Float) else "a whole number"
+    if not isinstance(option_type, types.Number):
+        return "a valid value"
+    least, most = option_type.min, option_type.max
+    if least is not None and most is not None:
+        return f"{noun} from {least:g} to {most:g}"
+    return f"{noun} of at least {least:g}" if least is not None else noun
+
+
+def _gpu_passthrough(facts: Facts, service: ConfiguredService) -> Iterator[Finding]:
     section = conf.GROUP.name
     known = {option.dest: option for option in conf.OPTS}
     for name, option in known.items():
-        yield from _value(service, section, name, option.type)
+        yield from _value(facts, service, section, name, option.type)
     for assignment in service.configuration.assignments:
         if assignment.section == section and assignment.key not in known:
+            close = difflib.get_close_matches(assignment.key, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            change = f"rename {assignment.key} to {close[0]}" if close else None
             yield Finding(
                 "option.unknown",
                 Severity.WARNING,
                 service.name,
-                f"option {assignment.key} does not exist",
+                f"option {assignment.key} does not exist{hint}",
                 assignment.where,
                 "oslo.config silently ignores unknown options.",
-                f"Replace it with one of {', '.join(known)}, or remove it.",
+                facts.fixes.edit_file(
+                    service,
+                    assignment.path,
+                    change or f"remove {assignment.key}; there are {', '.join(known)}",
+                    (ServiceRole.SCHEDULER,),
+                ),
             )

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """PCI in Placement: compute nodes must report devices before the control plane requests them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from nova_gpu_passthrough.cloud.lint.check import lint_check
-from nova_gpu_passthrough.cloud.lint.configuration.services import CONTROL_PLANE
+from nova_gpu_passthrough.cloud.lint.configuration.services import (
+    CONTROL_PLANE,
+    ConfiguredService,
+)
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
+from nova_gpu_passthrough.inventory.shell_fix import comment, script
 
 _REPORT = ("pci", "report_in_placement")
 _REQUEST = ("filter_scheduler", "pci_in_placement")
@@ -19,7 +23,7 @@ def check(facts: Facts) -> Iterator[Finding]:
     for service, _ in facts.compute_services:
         if service.configuration.flag(*_REPORT, False):
             continue
-        not_reporting.append(service.name)
+        not_reporting.append(service)
         yield Finding(
             "pci.not_reported",
             Severity.FAILURE,
@@ -27,9 +31,8 @@ def check(facts: Facts) -> Iterator[Finding]:
             "report_in_placement is off",
             service.configuration.where(*_REPORT),
             "The host's GPUs are not resource providers, so servers never get them once the "
-            "scheduler queries Placement.",
-            "Set [pci] report_in_placement = true and restart nova-compute; it cannot be "
-            "disabled again.",
+            "scheduler queries Placement. Once it is on, it cannot be switched off again.",
+            facts.fixes.generate(service, service.configuration.last(*_REPORT)),
         )
     control_plane = facts.services_with(*CONTROL_PLANE)
     requesting = [s for s in control_plane if s.configuration.flag(*_REQUEST, False)]
@@ -44,16 +47,25 @@ def check(facts: Facts) -> Iterator[Finding]:
                 service.configuration.where(*_REQUEST),
                 "Nova refuses aliases by resource class, does not count GPUs in quotas, and "
                 "GpuPassthroughFilter cannot choose devices.",
-                "Set [filter_scheduler] pci_in_placement = true, the same on nova-api, "
-                "nova-conductor and nova-scheduler, once all compute nodes report.",
+                script(
+                    comment("When all compute nodes report their devices:"),
+                    facts.fixes.generate(service, service.configuration.last(*_REQUEST)),
+                ),
             )
         elif not_reporting:
             yield Finding(
                 "pci.asked_too_early",
                 Severity.FAILURE,
                 service.name,
-                f"pci_in_placement is on, but these do not report: {', '.join(not_reporting)}",
+                "pci_in_placement is on, but these do not report: "
+                f"{', '.join(service.name for service in not_reporting)}",
                 service.configuration.where(*_REQUEST),
                 "No server can get their GPUs: no valid host.",
-                "Enable report_in_placement on all compute nodes first.",
+                _report_on(facts, not_reporting),
             )
+
+
+def _report_on(facts: Facts, services: Iterable[ConfiguredService]) -> str:
+    """Return the script that installs the generated files on several compute nodes."""
+    scripts = [facts.fixes.generate(service) for service in services]
+    return script(*dict.fromkeys(line for one in scripts for line in one.splitlines()))

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from nova_gpu_passthrough.cloud.apply.change import ResourceKind
 from nova_gpu_passthrough.cloud.lint.check import lint_check
-from nova_gpu_passthrough.cloud.lint.facts import APPLY_COMMAND, Facts
+from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
+from nova_gpu_passthrough.inventory.shell_fix import comment, script
 
 _IDS = {
     ResourceKind.TRAIT: "cloud.trait",
@@ -47,7 +48,7 @@ def check(facts: Facts) -> Iterator[Finding]:
             f"nova-gpu apply would {change.summary}",
             _WHERE[identity],
             _WHY,
-            f"{APPLY_COMMAND} (--dry-run shows all changes)",
+            facts.fixes.apply(),
         )
     for skipped in facts.cloud.plan.skipped:
         yield Finding(
@@ -57,7 +58,17 @@ def check(facts: Facts) -> Iterator[Finding]:
             skipped.reason,
             _WHERE[_IDS[skipped.kind]],
             "It is in the cloud and not in the fleet file." if skipped.foreign else _WHY,
-            f"Add it to the fleet file, or remove it by hand or with {APPLY_COMMAND} --prune."
+            _prune(facts)
             if skipped.foreign
-            else "Resolve the reason, or change the fleet file.",
+            else facts.fixes.edit_fleet(f"change {skipped.kind} {skipped.name}, or fix the reason"),
         )
+
+
+def _prune(facts: Facts) -> str:
+    return script(
+        comment(
+            f"Add it to {facts.fixes.fleet}; or delete it and all others that are not there, which "
+            "this shows, by the same command without --dry-run:"
+        ),
+        facts.fixes.apply("--prune", "--dry-run"),
+    )

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 from nova_gpu_passthrough.cloud.lint.check import lint_check
 from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService, ServiceRole
-from nova_gpu_passthrough.cloud.lint.facts import Facts, generate_fix
+from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.generate import control_options
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
+from nova_gpu_passthrough.inventory.shell_fix import comment, script
 
 _CANDIDATES = ("placement", "max_allocation_candidates")
 _STRATEGY = ("placement", "allocation_candidates_generation_strategy")
@@ -30,8 +31,8 @@ def check(facts: Facts) -> Iterator[Finding]:
     many = _most_equal_gpus(facts)
     for service in facts.services_with(ServiceRole.PLACEMENT):
         yield from _candidates(facts, service)
-        yield from _strategy(service)
-        yield from _retries(service)
+        yield from _strategy(facts, service)
+        yield from _retries(facts, service)
         yield from _wide(facts, service, many)
 
 
@@ -65,11 +66,11 @@ def _candidates(facts: Facts, service: ConfiguredService) -> Iterator[Finding]:
         "Nova's limit applies, and the request times out."
         if unlimited
         else "The candidates may omit free GPUs of a host, or whole hosts.",
-        generate_fix("placement"),
+        facts.fixes.generate(service, service.configuration.last(*_CANDIDATES)),
     )
 
 
-def _strategy(service: ConfiguredService) -> Iterator[Finding]:
+def _strategy(facts: Facts, service: ConfiguredService) -> Iterator[Finding]:
     configured = service.configuration.text(*_STRATEGY, "depth-first")
     if configured != "breadth-first":
         yield Finding(
@@ -79,11 +80,11 @@ def _strategy(service: ConfiguredService) -> Iterator[Finding]:
             f"allocation_candidates_generation_strategy is {configured}",
             service.configuration.where(*_STRATEGY),
             "The first hosts use up all candidates, so others are never considered (bug 2070257).",
-            "Set it to breadth-first.",
+            facts.fixes.generate(service, service.configuration.last(*_STRATEGY)),
         )
 
 
-def _retries(service: ConfiguredService) -> Iterator[Finding]:
+def _retries(facts: Facts, service: ConfiguredService) -> Iterator[Finding]:
     configured = service.configuration.number(*_RETRIES, _DEFAULT_RETRIES)
     if configured is not None and configured > 1:
         yield Finding(
@@ -93,8 +94,8 @@ def _retries(service: ConfiguredService) -> Iterator[Finding]:
             f"allocation_conflict_retry_count is {configured:g}",
             service.configuration.where(*_RETRIES),
             "When two servers request the same GPU at once, Placement's own retry may give it to "
-            "both, and the compute node refuses one of them.",
-            "Set it to 1; Nova retries by itself.",
+            "both, and the compute node refuses one of them. Nova retries by itself.",
+            facts.fixes.generate(service, service.configuration.last(*_RETRIES)),
         )
 
 
@@ -110,6 +111,8 @@ def _wide(facts: Facts, service: ConfiguredService, many: int) -> Iterator[Findi
         service.configuration.where(*_WIDE),
         f"For a request for all of them Placement tries {many}^{many} combinations"
         + (", and the request times out." if many >= _MANY else "."),
-        "Set [workarounds] optimize_for_wide_provider_trees = true"
-        + (f" (Placement {since} or newer)." if since else "."),
+        script(
+            facts.fixes.generate(service, service.configuration.last(*_WIDE)),
+            comment(f"Placement must be {since} or newer.") if since else "",
+        ),
     )

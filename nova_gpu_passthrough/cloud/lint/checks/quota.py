@@ -14,6 +14,7 @@ from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.fleet import device_names
 from nova_gpu_passthrough.fleet.releases import first_with
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
+from nova_gpu_passthrough.inventory.shell_fix import command, comment, script
 from nova_gpu_passthrough.nova_rules import resource_names
 
 SECTION = "quota"
@@ -21,13 +22,14 @@ UNIFIED_DRIVER = "nova.quota.UnifiedLimitsDriver"
 _DRIVERS = {"unified-limits": UNIFIED_DRIVER, "nova": "nova.quota.DbQuotaDriver"}
 _DEFAULT_DRIVER = "nova.quota.DbQuotaDriver"
 KEYSTONE = "Keystone, registered limits"
+_ENFORCERS = (ServiceRole.API, ServiceRole.CONDUCTOR)
 _DEVICE_CLASSES = tuple(f"class:{prefix}" for prefix in device_names.DEVICE_CLASS_PREFIXES)
 
 
 @lint_check()
 def check(facts: Facts) -> Iterator[Finding]:
     """Check the driver of nova-api and nova-conductor, which enforce quotas, then the limits."""
-    for service in facts.services_with(ServiceRole.API, ServiceRole.CONDUCTOR):
+    for service in facts.services_with(*_ENFORCERS):
         yield from _driver(facts, service)
     yield from _active_driver(facts)
     if facts.desired.quota_driver == "unified-limits":
@@ -49,8 +51,10 @@ def _driver(facts: Facts, service: ConfiguredService) -> Iterator[Finding]:
             f"driver is {configured}, the fleet file's quotas are for {expected}",
             configuration.where(SECTION, "driver"),
             "The limits that nova-gpu apply sets are not enforced.",
-            f"Set [quota] driver = {expected} on nova-api and nova-conductor, or set quotas.driver "
-            "in the fleet file.",
+            script(
+                facts.fixes.set_option(service, SECTION, "driver", expected, roles=_ENFORCERS),
+                comment(_other_driver(facts)),
+            ),
         )
 
 
@@ -65,8 +69,14 @@ def _active_driver(facts: Facts) -> Iterator[Finding]:
             "Nova, quota class default",
             "The limits that nova-gpu apply sets are not enforced.",
             f"Set [quota] driver = {_DRIVERS[facts.desired.quota_driver]} on nova-api and "
-            "nova-conductor and restart them, or set quotas.driver in the fleet file.",
+            f"nova-conductor and restart them. {_other_driver(facts)}",
         )
+
+
+def _other_driver(facts: Facts) -> str:
+    """Return how to keep the other quota driver."""
+    other = next(name for name in _DRIVERS if name != facts.desired.quota_driver)
+    return f"Or in {facts.fixes.fleet}, set quotas.driver to {other}, if that is to be used."
 
 
 def _gpu_limits(facts: Facts) -> list[str]:
@@ -86,7 +96,9 @@ def _uncounted(facts: Facts) -> Iterator[Finding]:
             f"{facts.resolved.file.path}",
             f"Before {first_with('counts_aliases')}, quotas ignore devices requested by aliases "
             "(bug 2140631): a project can use all GPUs.",
-            "Restrict flavors to projects (projects in the fleet file) and limit servers or PCPU.",
+            facts.fixes.edit_fleet(
+                "name the flavors of each project (projects) and limit its servers or vcpus"
+            ),
         )
 
 
@@ -112,5 +124,13 @@ def _unused(facts: Facts) -> Iterator[Finding]:
                 "has this resource class",
                 KEYSTONE,
                 "It is misspelt or obsolete, and limits nothing.",
-                "Use the resource class of the alias, or delete the limit.",
+                script(
+                    comment("If no project limit uses it; otherwise delete those first:"),
+                    "openstack registered limit delete $("
+                    + command(
+                        *("openstack", "registered", "limit", "list", "--resource-name", resource),
+                        *("-f", "value", "-c", "ID"),
+                    )
+                    + ")",
+                ),
             )

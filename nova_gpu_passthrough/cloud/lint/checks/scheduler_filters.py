@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from nova_gpu_passthrough.cloud.lint.check import lint_check
 from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService, ServiceRole
-from nova_gpu_passthrough.cloud.lint.facts import Facts, generate_fix
+from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.fleet import isolation
 from nova_gpu_passthrough.generate import control_options
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
+from nova_gpu_passthrough.inventory.shell_fix import comment, script
 
 _SECTION = "filter_scheduler"
 _ALL = "nova.scheduler.filters.all_filters"
@@ -37,12 +38,13 @@ def check(facts: Facts) -> Iterator[Finding]:
         expected = control_options.filters(facts.resolved.settings.enabled_filters)
     for service in facts.services_with(ServiceRole.SCHEDULER):
         enabled = service.configuration.names(_SECTION, "enabled_filters")
-        yield from _enabled(service, enabled or (), expected, required)
+        yield from _enabled(facts, service, enabled or (), expected, required)
         if facts.offers:
-            yield from _available(service, enabled or ())
+            yield from _available(facts, service, enabled or ())
 
 
 def _enabled(
+    facts: Facts,
     service: ConfiguredService,
     enabled: Sequence[str],
     expected: Sequence[str],
@@ -61,9 +63,7 @@ def _enabled(
                 required.get(
                     name, "It is in enabled_filters of the fleet file, by default Nova's."
                 ),
-                generate_fix(service.name)
-                if name in required
-                else "Enable it, or set enabled_filters in the fleet file's settings.",
+                _enable(facts, service, name, names, required),
             )
     early = [n for n in _REQUIRED if n != _GPU_FILTER and n in names and _GPU_FILTER in names]
     early = [name for name in early if names.index(name) < names.index(_GPU_FILTER)]
@@ -76,11 +76,13 @@ def _enabled(
             where,
             "Those filters then examine hundreds of candidates instead of the few that "
             f"{_GPU_FILTER} keeps, which takes seconds for each host.",
-            f"Put {_GPU_FILTER} before them.",
+            _set_filters(facts, service, control_options.filters(names)),
         )
 
 
-def _available(service: ConfiguredService, enabled: Sequence[str]) -> Iterator[Finding]:
+def _available(
+    facts: Facts, service: ConfiguredService, enabled: Sequence[str]
+) -> Iterator[Finding]:
     assignments = service.configuration.all((_SECTION, "available_filters"))
     values = [assignment.value.strip() for assignment in assignments] or [_ALL]
     where = service.configuration.where(_SECTION, "available_filters")
@@ -93,6 +95,8 @@ def _available(service: ConfiguredService, enabled: Sequence[str]) -> Iterator[F
         known = {value.rpartition(".")[2] for value in values}
         missing += sorted(name for name in names - known if name != _GPU_FILTER)
     if missing:
+        others = [value for value in values if value not in (_ALL, control_options.FILTER)]
+        available = (_ALL, *others, control_options.FILTER)
         yield Finding(
             "scheduler.filter_unavailable",
             Severity.FAILURE,
@@ -100,6 +104,33 @@ def _available(service: ConfiguredService, enabled: Sequence[str]) -> Iterator[F
             f"enabled, but not available: {', '.join(missing)}",
             where,
             "nova-scheduler does not start (SchedulerHostFilterNotFound).",
-            f"Set two lines: available_filters = {_ALL} and "
-            f"available_filters = {control_options.FILTER}.",
+            facts.fixes.set_option(
+                service, _SECTION, "available_filters", *available, roles=(ServiceRole.SCHEDULER,)
+            ),
         )
+
+
+def _enable(
+    facts: Facts,
+    service: ConfiguredService,
+    name: str,
+    names: Sequence[str],
+    required: Mapping[str, str],
+) -> str:
+    """Return how to enable a filter."""
+    if not facts.offers:
+        return _set_filters(facts, service, [*names, name])
+    if name in required:
+        last = service.configuration.last(_SECTION, "enabled_filters")
+        return facts.fixes.generate(service, last)
+    return script(
+        _set_filters(facts, service, control_options.filters([*names, name])),
+        comment(f"Or in {facts.fixes.fleet}, set settings.enabled_filters to your filters."),
+    )
+
+
+def _set_filters(facts: Facts, service: ConfiguredService, names: Sequence[str]) -> str:
+    """Return how to enable filters."""
+    return facts.fixes.set_option(
+        *(service, _SECTION, "enabled_filters", ",".join(names)), roles=(ServiceRole.SCHEDULER,)
+    )

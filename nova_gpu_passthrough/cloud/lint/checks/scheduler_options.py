@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from nova_gpu_passthrough.cloud.lint import configured_alias
 from nova_gpu_passthrough.cloud.lint.check import lint_check
 from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService, ServiceRole
-from nova_gpu_passthrough.cloud.lint.facts import Facts, generate_fix
+from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.fleet.offers import DeviceKind
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 
@@ -36,7 +36,7 @@ def _policy(facts: Facts, service: ConfiguredService) -> Iterator[Finding]:
             f"policy is {configured}, the fleet file sets {expected}",
             service.configuration.where(_SECTION, "policy"),
             "Hosts are not ranked as intended.",
-            generate_fix(service.name),
+            facts.fixes.generate(service, service.configuration.last(_SECTION, "policy")),
         )
 
 
@@ -54,11 +54,12 @@ def _gpu_requests(facts: Facts, service: ConfiguredService) -> Iterator[Finding]
             configuration.where(_SECTION, "resource_classes"),
             "While no host has such a GPU in its pools, GpuPassthroughFilter treats servers that "
             "request one as servers without GPUs.",
-            generate_fix(service.name),
+            facts.fixes.generate(service, configuration.last(_SECTION, "resource_classes")),
         )
     known = {alias.name for alias in configured_alias.valid_aliases(configuration)}
     unknown = set(configuration.names(_SECTION, "aliases") or ()) - known
-    if unknown:
+    alias_option = configuration.last(_SECTION, "aliases")
+    if unknown and alias_option:
         yield Finding(
             "scheduler.alias_unknown",
             Severity.WARNING,
@@ -66,7 +67,13 @@ def _gpu_requests(facts: Facts, service: ConfiguredService) -> Iterator[Finding]
             f"aliases names {', '.join(sorted(unknown))}, which is not a [pci] alias",
             configuration.where(_SECTION, "aliases"),
             "It is misspelt or obsolete.",
-            "Remove it; generated aliases do not have to be listed there.",
+            facts.fixes.edit_file(
+                service,
+                alias_option.path,
+                f"remove {', '.join(sorted(unknown))} from [{_SECTION}] aliases; generated aliases "
+                "do not have to be listed there",
+                (ServiceRole.SCHEDULER,),
+            ),
         )
 
 
@@ -86,5 +93,5 @@ def _results(facts: Facts, service: ConfiguredService) -> Iterator[Finding]:
             f"max_allocation_candidates is {most:g}",
             service.configuration.where(*_RESULTS),
             "Nova truncates Placement's results, so some hosts are never considered.",
-            f"Set [scheduler] max_placement_results = {most:g}.",
+            facts.fixes.set_option(service, *_RESULTS, f"{most:g}", roles=(ServiceRole.SCHEDULER,)),
         )

@@ -9,6 +9,7 @@ from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredSer
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.generate import control_options
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
+from nova_gpu_passthrough.inventory.shell_fix import command
 
 _SECTION = "filter_scheduler"
 _OPTION = "weight_classes"
@@ -17,21 +18,30 @@ _NOVA_PREFIX = "nova.scheduler.weights."
 #: The weights of two hosts may differ by as little as this although one is clearly better.
 _LEAST_DIFFERENCE = 0.01
 _DEFAULT_WEIGHT = 10000.0
+_ROLES = (ServiceRole.SCHEDULER,)
+#: The multipliers in aggregate metadata.
+_GPU_KEY = "gpu_passthrough:weight_multiplier"
+_PCI_KEY = "pci_weight_multiplier"
 
 
 @lint_check(passthrough=True)
 def check(facts: Facts) -> Iterator[Finding]:
     """Check every nova-scheduler, then multipliers in aggregates."""
     for service in facts.services_with(ServiceRole.SCHEDULER):
-        yield from _classes(service)
-        yield from _multipliers(service)
+        yield from _classes(facts, service)
+        yield from _multipliers(facts, service)
     yield from _aggregates(facts)
 
 
-def _classes(service: ConfiguredService) -> Iterator[Finding]:
+def _classes(facts: Facts, service: ConfiguredService) -> Iterator[Finding]:
     configuration = service.configuration
     classes = configuration.names(_SECTION, _OPTION) or (_ALL,)
     where = configuration.where(_SECTION, _OPTION)
+    own = [name for name in dict.fromkeys(classes) if not name.startswith(_NOVA_PREFIX)]
+    right = [_ALL, *(name for name in own if name != control_options.WEIGHER)]
+    fix = facts.fixes.set_option(
+        service, _SECTION, _OPTION, ",".join([*right, control_options.WEIGHER]), roles=_ROLES
+    )
     if control_options.WEIGHER not in classes:
         yield Finding(
             "scheduler.weigher_missing",
@@ -41,7 +51,7 @@ def _classes(service: ConfiguredService) -> Iterator[Finding]:
             where,
             "PCIWeigher counts NICs and VFs like GPUs and ignores links and NUMA nodes; the other "
             "weighers spread servers until no host has all its GPUs free.",
-            f"Set {_OPTION} = {_ALL},{control_options.WEIGHER}.",
+            fix,
         )
     if not any(name.startswith(_NOVA_PREFIX) for name in classes):
         lines = configuration.all((_SECTION, _OPTION))
@@ -55,7 +65,7 @@ def _classes(service: ConfiguredService) -> Iterator[Finding]:
             f"{_OPTION} is one comma-separated list, not an option that may be repeated. Hosts on "
             "which servers keep failing are not avoided, and servers without GPUs are placed at "
             "random.",
-            f"Set {_OPTION} = {_ALL},{control_options.WEIGHER} on one line.",
+            fix,
         )
     duplicates = [name for name, count in Counter(classes).items() if count > 1]
     if _ALL in classes:
@@ -68,11 +78,11 @@ def _classes(service: ConfiguredService) -> Iterator[Finding]:
             f"enabled twice: {', '.join(duplicates)}",
             where,
             "Nova does not detect this, and adds the weight twice.",
-            f"Set {_OPTION} = {_ALL},{control_options.WEIGHER}.",
+            fix,
         )
 
 
-def _multipliers(service: ConfiguredService) -> Iterator[Finding]:
+def _multipliers(facts: Facts, service: ConfiguredService) -> Iterator[Finding]:
     configuration = service.configuration
     gpu = configuration.number("gpu_passthrough", "weight_multiplier", _DEFAULT_WEIGHT)
     pci = configuration.number(_SECTION, "pci_weight_multiplier", 1.0)
@@ -80,11 +90,17 @@ def _multipliers(service: ConfiguredService) -> Iterator[Finding]:
         return
     where = configuration.where("gpu_passthrough", "weight_multiplier")
     if gpu == 0:
-        yield _off(service.name, where)
+        default = f"{_DEFAULT_WEIGHT:g}"
+        fix = facts.fixes.set_option(
+            service, "gpu_passthrough", "weight_multiplier", default, roles=_ROLES
+        )
+        yield _off(service.name, where, fix)
     elif pci > gpu * _LEAST_DIFFERENCE:
         if configuration.last(_SECTION, "pci_weight_multiplier"):
             where = configuration.where(_SECTION, "pci_weight_multiplier")
-        yield _outweighed(service.name, pci, gpu, where)
+        most = f"{gpu * _LEAST_DIFFERENCE:g}"
+        fix = facts.fixes.set_option(service, _SECTION, "pci_weight_multiplier", most, roles=_ROLES)
+        yield _outweighed(service.name, pci, gpu, where, fix)
     subset = configuration.number(_SECTION, "host_subset_size", 1)
     if subset is not None and subset > 1:
         yield Finding(
@@ -93,8 +109,9 @@ def _multipliers(service: ConfiguredService) -> Iterator[Finding]:
             service.name,
             f"host_subset_size is {subset:g}",
             configuration.where(_SECTION, "host_subset_size"),
-            "Nova chooses a random host among this many best hosts, so GPU servers are scattered.",
-            "Set it to 1; GpuPassthroughFilter itself avoids races between schedulers.",
+            "Nova chooses a random host among this many best hosts, so GPU servers are scattered. "
+            "GpuPassthroughFilter itself avoids races between schedulers.",
+            facts.fixes.set_option(service, _SECTION, "host_subset_size", "1", roles=_ROLES),
         )
 
 
@@ -109,12 +126,22 @@ def _aggregates(facts: Facts) -> Iterator[Finding]:
                 continue
             checked.add(name)
             subject, where = f"aggregate {name}", "Nova, metadata of the aggregate"
-            gpu = _number(metadata.get("gpu_passthrough:weight_multiplier"), _DEFAULT_WEIGHT)
-            pci = _number(metadata.get("pci_weight_multiplier"), 1.0)
+            gpu = _number(metadata.get(_GPU_KEY), _DEFAULT_WEIGHT)
+            pci = _number(metadata.get(_PCI_KEY), 1.0)
             if gpu == 0:
-                yield _off(subject, where)
+                yield _off(subject, where, _unset(facts, name, _GPU_KEY))
             elif pci > gpu * _LEAST_DIFFERENCE:
-                yield _outweighed(subject, pci, gpu, where)
+                yield _outweighed(subject, pci, gpu, where, _unset(facts, name, _PCI_KEY))
+
+
+def _unset(facts: Facts, aggregate: str, key: str) -> str:
+    """Return how to remove a key from the metadata of an aggregate."""
+    managed = {one.name: one.metadata for one in facts.desired.aggregates}
+    if key in managed.get(aggregate, {}):
+        return facts.fixes.edit_fleet(
+            f"remove {key} from metadata of the group of aggregate {aggregate}", facts.fixes.apply()
+        )
+    return command("openstack", "aggregate", "unset", "--property", key, aggregate)
 
 
 def _number(text: str | None, default: float) -> float:
@@ -124,7 +151,7 @@ def _number(text: str | None, default: float) -> float:
         return default
 
 
-def _off(subject: str, where: str) -> Finding:
+def _off(subject: str, where: str, fix: str) -> Finding:
     return Finding(
         "scheduler.weigher_off",
         Severity.WARNING,
@@ -132,11 +159,11 @@ def _off(subject: str, where: str) -> Finding:
         "the weight_multiplier of GpuPassthroughWeigher is 0",
         where,
         "Nova's own weighers then spread servers until no host has all its GPUs free.",
-        "Leave the default (10000).",
+        fix,
     )
 
 
-def _outweighed(subject: str, pci: float, gpu: float, where: str) -> Finding:
+def _outweighed(subject: str, pci: float, gpu: float, where: str, fix: str) -> Finding:
     return Finding(
         "scheduler.pci_weigher",
         Severity.WARNING,
@@ -145,6 +172,5 @@ def _outweighed(subject: str, pci: float, gpu: float, where: str) -> Finding:
         where,
         "PCIWeigher counts NICs, VFs and disks like GPUs; with this weight it overrides "
         "differences in NUMA nodes and links.",
-        f"Keep pci_weight_multiplier at or below {gpu * _LEAST_DIFFERENCE:g}, or raise "
-        "[gpu_passthrough] weight_multiplier.",
+        fix,
     )

@@ -9,10 +9,11 @@ from nova_gpu_passthrough.cloud.lint.check import lint_check
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.cloud.view.model import CloudDevice, DeviceState
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
+from nova_gpu_passthrough.inventory.shell_fix import command, comment, script
 
 _PROVIDER = "Placement, provider {}"
-_SHOW_ALLOCATIONS = "openstack resource provider show --allocations {}"
-_UNRESERVE = "openstack resource provider inventory set --amend --resource {}:reserved=0 {}"
+#: The first microversion of Placement with which consumers keep their other allocations.
+_PLACEMENT = ("--os-placement-api-version", "1.28")
 
 
 @lint_check(drift=False)
@@ -29,7 +30,11 @@ def check(facts: Facts) -> Iterator[Finding]:
 
 
 def _reserved(device: CloudDevice) -> Finding:
-    unreserve = _UNRESERVE.format(device.resource_class, device.provider)
+    unreserve = command(
+        *("openstack", "resource", "provider", "inventory", "set", "--amend"),
+        *("--resource", f"{device.resource_class}:reserved=0"),
+        device.provider,
+    )
     if os_traits.HW_PCI_ONE_TIME_USE in device.traits:
         return Finding(
             "device.uncleaned",
@@ -38,7 +43,7 @@ def _reserved(device: CloudDevice) -> Finding:
             device.note or "one-time-use, and still reserved after its last server",
             _where(device),
             "Nova reserves such a device when a server gets it, and does not release it.",
-            f"Clean the device, then: {unreserve}",
+            script(comment("When it has been cleaned:"), unreserve),
         )
     return Finding(
         "device.reserved",
@@ -47,7 +52,7 @@ def _reserved(device: CloudDevice) -> Finding:
         device.note or f"reserved: {device.resource.reserved} of {device.resource.total}",
         _where(device),
         "It was reserved by hand, so no server gets it.",
-        f"When it may be used again: {unreserve}",
+        script(comment("When it may be used again:"), unreserve),
     )
 
 
@@ -59,9 +64,19 @@ def _stuck(device: CloudDevice) -> Finding:
         device.note or f"allocated to {', '.join(device.consumers)}, which does not exist",
         _where(device),
         "The allocation of a server that does not exist keeps the device (bug 1969496).",
-        f"Inspect it with {_SHOW_ALLOCATIONS.format(device.provider)}; if no server with that UUID "
-        "exists or moves: nova-manage placement audit --delete, or openstack resource provider "
-        "allocation delete CONSUMER.",
+        script(
+            comment("If it does not exist or is not being moved, remove it from this device only:"),
+            *(_release(consumer, device) for consumer in device.consumers),
+        ),
+    )
+
+
+def _release(consumer: str, device: CloudDevice) -> str:
+    """Return the commands that show a server and remove its allocation of a device."""
+    remove = ("resource", "provider", "allocation", "unset", "--provider", device.provider)
+    return script(
+        command("openstack", "server", "show", consumer),
+        command("openstack", *_PLACEMENT, *remove, consumer),
     )
 
 

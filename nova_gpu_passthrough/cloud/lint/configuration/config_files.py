@@ -85,7 +85,12 @@ class Configuration:
     @property
     def last_file(self) -> str:
         """The file that is read last, as the location of an option that no file sets."""
-        return str(self.files[-1]) if self.files else "no file"
+        return str(self.last_path or "no file")
+
+    @property
+    def last_path(self) -> Path | None:
+        """The path of the file that is read last."""
+        return self.files[-1] if self.files else None
 
     def _convert(self, option_type: Any, section: str, name: str, default: Any) -> Any:
         assignment = self.last(section, name)

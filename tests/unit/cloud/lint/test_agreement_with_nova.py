@@ -3,6 +3,7 @@
 
 import json
 from importlib import metadata
+from pathlib import Path
 from unittest import mock
 
 import nova.conf
@@ -17,10 +18,13 @@ from nova_gpu_passthrough.cloud.lint import configured_alias, configured_device_
 from nova_gpu_passthrough.cloud.lint.checks import alias_syntax
 from nova_gpu_passthrough.cloud.lint.configuration.config_files import Assignment, Configuration
 from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService, ServiceRole
+from nova_gpu_passthrough.cloud.lint.fixes import Fixes
+from nova_gpu_passthrough.fleet.settings import DeploymentTarget
 from nova_gpu_passthrough.inventory.pci import DeviceType
 from nova_gpu_passthrough.nova_rules import resource_names
 from tests.unit.generate.builders import device
 
+FIXES = Fixes(Path("fleet.yaml"), DeploymentTarget.PLAIN)
 WORDS = st.sampled_from(["a", "b", "10de", "10DE", "2330", "123", "type-PCI", "yes", "maybe", ""])
 ALIAS = st.fixed_dictionaries(
     {},
@@ -41,7 +45,7 @@ TEXTS = st.one_of(ALIAS.map(json.dumps), st.sampled_from(["{", "[]", "1", "null"
 
 
 def assignment(value, key="alias"):
-    return Assignment("pci", key, value, "nova.conf", 1)
+    return Assignment("pci", key, value, Path("nova.conf"), 1)
 
 
 def nova_takes(texts, by_placement):
@@ -63,9 +67,10 @@ def nova_takes(texts, by_placement):
 @given(st.lists(TEXTS, max_size=3), st.booleans())
 def test_aliases_have_findings_exactly_if_nova_refuses_them(texts, by_placement):
     assignments = [assignment(text) for text in texts]
-    flag = Assignment("filter_scheduler", "pci_in_placement", str(by_placement), "nova.conf", 1)
+    option = ("filter_scheduler", "pci_in_placement")
+    flag = Assignment(*option, str(by_placement), Path("nova.conf"), 1)
     service = ConfiguredService((ServiceRole.API,), "ctl", Configuration((), (*assignments, flag)))
-    findings = list(alias_syntax.check(mock.Mock(nova_services=[service])))
+    findings = list(alias_syntax.check(mock.Mock(nova_services=[service], fixes=FIXES)))
     # Without PCI in Placement Nova accepts several aliases of one name; the fleet's hosts do not.
     findings = [f for f in findings if by_placement or f.id != "alias.repeated"]
     assert (not findings) == nova_takes(texts, by_placement)

@@ -44,7 +44,10 @@ def test_a_missing_option_for_wide_trees_is_a_warning_with_few_gpus(tmp_path, on
     assert "4^4" in finding.why
 
 
-@pytest.mark.parametrize(("release", "words"), [(31, "Placement 13.0.1 or newer"), (34, "true.")])
+@pytest.mark.parametrize(
+    ("release", "words"),
+    [(31, "Placement must be 13.0.1 or newer"), (34, "Then restart Placement")],
+)
 def test_the_fix_names_the_placement_release_that_has_the_option(
     tmp_path, only_finding, release, words
 ):

@@ -21,7 +21,7 @@ def test_a_one_time_use_device_that_was_not_cleaned_is_reported(tmp_path, only_f
     site.cloud = with_device(clean_cloud(site), "hgx1", GPU, state=DeviceState.RESERVED)
     finding = only_finding(site)
     assert finding.id == "device.uncleaned"
-    assert finding.fix.startswith("Clean the device")
+    assert finding.fix.startswith("# When it has been cleaned:\nopenstack resource provider")
 
 
 def test_a_stuck_device_is_reported_with_its_consumer(site, only_finding):
