@@ -68,8 +68,9 @@ def simple_commands(line):
     words = []
     for word in [*lexer, ";"]:
         if word in ("|", "&&", ";", "||", "$", "(", ")"):
+            words = words[1:] if words[:1] == ["do"] else words
             if words and words[0] not in ("for", "done"):
-                yield words[1:] if words[0] == "do" else words
+                yield words
             words = []
         elif word not in (">", "<"):
             words.append(word)

@@ -106,7 +106,9 @@ def _not_of_nova(facts: Facts, subject: str, where: str, device: CloudDevice) ->
         if missing
         else "nova-compute does not recognize its own device, and never removes it.",
         script(
-            comment("nova-compute sets them every few minutes unless it fails; then see its log:"),
+            comment(
+                "If they do not return in a few minutes, restart nova-compute and see its log:"
+            ),
             facts.fixes.restart_compute(device.host),
         ),
     )
