@@ -2,27 +2,21 @@
 """``nova-gpu host audit`` and ``host draw``: whether this host can pass GPUs through."""
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from nova_gpu_passthrough.cli import audit_options, common_options
+from nova_gpu_passthrough.cli.finding_list import FindingListCommand, count
 from nova_gpu_passthrough.cli.gpu_command import CommandGroup, GpuCommand
-from nova_gpu_passthrough.cli.listing import ColouredColumn, ListCommand
 from nova_gpu_passthrough.cli.printable import printable, raw
-from nova_gpu_passthrough.cli.table import Layout
 from nova_gpu_passthrough.cli.terminal import shows_colours
-from nova_gpu_passthrough.inventory.findings import HOST, Finding, Severity
+from nova_gpu_passthrough.inventory.findings import Severity
 from nova_gpu_passthrough.inventory.model import Inventory
 
-_SHORT = ("Severity", "Subject", "Finding", "Found", "Fix")
-_LONG = ("Severity", "Subject", "Finding", "Found", "Source", "Why", "Fix", "Remedy")
-_ATTRIBUTES = {"Finding": "id"}
 
-
-class AuditHost(ListCommand):
+class AuditHost(FindingListCommand):
     """Check whether this host can pass GPUs through; list what is wrong and how to fix it.
 
     Reads /sys and /proc, changes nothing, and needs no privileges; as root it also reads ACS and
@@ -41,9 +35,8 @@ class AuditHost(ListCommand):
           check what an inventory says, with reasons and sources
     """
     group = CommandGroup.HOST
-    layout = Layout(
-        prose=("Found", "Why", "Fix"), heading=("Severity", "Finding", "Subject"), blocks=True
-    )
+    columns = ("Severity", "Finding", "Subject", "Found", "Fix", "Where", "Why", "Remedy")
+    long_columns = ("Where", "Why", "Remedy")
     nothing = "No problems"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -52,9 +45,6 @@ class AuditHost(ListCommand):
         audit_options.add_audit_options(parser)
         parser.add_argument(
             "--all", action="store_true", help="also show findings without a problem in the table"
-        )
-        parser.add_argument(
-            "--long", action="store_true", help="also show reasons and sources in the table"
         )
         parser.add_argument(
             "--strict", action="store_true", help="end with status 1 if there are warnings"
@@ -75,18 +65,14 @@ class AuditHost(ListCommand):
             self.status = 2
         elif Severity.WARNING in severities and parsed_args.strict:
             self.status = 1
+        self.checked = count(len(inventory.gpus), "GPU")
         if parsed_args.formatter != "table":
-            return _LONG, [_row(finding, _LONG) for finding in inventory.findings]
+            return self.list_findings(parsed_args, inventory.findings)
         _draw(inventory)
-        columns: Sequence[str] = _LONG if parsed_args.long else _SHORT
-        shown = [
-            finding
-            # The worst first; within one severity in the order in which to fix them.
-            for severity in (Severity.FAILURE, Severity.WARNING, Severity.OK)
-            for finding in inventory.findings
-            if finding.severity is severity and (parsed_args.all or severity is not Severity.OK)
-        ]
-        return columns, [_row(finding, columns) for finding in _merged(shown)]
+        return self.list_findings(
+            parsed_args,
+            [f for f in inventory.findings if parsed_args.all or f.severity is not Severity.OK],
+        )
 
 
 class DrawHost(GpuCommand):
@@ -109,29 +95,6 @@ class DrawHost(GpuCommand):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Audit the host and draw it."""
         _draw(audit_options.run_audit(parsed_args))
-
-
-def _merged(findings: Iterable[Finding]) -> list[Finding]:
-    """Merge the findings that are the same on several GPUs into one with all their addresses."""
-    subjects: dict[Finding, list[str]] = {}
-    for finding in findings:
-        # Sources differ only in the address, which is that of the GPU or of a companion.
-        source = finding.source
-        if finding.subject != HOST:
-            source = source.replace(finding.subject.rpartition(".")[0], "*")
-        key = dataclasses.replace(finding, subject="", source=source)
-        subjects.setdefault(key, []).append(finding.subject)
-    return [
-        dataclasses.replace(finding, subject="\n".join(dict.fromkeys(names)))
-        for finding, names in subjects.items()
-    ]
-
-
-def _row(finding: Finding, columns: Iterable[str]) -> tuple[Any, ...]:
-    values = ((name, getattr(finding, _ATTRIBUTES.get(name, name.lower()))) for name in columns)
-    return tuple(
-        ColouredColumn(value) if name == "Severity" else str(value) for name, value in values
-    )
 
 
 def _draw(inventory: Inventory) -> None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from nova_gpu_passthrough.cli import terminal
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
+from nova_gpu_passthrough.cli.finding_list import FindingListCommand, count
 from nova_gpu_passthrough.cli.gpu_command import CommandGroup
-from nova_gpu_passthrough.cli.listing import ColouredColumn, ListCommand
-from nova_gpu_passthrough.cli.table import Layout
 from nova_gpu_passthrough.errors import UserError
-from nova_gpu_passthrough.inventory.findings import Finding, Severity
+from nova_gpu_passthrough.inventory import host_list
+from nova_gpu_passthrough.inventory.findings import Severity
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.cloud.apply.record import Record
@@ -22,20 +22,16 @@ if TYPE_CHECKING:
     from nova_gpu_passthrough.fleet.desired_state import DesiredState
     from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
 
-_COLUMNS = ("Severity", "ID", "Subject", "Where", "Found", "Fix")
 _REMOTE = (
     "not checked: whether nova-gpu-passthrough is installed where nova-scheduler and nova-api "
     "run; the logs of these services show it when they start"
 )
 
 
-class _ComparisonCommand(CloudCommand, ListCommand):
+class _ComparisonCommand(CloudCommand, FindingListCommand):
     """The base of both commands: reads the fleet, the configuration and the cloud to compare."""
 
     group = CommandGroup.FLEET
-    layout = Layout(
-        prose=("Found", "Fix", "Why"), heading=("Severity", "ID", "Subject"), blocks=True
-    )
     nothing = "No contradictions"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -124,13 +120,19 @@ class _ComparisonCommand(CloudCommand, ListCommand):
         self.print_notes(facts.view.notes)
         return facts
 
-    def _table(
-        self, options: argparse.Namespace, findings: Iterable[Finding]
-    ) -> tuple[Sequence[str], Iterable[Any]]:
-        order = (Severity.FAILURE, Severity.WARNING)
-        rows = sorted(findings, key=lambda finding: order.index(finding.severity))
-        columns = _COLUMNS if options.formatter == "table" else (*_COLUMNS, "Why")
-        return columns, [_row(finding)[: len(columns)] for finding in rows]
+    def _compared(self, facts: "Facts") -> str:
+        """Return how much was compared."""
+        from nova_gpu_passthrough.cloud.lint import checked_flavors
+
+        gpus = sum(len(offer.gpus) for offer in facts.offers.values())
+        services = len(facts.services)
+        counts = (
+            count(len(facts.resolved.inventories), "host"),
+            count(len(list(checked_flavors.checked_flavors(facts))), "flavor"),
+            count(gpus, "GPU"),
+            *([count(services, "service")] if services else ()),
+        )
+        return ", ".join(counts)
 
 
 class LintCloud(_ComparisonCommand):
@@ -179,13 +181,14 @@ class LintCloud(_ComparisonCommand):
             known = self._record(parsed_args, desired.fleet)
             cloud = self._cloud_facts(parsed_args, resolved, desired, known)
         services = self._services(parsed_args, _compute_hosts(resolved, cloud))
-        facts = Facts(resolved, desired, flavors, services, cloud)
+        facts = Facts(resolved, desired, flavors, services, cloud, parsed_args.record)
+        self.checked = self._compared(facts)
         self.print_notes(_notes(facts))
         findings = checks.findings(facts)
         severities = {finding.severity for finding in findings}
         if Severity.FAILURE in severities or (severities and parsed_args.strict):
             self.status = 1
-        return self._table(parsed_args, findings)
+        return self.list_findings(parsed_args, findings)
 
 
 class ShowDrift(_ComparisonCommand):
@@ -224,11 +227,12 @@ class ShowDrift(_ComparisonCommand):
             )
         cloud = self._cloud_facts(parsed_args, resolved, known.desired, known)
         services = self._services(parsed_args, _compute_hosts(resolved, cloud))
-        facts = Facts(resolved, known.desired, flavors, services, cloud)
+        facts = Facts(resolved, known.desired, flavors, services, cloud, parsed_args.record)
+        self.checked = self._compared(facts)
         self.print_notes(_notes(facts))
         findings = list(drift.findings(facts, desired, known, str(path)))
         self.status = 1 if any(map(drift.is_change, findings)) else 0
-        return self._table(parsed_args, findings)
+        return self.list_findings(parsed_args, findings)
 
 
 def _compute_hosts(resolved: "ResolvedFleet", cloud: "CloudFacts | None") -> set[str]:
@@ -239,33 +243,25 @@ def _compute_hosts(resolved: "ResolvedFleet", cloud: "CloudFacts | None") -> set
 
 def _notes(facts: "Facts") -> Iterator[str]:
     """List what was not checked."""
+    from nova_gpu_passthrough.cloud.lint import other_fleet
     from nova_gpu_passthrough.cloud.lint.configuration.services import ServiceRole
 
-    if not facts.services:
+    if not facts.services or other_fleet.find(facts):
         return
-    for service in facts.services_with(ServiceRole.COMPUTE):
-        if service.host not in facts.resolved.inventories:
-            yield (
-                f"{service.name}: treated as a compute node without GPUs, because its files have "
-                "no options of the control plane; if it is another service, name it with "
-                "--nova-conf SERVICE@HOST=PATH"
-            )
-    known = {service.host for service in facts.services_with(ServiceRole.COMPUTE)}
-    for host in sorted(set(facts.offers) - known):
-        yield f"{host}: no configuration of its nova-compute was given"
+    computes = facts.services_with(ServiceRole.COMPUTE)
+    if others := [s.name for s in computes if s.host not in facts.resolved.inventories]:
+        yield (
+            f"{_folded(others)}: treated as a compute node without GPUs, because its files have no "
+            "options of the control plane; if it is another service, name it with --nova-conf "
+            "SERVICE@HOST=PATH"
+        )
+    if unknown := set(facts.offers) - {service.host for service in computes}:
+        yield f"{_folded(unknown)}: no configuration of nova-compute was given"
     for role in ServiceRole:
         if role is not ServiceRole.COMPUTE and not facts.services_with(role):
             yield f"no configuration of {role} was given"
     yield _REMOTE
 
 
-def _row(finding: Finding) -> tuple[Any, ...]:
-    return (
-        ColouredColumn(finding.severity),
-        finding.id,
-        finding.subject,
-        finding.source,
-        finding.found,
-        finding.fix,
-        finding.why,
-    )
+def _folded(names: Iterable[str]) -> str:
+    return ", ".join(host_list.fold(names))

@@ -89,6 +89,9 @@ class TerminalTable(TableFormatter):
         words = _words(value)
         if words is not None:
             return _Cell([words])
+        lines = getattr(value, "lines", None)
+        if lines is not None:
+            return _Cell(lines(), prose=True)
         text = _text(value)
         if name not in self._layout.prose:
             return _Cell([[line] for line in text.splitlines()])
@@ -144,11 +147,14 @@ class _Cell:
 
 def _wrap(words: Iterable[str], width: int, space: str = " ") -> list[str]:
     lines: list[str] = []
+    words = list(words)
+    # A comment of a script is one on each line.
+    start = f"{words[0]} " if words[0] == "#" else ""
     for word in words:
         if lines and (not width or _length(lines[-1] + space + word) <= width):
             lines[-1] += space + word
         else:
-            lines.append(word)
+            lines.append(f"{start}{word}" if lines else word)
     return lines
 
 

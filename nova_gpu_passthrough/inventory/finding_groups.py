@@ -124,7 +124,14 @@ def _list(values: Iterable[str], most: int) -> str:
 
 def _sources(texts: Sequence[_Text]) -> str:
     if all(text.shared == texts[0].shared for text in texts):
-        return _listed(texts)
+        columns = list(zip(*(text.values for text in texts), strict=True))
+        # A list of addresses would not be a path.
+        return texts[0].filled(
+            "*"
+            if _IDENTITY.match(values[0]) and len(set(values)) > 1
+            else _list(dict.fromkeys(values), _LISTED)
+            for values in columns
+        )
     different = {text.filled(text.values) for text in texts}
     return f"{texts[0].filled(texts[0].values)} and {len(different) - 1} more"
 

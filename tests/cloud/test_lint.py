@@ -120,7 +120,7 @@ def lint(plane, tmp_path_factory):
 def test_an_applied_cloud_has_no_findings_and_has_not_drifted(lint):
     assert lint.found(lint.read()) == set()
     status = lint.run("drift", "--fleet", lint.fleet, "--config", lint.config, "-f", "json")
-    found = {row["ID"] for row in json.loads(status.stdout)} - {"cloud.foreign"}
+    found = {row["Finding"] for row in json.loads(status.stdout)} - {"cloud.foreign"}
     assert not found, status.stdout
 
 
@@ -135,7 +135,7 @@ def test_the_openstack_client_has_the_same_command(lint):
         timeout=120,
     )
     assert status.returncode == 0, status.stderr
-    assert {row["ID"] for row in json.loads(status.stdout)} <= {"cloud.foreign"}
+    assert {row["Finding"] for row in json.loads(status.stdout)} <= {"cloud.foreign"}
 
 
 def test_a_tenant_is_told_the_role_in_one_sentence(lint):

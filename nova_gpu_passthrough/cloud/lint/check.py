@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a check declares itself: its function, and when it runs."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from nova_gpu_passthrough.cloud.lint import other_fleet
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.inventory.findings import Finding
 
@@ -41,7 +43,14 @@ def lint_check(
 
 
 def run(checks: Iterable[Check], facts: Facts) -> Iterator[Finding]:
-    """Yield the findings of the checks that apply to the fleet."""
+    """Yield the findings of the checks that apply to the fleet.
+
+    Configuration of another fleet is one finding, and is not compared.
+    """
+    other = other_fleet.find(facts)
+    if other is not None:
+        yield other
+        facts = dataclasses.replace(facts, services=())
     for check in checks:
         if facts.offers or not check.passthrough:
             yield from check(facts)

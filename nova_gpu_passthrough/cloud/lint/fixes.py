@@ -126,7 +126,7 @@ class Fixes:
         :param roles: those of the service's roles that read the option; by default all
         """
         assignment = service.configuration.last(section, name)
-        path = assignment.path if assignment else service.configuration.last_path
+        path = assignment.path if assignment else None
         change = " and ".join(f"{name} = {value}" for value in values)
         return self.edit_file(service, path, f"[{section}] {change}", roles)
 
@@ -139,10 +139,11 @@ class Fixes:
     ) -> str:
         """Return how to change a file of a service.
 
-        :param path: None: the service has no file
+        :param path: None: the last file of the service that is not generated
         :param change: what to write there, or a clause such as ``remove the line``
         """
-        file = host_path(service, path) if path else "its configuration"
+        path = path or next(filter(_is_own, reversed(service.configuration.files)), None)
+        file = host_path(service, path) if path else "nova.conf"
         chosen = tuple(roles) or service.roles
         where = f"On {service.host}, in {file}: {change}; then"
         restart = self._restart(service.host, [role for role in service.roles if role in chosen])
@@ -178,7 +179,12 @@ class Fixes:
 
     def _stays(self, assignment: Assignment) -> bool:
         """Return whether an assignment remains in effect beside the generated files."""
-        return self.target is DeploymentTarget.PLAIN and _GENERATED not in assignment.path.name
+        return self.target is DeploymentTarget.PLAIN and _is_own(assignment.path)
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether a file is the operator's and not a generated one."""
+    return _GENERATED not in path.name
 
 
 def host_path(service: ConfiguredService, path: Path) -> str:

@@ -15,9 +15,10 @@ from tests.unit.cloud.clouds import run_computes
 from tests.unit.cloud.fake_cloud import FakeCloud
 from tests.unit.cloud.fake_placement import Placement
 from tests.unit.cloud.lint.builders import COMPUTE, SCHEDULER, SHARED, Site
+from tests.unit.generate.builders import hgx
 
 MAIN = "etc/nova/nova.conf"
-COLUMNS = ["Severity", "ID", "Subject", "Where", "Found", "Fix", "Why"]
+COLUMNS = ["Severity", "Finding", "Subject", "Found", "Where", "Fix"]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_failures_come_first_and_the_status_is_1(offline, site):
     assert list(rows[0]) == COLUMNS
     severities = [row["Severity"] for row in rows]
     assert severities == sorted(severities, key=["failure", "warning"].index)
-    assert {row["ID"] for row in rows} == {
+    assert {row["Finding"] for row in rows} == {
         "pci.not_reported",
         "pci.asked_too_early",
         "scheduler.policy",
@@ -79,13 +80,55 @@ def test_warnings_change_the_status_only_with_strict(offline, site):
 
 def test_every_format_has_the_findings(offline, site):
     site.replace("control", SCHEDULER, "policy = pack", "policy = spread")
-    assert yaml.safe_load(offline("-f", "yaml")[1])[0]["ID"] == "scheduler.policy"
+    assert yaml.safe_load(offline("-f", "yaml")[1])[0]["Finding"] == "scheduler.policy"
     (row,) = csv.DictReader(io.StringIO(offline("-f", "csv")[1]))
     assert row["Severity"] == "warning"
-    assert "scheduler.policy" in offline("-f", "value", "-c", "ID")[1]
+    assert "scheduler.policy" in offline("-f", "value", "-c", "Finding")[1]
     table = offline()[1]
     assert "| warning  | scheduler.policy |" in table
     assert "Why" not in table
+
+
+def test_people_get_one_row_for_the_same_on_several_hosts_and_programs_all(offline, site):
+    for host in ("hgx1", "l40s1"):
+        site.replace(host, COMPUTE, "report_in_placement = true", "")
+    rows = json.loads(offline("-f", "json")[1])
+    subjects = [row["Subject"] for row in rows if row["Finding"] == "pci.not_reported"]
+    assert subjects == ["nova-compute@hgx1", "nova-compute@l40s1"]
+    _, out, err = offline()
+    assert out.count("pci.not_reported") == 1
+    assert "nova-compute@hgx1, l40s1 (2)" in out
+    assert "for host in hgx1 l40s1; do" in out
+    assert err.endswith("3 failures: 2 hosts, 7 flavors, 12 GPUs, 4 services checked\n")
+
+
+def test_without_findings_what_was_checked_is_printed(offline):
+    status, out, err = offline()
+    assert (status, out) == (0, "")
+    assert err.endswith("No contradictions: 2 hosts, 7 flavors, 12 GPUs, 4 services checked\n")
+
+
+def test_long_adds_reasons(offline, site):
+    site.replace("control", SCHEDULER, "policy = pack", "policy = spread")
+    (row,) = json.loads(offline("--long", "-f", "json")[1])
+    assert list(row) == [*COLUMNS, "Why"]
+    assert row["Why"] == "Hosts are not ranked as intended."
+
+
+def test_the_configuration_of_another_fleet_has_no_other_notes(nova_gpu, site, tmp_path):
+    other = Site(tmp_path / "other", inventories=[hgx("x1")])
+    fleet = ("--fleet", site.resolved.file.path)
+    status, out, err = nova_gpu("lint", "--offline", *fleet, "--config", other.root, "-f", "json")
+    assert (status, err) == (1, "")
+    assert [row["Finding"] for row in json.loads(out)] == ["config.other_fleet"]
+
+
+def test_a_record_elsewhere_is_in_the_fix(nova_gpu, site, online):
+    record = site.root / "applied.yaml"
+    fleet = ("--fleet", site.resolved.file.path)
+    _, out, _ = nova_gpu("lint", *fleet, "--record", record, "-f", "json")
+    fixes = {row["Fix"] for row in json.loads(out)}
+    assert fixes == {f"nova-gpu apply --fleet {site.resolved.file.path} --record {record}"}
 
 
 def test_a_malformed_file_is_reported_with_file_and_line(offline, site):
@@ -103,14 +146,14 @@ def test_a_file_of_a_service_can_be_given(offline, site, tmp_path):
     path.write_text("[DEFAULT]\n" + text.replace("policy = pack", "policy = spread"))
     status, out, _ = offline("--nova-conf", f"scheduler@control={path}", "-f", "json")
     (row,) = json.loads(out)
-    assert (status, row["ID"]) == (0, "scheduler.policy")
+    assert (status, row["Finding"]) == (0, "scheduler.policy")
     assert row["Where"].startswith(f"{path}:")
 
 
 def test_a_file_that_is_read_last_overrides_generated_files(offline, site):
     site.add("control", "[filter_scheduler]\nenabled_filters = ComputeFilter\n", MAIN)
     site.add("control", "[api_database]\nconnection = x\n", "etc/nova/nova-api.conf")
-    words = ("-f", "value", "-c", "ID", "-c", "Where")
+    words = ("-f", "value", "-c", "Finding", "-c", "Where")
     assert MAIN not in offline(*words)[1]
     status, out, _ = offline(*words, "--started", f"nova-scheduler --config-file=/{MAIN}")
     assert status == 1
@@ -148,7 +191,7 @@ def test_running_services_replace_copies(offline, site, monkeypatch):
     assert offline()[:2] == (0, "")
     status, out, _ = offline("--running", "-f", "json")
     (row,) = json.loads(out)
-    assert (status, row["ID"]) == (0, "scheduler.policy")
+    assert (status, row["Finding"]) == (0, "scheduler.policy")
 
 
 def test_hosts_and_services_without_configuration_are_reported(nova_gpu, site):
@@ -156,13 +199,13 @@ def test_hosts_and_services_without_configuration_are_reported(nova_gpu, site):
     path = site.path("hgx1", "etc/nova/nova.conf.d")
     status, _, err = nova_gpu("lint", "--offline", *fleet, "--nova-conf", f"hgx1={path}")
     assert status == 0
-    assert "l40s1: no configuration of its nova-compute was given" in err
+    assert "l40s1: no configuration of nova-compute was given" in err
     assert "no configuration of nova-scheduler was given" in err
 
 
 def test_without_configuration_only_the_fleet_file_is_checked(nova_gpu, site):
     status, _, err = nova_gpu("lint", "--offline", "--fleet", site.resolved.file.path)
-    assert (status, err) == (0, "No contradictions\n")
+    assert (status, err) == (0, "No contradictions: 2 hosts, 7 flavors, 12 GPUs checked\n")
 
 
 def test_a_fleet_file_is_needed(nova_gpu):
@@ -205,7 +248,7 @@ def test_from_apply_to_drift(nova_gpu, site, online):
 
     status, out, _ = nova_gpu("lint", *where, "-f", "json")
     assert status == 1
-    assert {row["ID"] for row in json.loads(out)} == {"cloud.aggregate", "cloud.flavor"}
+    assert {row["Finding"] for row in json.loads(out)} == {"cloud.aggregate", "cloud.flavor"}
 
     fleet = ("--fleet", site.resolved.file.path)
     status, _, err = nova_gpu("apply", *fleet, "--record", record)
@@ -219,7 +262,7 @@ def test_from_apply_to_drift(nova_gpu, site, online):
     for command in ("lint", "drift"):
         status, out, _ = nova_gpu(command, *where, "--record", record, "-f", "json")
         (row,) = json.loads(out)
-        assert (status, row["ID"], row["Subject"]) == (1, "cloud.flavor", "flavor gpu.l40s.1")
+        assert (status, row["Finding"], row["Subject"]) == (1, "cloud.flavor", "flavor gpu.l40s.1")
 
 
 @pytest.fixture

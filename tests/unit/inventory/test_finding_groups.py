@@ -96,7 +96,7 @@ def reserved(number, host="gpu01"):
 def test_devices_are_listed_with_a_loop_over_their_providers():
     (one,) = merge(map(reserved, (27, 42)))
     assert one.subject == "gpu01 0000:1b:00.0, 0000:2a:00.0 (2)"
-    assert one.source == "Placement, provider gpu01_0000:1B:00.0, 0000:2A:00.0"
+    assert one.source == "Placement, provider gpu01_*"
     assert one.fix.splitlines() == [
         "# When it may be used again:",
         f"for id in {UUID.format(27)} {UUID.format(42)}; do",

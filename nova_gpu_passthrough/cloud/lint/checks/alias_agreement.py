@@ -148,13 +148,13 @@ def _other_alias(
             "alias.disagrees",
             Severity.FAILURE,
             service.name,
-            f"alias {reference.name} is {'different from' if alias else 'missing, but defined'} on "
+            f"alias {reference.name} {'is not that of' if alias else 'is missing, but defined on'} "
             f"{first.name} ({reference.assignment.where})",
             alias.assignment.where if alias else service.configuration.where(*_OPTION),
             _WHY,
             facts.fixes.edit_file(
                 service,
-                alias.assignment.path if alias else service.configuration.last_path,
+                alias.assignment.path if alias else None,
                 f"[pci] alias = {reference.assignment.value}",
             ),
         )

@@ -47,6 +47,8 @@ _CONTROL_PLANE_OPTIONS = (
     ("filter_scheduler", "weight_classes"),
     ("gpu_passthrough", "policy"),
 )
+#: Options that only compute nodes with PCI devices set.
+_COMPUTE_OPTIONS = (("pci", "device_spec"), ("pci", "report_in_placement"))
 
 
 def roles_on(
@@ -59,8 +61,10 @@ def roles_on(
     """
     if host in computes:
         return (ServiceRole.COMPUTE,)
-    control = any(configuration.all(option) for option in _CONTROL_PLANE_OPTIONS)
-    return CONTROL_PLANE if control or not configuration.complete else (ServiceRole.COMPUTE,)
+    if any(configuration.all(option) for option in _CONTROL_PLANE_OPTIONS):
+        return CONTROL_PLANE
+    compute = configuration.complete or any(map(configuration.all, _COMPUTE_OPTIONS))
+    return (ServiceRole.COMPUTE,) if compute else CONTROL_PLANE
 
 
 def with_roles(

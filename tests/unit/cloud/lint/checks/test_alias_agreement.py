@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
-from tests.unit.cloud.lint.builders import SHARED
+from tests.unit.cloud.lint.builders import SHARED, Site
+from tests.unit.generate.builders import hgx
 
 QAT = '[pci]\nalias = {"name": "qat", "vendor_id": "8086", "product_id": "4940"}\n'
 API = "etc/kolla/nova-api/nova.conf"
@@ -49,7 +50,7 @@ def test_an_alias_outside_the_fleet_must_be_the_same_on_all_services(site, only_
     site.add("l40s1", QAT.replace("4940", "4941"))
     finding = only_finding(site)
     assert (finding.id, finding.subject) == ("alias.disagrees", "nova-compute@l40s1")
-    assert "different from on nova@control" in finding.found
+    assert "alias qat is not that of nova@control" in finding.found
 
 
 def test_an_alias_that_is_the_same_on_all_services_is_accepted(site, all_findings):
@@ -64,3 +65,45 @@ def test_services_of_one_host_are_distinguished(site, all_findings):
         "other", "[api_database]\nconnection = x\n" + text.replace("l40s-audio", "l40s-snd"), API
     )
     assert ("alias.missing", "nova-api@other", "failure") in all_findings(site)
+
+
+@pytest.fixture
+def many(tmp_path):
+    """A fleet of twenty hosts with clean configuration."""
+    hosts = [hgx(f"gpu{number:02}") for number in range(1, 21)]
+    return Site(tmp_path, inventories=hosts, groups=[{"name": "all", "inventories": ["gpu*.yaml"]}])
+
+
+def test_a_misspelt_alias_of_one_host_is_one_finding(many, only_finding):
+    many.replace("gpu07", SHARED, '"h100-sxm"', '"h100-smx"')
+    finding = only_finding(many)
+    assert (finding.id, finding.subject) == ("alias.missing", "nova-compute@gpu07")
+    assert finding.found == (
+        "alias h100-sxm of the fleet file is missing; there is h100-smx instead, which seems to be "
+        "misspelt"
+    )
+    assert f"gpu07/{SHARED}:" in finding.source
+    assert "scp -r gpu-config/gpu07/etc/nova root@gpu07:/etc/" in finding.fix
+
+
+def test_an_alias_of_one_host_alone_is_one_finding(many, only_finding):
+    many.add("gpu07", QAT)
+    finding = only_finding(many)
+    assert (finding.id, finding.subject) == ("alias.disagrees", "nova-compute@gpu07")
+    assert "not on most other services, such as nova@control" in finding.found
+    assert "/etc/nova/nova.conf.d/99-local.conf: remove alias qat; then:" in finding.fix
+
+
+def test_an_alias_that_one_host_lacks_is_one_finding(many, only_finding):
+    for host in ("control", *(f"gpu{number:02}" for number in range(1, 20))):
+        many.add(host, QAT)
+    finding = only_finding(many)
+    assert finding.subject == "nova-compute@gpu20"
+    assert f"[pci] alias = {QAT.partition('alias = ')[2].strip()}; then:" in finding.fix
+
+
+def test_the_most_frequent_form_of_an_alias_is_right_without_the_api(many, all_findings):
+    for number in range(1, 21):
+        many.add(f"gpu{number:02}", QAT.replace("4940", "4941") if number == 1 else QAT)
+    subjects = [subject for _, subject, _ in all_findings(many)]
+    assert subjects == ["nova@control", "nova-compute@gpu01"]
