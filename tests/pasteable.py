@@ -56,7 +56,7 @@ def check(fix):
             assert _SENTENCE.fullmatch(line[2:]), f"not a sentence: {line!r} in: {fix}"
     done = subprocess.run(["bash", "-n"], input=fix, text=True, capture_output=True)
     assert (done.returncode, done.stderr) == (0, ""), fix
-    for line in shell_fix.commands(fix):
+    for line in filter(shell_fix.is_command, lines):
         for words in simple_commands(line):
             check_command(words)
 

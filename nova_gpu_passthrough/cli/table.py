@@ -9,6 +9,7 @@ begins with spaces. Rows that do not fit next to each other become blocks of lab
 import argparse
 import re
 import shutil
+import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
@@ -163,8 +164,8 @@ def _labelled_lines(label: str, cell: _Cell, width: int) -> list[str]:
     room = width - len(label)
     if cell.least() > room and cell.natural() > room:
         # Below the label there is more room, and what does not fit there either can be copied.
-        text = cell.wrapped(width - 4)
-        return [label.rstrip(), *(f"    {line.lstrip()}" for line in text.splitlines())]
+        text = textwrap.dedent(cell.wrapped(width - 4))
+        return [label.rstrip(), *textwrap.indent(text, "    ").splitlines()]
     text = cell.wrapped(room)
     if not text:
         return []

@@ -3,7 +3,13 @@
 
 from nova_gpu_passthrough.inventory.host import Distribution
 from nova_gpu_passthrough.inventory.model import Inventory
-from nova_gpu_passthrough.inventory.shell_fix import as_root, command, comment, script
+from nova_gpu_passthrough.inventory.shell_fix import (
+    as_root,
+    command,
+    comment,
+    generate_files,
+    script,
+)
 
 #: Commands that apply a change of GRUB's configuration.
 _UPDATE_GRUB = {
@@ -20,18 +26,7 @@ def generate(inventory: Inventory, purpose: str, *options: str) -> str:
     :param purpose: what the configuration does for the finding: a sentence
     :param options: further options of ``nova-gpu config generate``
     """
-    host = inventory.host
-    file, folder = f"{host}.yaml", f"{host}-config"
-    return script(
-        comment(purpose),
-        comment(f"As root on {host} (in a fleet: nova-gpu config generate --fleet FILE instead):"),
-        command("nova-gpu", "host", "audit", "--write", file),
-        command(
-            *("nova-gpu", "config", "generate", file, "--only", host, *options, "--write", folder)
-        ),
-        comment("Follow the steps in this file:"),
-        command("cat", f"{folder}/etc/gpu-passthrough/steps.txt"),
-    )
+    return script(comment(purpose), generate_files(inventory.host, *options))
 
 
 def audit_again(inventory: Inventory, *options: str) -> str:

@@ -7,7 +7,6 @@ distinguish them from prose, which begins with a capital letter.
 """
 
 import shlex
-from collections.abc import Iterator
 
 _COMMENT = "# "
 
@@ -36,6 +35,43 @@ def as_root(host: str, *commands: str, then: str = "") -> str:
     return script(comment(f"As root on {host}:"), *commands, last)
 
 
+def generate_files(host: str, *options: str) -> str:
+    """Return a script that generates the files of an audited host and shows how to apply them.
+
+    :param options: further options of ``nova-gpu config generate``
+    """
+    file, folder = f"{host}.yaml", f"{host}.config"
+    generate = ("nova-gpu", "config", "generate", file, "--only", host, *options)
+    return script(
+        comment(f"As root on {host} (in a fleet: nova-gpu config generate --fleet FILE instead):"),
+        command("nova-gpu", "host", "audit", "--write", file),
+        command(*generate, "--write", folder),
+        *follow_steps(folder),
+    )
+
+
+def follow_steps(folder: str) -> tuple[str, str]:
+    """Return lines that show how to apply the generated files of a host.
+
+    :param folder: their directory
+    """
+    steps = f"{folder}/etc/gpu-passthrough/steps.txt"
+    return comment("Follow the steps in this file:"), command("cat", steps)
+
+
+def generates_files(fix: str, host: str) -> bool:
+    """Return whether a script generates the files of a host as `generate_files` does."""
+    return generate_files(host).partition("\n")[0] in fix.splitlines()
+
+
+def without_files(fix: str, host: str) -> str:
+    """Return a script without the lines of `generate_files`."""
+    first, *others = generate_files(host).splitlines()
+    lines = fix.splitlines()
+    start = lines.index(first)
+    return script(*lines[:start], *lines[start + len(others) + 1 :])
+
+
 def is_command(line: str) -> bool:
     """Return whether a line of a fix is a command."""
     return line.lstrip()[:1].islower()
@@ -44,8 +80,3 @@ def is_command(line: str) -> bool:
 def is_script(fix: str) -> bool:
     """Return whether a fix has commands; otherwise it is prose."""
     return any(map(is_command, fix.splitlines()))
-
-
-def commands(fix: str) -> Iterator[str]:
-    """Yield the commands of a fix."""
-    return (line for line in fix.splitlines() if is_command(line))

@@ -13,8 +13,10 @@ from nova_gpu_passthrough.cloud.lint.configuration.config_files import Assignmen
 from nova_gpu_passthrough.cloud.lint.configuration.services import ConfiguredService, ServiceRole
 from nova_gpu_passthrough.fleet.offers import CONTROL
 from nova_gpu_passthrough.fleet.settings import DeploymentTarget
+from nova_gpu_passthrough.inventory import finding_groups
+from nova_gpu_passthrough.inventory.findings import Finding, Severity
 from nova_gpu_passthrough.inventory.host import Distribution
-from nova_gpu_passthrough.inventory.shell_fix import command, comment, script
+from nova_gpu_passthrough.inventory.shell_fix import command, comment, follow_steps, script
 
 #: Where scripts write generated files.
 FOLDER = "gpu-config"
@@ -96,10 +98,7 @@ class Fixes:
 
     def generate_on(self, host: str, roles: Iterable[ServiceRole] = (ServiceRole.COMPUTE,)) -> str:
         """Return the script that generates the files of services on a host and installs them."""
-        generate = command(
-            "nova-gpu", "config", "generate", "--fleet", self.fleet, "--write", FOLDER
-        )
-        roles = tuple(roles)
+        generate, roles = self._generate(), tuple(roles)
         source = host if ServiceRole.COMPUTE in roles else CONTROL
         if self.target is DeploymentTarget.KOLLA:
             copy = command("cp", "-r", f"{FOLDER}/{CONTROL}/{_KOLLA_CONFIG}/.", f"/{_KOLLA_CONFIG}")
@@ -111,6 +110,21 @@ class Fixes:
             copy = command("scp", "-r", f"{FOLDER}/{source}/etc/{project}", f"root@{host}:/etc/")
         restart = self._restart(host, roles) or comment(f"Then {_PLACEMENT} on {host}.")
         return script(generate, copy, restart)
+
+    def generate_on_all(self, hosts: Iterable[str]) -> str:
+        """Return the script that generates the files of nova-compute on hosts and installs them."""
+        each = (
+            Finding("", Severity.OK, f"host {host}", "", "", fix=self.generate_on(host))
+            for host in hosts
+        )
+        return script(*(group.fix for group in finding_groups.merge(each)))
+
+    def generate_host_files(self, host: str) -> str:
+        """Return the script that generates all files of a compute host, those of its kernel too."""
+        return script(self._generate(), *follow_steps(f"{FOLDER}/{host}"))
+
+    def _generate(self) -> str:
+        return command("nova-gpu", "config", "generate", "--fleet", self.fleet, "--write", FOLDER)
 
     def set_option(
         self,
@@ -128,7 +142,7 @@ class Fixes:
         assignment = service.configuration.last(section, name)
         path = assignment.path if assignment else None
         change = " and ".join(f"{name} = {value}" for value in values)
-        return self.edit_file(service, path, f"[{section}] {change}", roles)
+        return self.edit_file(service, path, f"set [{section}] {change}", roles)
 
     def edit_file(
         self,
@@ -140,12 +154,12 @@ class Fixes:
         """Return how to change a file of a service.
 
         :param path: None: the last file of the service that is not generated
-        :param change: what to write there, or a clause such as ``remove the line``
+        :param change: a clause, such as ``remove the line``
         """
         path = path or next(filter(_is_own, reversed(service.configuration.files)), None)
         file = host_path(service, path) if path else "nova.conf"
         chosen = tuple(roles) or service.roles
-        where = f"On {service.host}, in {file}: {change}; then"
+        where = f"On {service.host}, in {file}, {change}; then"
         restart = self._restart(service.host, [role for role in service.roles if role in chosen])
         return script(comment(f"{where}:"), restart) if restart else f"{where} {_PLACEMENT}."
 

@@ -155,7 +155,7 @@ def _other_alias(
             facts.fixes.edit_file(
                 service,
                 alias.assignment.path if alias else None,
-                f"[pci] alias = {reference.assignment.value}",
+                f"set [pci] alias = {reference.assignment.value}",
             ),
         )
 

@@ -92,4 +92,4 @@ def _fix(
         return facts.fixes.generate(service, alias.assignment)
     keys = {key: value for key, value in {**alias.keys, **changes}.items() if value is not None}
     text = json.dumps({"name": alias.name, **keys})
-    return facts.fixes.edit_file(service, alias.assignment.path, f"alias = {text}")
+    return facts.fixes.edit_file(service, alias.assignment.path, f"set alias = {text}")

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from nova_gpu_passthrough.cloud.lint.check import lint_check
 from nova_gpu_passthrough.cloud.lint.facts import Facts
+from nova_gpu_passthrough.inventory import finding_groups
 from nova_gpu_passthrough.inventory.findings import HOST, VERDICT, Finding, Severity
-from nova_gpu_passthrough.inventory.shell_fix import comment, script
+from nova_gpu_passthrough.inventory.shell_fix import comment, generates_files, script, without_files
 
 #: Warnings of the audit that become failures later.
 _WARNINGS = frozenset(
@@ -31,6 +32,8 @@ def check(facts: Facts) -> Iterator[Finding]:
 def _repeated(facts: Facts, host: str, identity: str, members: list[Finding]) -> Finding:
     subjects = ", ".join(dict.fromkeys(finding.subject for finding in members))
     first = members[0]
+    # The fix of all GPUs; several if their texts differ.
+    fixes = dict.fromkeys(merged.fix for merged in finding_groups.merge(members))
     return Finding(
         "inventory.told",
         Severity.WARNING,
@@ -38,9 +41,15 @@ def _repeated(facts: Facts, host: str, identity: str, members: list[Finding]) ->
         f"the audit reported {identity} for {subjects}: {first.found}",
         f"inventory of {host}",
         first.why,
-        script(
-            # Prose, or a script, which begins with a comment.
-            first.fix if first.fix.startswith("#") else comment(first.fix),
-            facts.fixes.audit(host),
-        ),
+        script(*(_in_fleet(facts, host, fix) for fix in fixes), facts.fixes.audit(host)),
     )
+
+
+def _in_fleet(facts: Facts, host: str, fix: str) -> str:
+    """Return a fix of the audit for a host of the fleet."""
+    # Scripts begin with a comment.
+    if not fix.startswith("#"):
+        return comment(fix)
+    if not generates_files(fix, host):
+        return fix
+    return script(without_files(fix, host), facts.fixes.generate_host_files(host))

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """PCI in Placement: compute nodes must report devices before the control plane requests them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from nova_gpu_passthrough.cloud.lint.check import lint_check
-from nova_gpu_passthrough.cloud.lint.configuration.services import (
-    CONTROL_PLANE,
-    ConfiguredService,
-)
+from nova_gpu_passthrough.cloud.lint.configuration.services import CONTROL_PLANE
 from nova_gpu_passthrough.cloud.lint.facts import Facts
+from nova_gpu_passthrough.inventory import host_list
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 from nova_gpu_passthrough.inventory.shell_fix import comment, script
 
@@ -23,7 +21,7 @@ def check(facts: Facts) -> Iterator[Finding]:
     for service, _ in facts.compute_services:
         if service.configuration.flag(*_REPORT, False):
             continue
-        not_reporting.append(service)
+        not_reporting.append(service.host)
         yield Finding(
             "pci.not_reported",
             Severity.FAILURE,
@@ -57,15 +55,9 @@ def check(facts: Facts) -> Iterator[Finding]:
                 "pci.asked_too_early",
                 Severity.FAILURE,
                 service.name,
-                "pci_in_placement is on, but these do not report: "
-                f"{', '.join(service.name for service in not_reporting)}",
+                "pci_in_placement is on, but these hosts do not report: "
+                f"{', '.join(host_list.fold(not_reporting))}",
                 service.configuration.where(*_REQUEST),
                 "No server can get their GPUs: no valid host.",
-                _report_on(facts, not_reporting),
+                facts.fixes.generate_on_all(not_reporting),
             )
-
-
-def _report_on(facts: Facts, services: Iterable[ConfiguredService]) -> str:
-    """Return the script that installs the generated files on several compute nodes."""
-    scripts = [facts.fixes.generate(service) for service in services]
-    return script(*dict.fromkeys(line for one in scripts for line in one.splitlines()))

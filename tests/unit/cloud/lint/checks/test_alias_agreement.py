@@ -91,7 +91,7 @@ def test_an_alias_of_one_host_alone_is_one_finding(many, only_finding):
     finding = only_finding(many)
     assert (finding.id, finding.subject) == ("alias.disagrees", "nova-compute@gpu07")
     assert "not on most other services, such as nova@control" in finding.found
-    assert "/etc/nova/nova.conf.d/99-local.conf: remove alias qat; then:" in finding.fix
+    assert "/etc/nova/nova.conf.d/99-local.conf, remove alias qat; then:" in finding.fix
 
 
 def test_an_alias_that_one_host_lacks_is_one_finding(many, only_finding):
@@ -99,7 +99,7 @@ def test_an_alias_that_one_host_lacks_is_one_finding(many, only_finding):
         many.add(host, QAT)
     finding = only_finding(many)
     assert finding.subject == "nova-compute@gpu20"
-    assert f"[pci] alias = {QAT.partition('alias = ')[2].strip()}; then:" in finding.fix
+    assert f"set [pci] alias = {QAT.partition('alias = ')[2].strip()}; then:" in finding.fix
 
 
 def test_the_most_frequent_form_of_an_alias_is_right_without_the_api(many, all_findings):
