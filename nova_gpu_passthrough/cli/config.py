@@ -182,6 +182,12 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--hugepages", action="store_true", help="back servers' memory with pages of 1 GiB"
     )
+    group.add_argument(
+        "--headless",
+        action="store_true",
+        help="give servers of these hosts no emulated display, pointer and USB controller, and so "
+        "no VNC and SPICE console",
+    )
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:

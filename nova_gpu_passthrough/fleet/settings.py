@@ -88,6 +88,8 @@ class Settings:
     reserved_host_memory_mb: int | None = None
     #: Whether the memory of servers consists of 1 GiB pages.
     hugepages: bool = False
+    #: Whether servers have no emulated display, pointer and USB controller, and so no console.
+    headless: bool = False
 
     def arguments(self) -> str:
         """Return the command-line options that give these settings, for the head of files."""

@@ -42,6 +42,7 @@ def make(
         Section("DEFAULT", tuple(_memory(offer, plan))),
         Section("compute", tuple(_cpus(sets))),
         Section("libvirt", tuple(_libvirt(offer))),
+        *(_headless() if settings.headless else ()),
         Section("pci", tuple(_pci(offer, aliases, settings))),
     )
     return sections, notes
@@ -115,6 +116,29 @@ def _libvirt(offer: HostOffer) -> Iterator[Option]:
         f"For a server with the {len(offer.devices)} devices of this host, and others; at most "
         f"{_MAX_PORTS}.",
     )
+
+
+def _headless() -> Iterator[Section]:
+    """Yield what keeps emulated graphics and USB out of guests.
+
+    Only a guest with graphics gets a video device, a pointer and, on Arm, a keyboard, and only one
+    with a USB device a USB controller (``_get_guest_config``, ``_guest_add_video_device`` and
+    ``_guest_add_usb_root_controller`` in nova/virt/libvirt/driver.py).
+    """
+    display = option(
+        "enabled",
+        False,
+        "Guests have no emulated display, pointer and USB controller, and so no VNC console. This "
+        "applies to all servers of the host, from their next start on.",
+    )
+    yield Section("vnc", (display,))
+    yield Section("spice", (option("enabled", False, "The same for the SPICE console."),))
+    pointer = option(
+        "pointer_model",
+        "ps2mouse",
+        "No USB tablet, and so no USB controller, even where a display is enabled again.",
+    )
+    yield Section("DEFAULT", (pointer,))
 
 
 def _pci(offer: HostOffer, aliases: AliasMap, settings: Settings) -> Iterator[Option]:

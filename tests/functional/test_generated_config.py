@@ -6,13 +6,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from unittest import mock
+from xml.etree import ElementTree
 
 import nova.conf
 import pytest
 import yaml
 from nova.pci import request, whitelist
 from nova.virt import hardware
+from nova.virt.libvirt.host import Host
 from oslo_config import cfg
 from oslo_config import fixture as config_fixture
 
@@ -156,12 +159,14 @@ def test_kolla_gets_the_same_values(tmp_path: Path) -> None:
         assert read(nova_options(), "nova", file) == expected
 
 
-class GeneratedCloud(GpuCloudTest):
-    """An HGX host and an L40S host with the generated configuration."""
+class GeneratedCloudTest(GpuCloudTest):
+    """Base of tests on an HGX host and an L40S host with the generated configuration."""
+
+    settings: ClassVar[dict[str, Any]] = {}
 
     @pytest.fixture(autouse=True)
     def _files(self, tmp_path: Path) -> None:
-        self.root = write(tmp_path)
+        self.root = write(tmp_path, **self.settings)
 
     def setUp(self) -> None:
         super().setUp()
@@ -188,6 +193,10 @@ class GeneratedCloud(GpuCloudTest):
             weight_classes=options.pop(("filter_scheduler", "weight_classes")),
             config=options,
         )
+
+
+class GeneratedCloud(GeneratedCloudTest):
+    """The default settings."""
 
     def test_devices_are_providers_and_pools_and_flavors_boot(self) -> None:
         self.check_providers()
@@ -235,6 +244,40 @@ class GeneratedCloud(GpuCloudTest):
                 for tag, value in spec.items():
                     if tag.startswith("gpu_"):
                         self.assertEqual(value, pool[tag])
+
+
+class EmulatedDevices(GeneratedCloudTest):
+    """What servers have beside their GPUs by default."""
+
+    graphics = True
+
+    def test_devices_of_a_server(self) -> None:
+        self.cloud.create_flavor("one", 4, 4096, {"l40s": 1})
+        defined = []
+        write_config = Host.write_instance_config
+
+        def record(host: Any, xml: str) -> Any:
+            defined.append(xml)
+            return write_config(host, xml)
+
+        with mock.patch.object(Host, "write_instance_config", record):
+            self.cloud.boot("one")
+        guest = ElementTree.fromstring(defined[-1])
+        devices = guest.find("devices")
+        assert devices is not None
+        found = {child.tag for child in devices}
+        self.assertIn("hostdev", found)
+        self.assertEqual(self.graphics, {"graphics", "video", "input"} <= found)
+        self.assertEqual(self.graphics, bool({"graphics", "video", "input"} & found))
+        models = [c.get("model") for c in devices.iter("controller") if c.get("type") == "usb"]
+        self.assertEqual(self.graphics, models != ["none"])
+
+
+class HeadlessDevices(EmulatedDevices):
+    """Servers of headless hosts have no emulated display, pointer and USB controller."""
+
+    settings: ClassVar[dict[str, Any]] = {"headless": True}
+    graphics = False
 
 
 def _totals(inventories: dict[str, Any]) -> dict[str, int]:

@@ -24,6 +24,7 @@ MODULES = (
     "placement_options",
     "gpu_host_protection",
     "quota",
+    "quota_access",
     "missing_limits",
     "audit_findings",
     "flavor_extra_specs",

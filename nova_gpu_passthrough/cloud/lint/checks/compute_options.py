@@ -23,6 +23,7 @@ def check(facts: Facts) -> Iterator[Finding]:
         yield from _cpus(facts, service, expected)
         yield from _memory(facts, service, expected)
         yield from _libvirt(facts, service, expected)
+        yield from _display(facts, service, expected)
 
 
 def _overcommit(facts: Facts, service: ConfiguredService) -> Iterator[Finding]:
@@ -146,6 +147,25 @@ def _libvirt(facts: Facts, service: ConfiguredService, expected: _Options) -> It
             "A guest with all GPUs of the host may lack a port for a disk or NIC that is attached "
             "later.",
             _fix(facts, service, ("libvirt", "num_pcie_ports")),
+        )
+
+
+def _display(facts: Facts, service: ConfiguredService, expected: _Options) -> Iterator[Finding]:
+    """Check that nothing gives guests a display if the fleet file wants none."""
+    for section, default in (("vnc", True), ("spice", False)):
+        option = (section, "enabled")
+        if option not in expected or not service.configuration.flag(*option, default):
+            continue
+        assignment = service.configuration.last(*option)
+        yield Finding(
+            "compute.display",
+            Severity.WARNING,
+            service.name,
+            f"[{section}] enabled is {assignment.value if assignment else 'true by default'}, and "
+            "the fleet file has settings.headless",
+            service.configuration.where(*option),
+            "Guests have an emulated display, a USB tablet and a USB controller beside their GPUs.",
+            _fix(facts, service, option, "set settings.headless to false"),
         )
 
 

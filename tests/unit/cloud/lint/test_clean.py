@@ -27,6 +27,7 @@ def test_generated_configuration_is_clean_with_every_release(tmp_path, release):
         {"nics": ["hgx1/0000:40:00.0"], "exclude": ["l40s1/0000:41:00.0"]},
         {"enabled_filters": ["ComputeFilter", "NUMATopologyFilter"]},
         {"reserved_host_memory_mb": 32768},
+        {"headless": True},
     ],
 )
 def test_generated_configuration_is_clean_with_every_setting(tmp_path, given_settings):

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from tests.unit.cloud.lint.builders import COMPUTE
+from tests.unit.cloud.lint.builders import COMPUTE, Site
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,33 @@ def test_a_difference_from_the_fleet_file_is_reported(
     finding = only_finding(site)
     assert (finding.id, finding.severity) == (identity, severity)
     assert finding.subject == "nova-compute@hgx1"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[vnc]\nenabled = yes\n", "[vnc] enabled is yes, and"),
+        ("[spice]\nenabled = true\n", "[spice] enabled is true, and"),
+    ],
+)
+def test_a_display_of_headless_hosts_is_reported(tmp_path, only_finding, text, words):
+    site = Site(tmp_path, settings={"headless": True})
+    site.add("hgx1", text)
+    finding = only_finding(site)
+    assert (finding.id, finding.subject) == ("compute.display", "nova-compute@hgx1")
+    assert words in finding.found
+    assert "# Remove enabled from /etc/nova/nova.conf.d/99-local.conf" in finding.fix
+
+
+def test_the_vnc_display_is_on_by_default(tmp_path, only_finding):
+    site = Site(tmp_path, settings={"headless": True})
+    site.replace("hgx1", COMPUTE, "[vnc]\n", "[other]\n")
+    assert "[vnc] enabled is true by default" in only_finding(site).found
+
+
+def test_displays_are_the_operators_choice_without_the_setting(site, all_findings):
+    site.add("hgx1", "[vnc]\nenabled = false\n")
+    assert all_findings(site) == []
 
 
 def test_missing_options_are_reported(site, all_findings):
