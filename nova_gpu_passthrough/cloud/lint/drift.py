@@ -10,7 +10,7 @@ from nova_gpu_passthrough.cloud.lint.checks import pending_changes
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.fleet.desired_state import DesiredState
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
-from nova_gpu_passthrough.inventory.shell_fix import script
+from nova_gpu_passthrough.inventory.shell_fix import comment, script
 
 #: Fields of the desired state whose items have names.
 _NAMED_FIELDS = ("aggregates", "flavors")
@@ -48,7 +48,10 @@ def findings(facts: Facts, desired: DesiredState, record: Record, path: str) -> 
             str(facts.resolved.file.path),
             "The cloud is compared with the state applied then, configuration and devices with the "
             "current fleet file.",
-            script(facts.fixes.apply("--dry-run"), facts.fixes.apply()),
+            script(
+                comment("Review the changes, then run it without --dry-run:"),
+                facts.fixes.apply("--dry-run"),
+            ),
         )
     yield from check.run((one for one in checks.CHECKS if one.drift), facts)
 
