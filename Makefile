@@ -1,6 +1,6 @@
 # NOVA=31 or NOVA=34 selects one Nova release; PYTHON=... the interpreter (3.11 or newer).
 .DEFAULT_GOAL := help
-.PHONY: help demo cloud test test-full test-unit test-functional test-gpu-host test-cloud lint format sample bench docs constraints clean
+.PHONY: help demo cloud test test-full test-unit test-functional test-gpu-host test-cloud lint format sample bench pictures docs constraints clean
 # The recipes of the environments change files that others read: one at a time.
 .NOTPARALLEL:
 
@@ -74,6 +74,10 @@ sample:  ## write the sample of the configuration options
 bench:  ## run the benchmarks
 	@$(VENV) nova-$(RELEASE)
 	@$(BIN)/python -m tests.benchmarks
+
+pictures:  ## make the pictures of README and documentation (Chromium)
+	@$(VENV) nova-$(RELEASE)
+	@$(BIN)/python -m tests.pictures
 
 docs:  ## build the documentation into doc/build/html
 	@$(VENV) nova-$(RELEASE)

@@ -4,8 +4,11 @@
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from nova_gpu_passthrough.simulator.stranded_causes import StrandedCause
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Summary:
     ranker: str
     outcomes: Sequence[Outcome]
 
-    def of(self, value: Callable[[Outcome], float]) -> Sequence[float]:
+    def of(self, value: Callable[[Outcome], _T]) -> Sequence[_T]:
         """Return a value of each replay, in the order of seeds."""
         return [value(outcome) for outcome in self.outcomes]
 

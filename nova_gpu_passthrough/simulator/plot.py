@@ -72,7 +72,15 @@ def course(
     """
     with _style(theme):
         figure, (left, right) = _figure(2)
-        names = _joined_names({summary.ranker: summary.outcomes for summary in summaries})
+        # Only what is drawn: equal lines hide each other.
+        names = _joined_names(
+            {
+                summary.ranker: summary.of(
+                    lambda one: (one.course, one.stranded, one.unallocated_gpus)
+                )
+                for summary in summaries
+            }
+        )
         shown = [summary for summary in summaries if summary.ranker in names]
         for number, summary in enumerate(shown):
             _line(left, number, summary, names[summary.ranker], times)

@@ -45,6 +45,7 @@ def test_getting_started_with_a_cloud(plane, folder):
     assert "here" in _said(outcomes, "explain train-1")
     assert "fits" in _said(outcomes, "explain gpu.h100-sxm.8")
     assert "train-1" in (folder / "gpus.html").read_text(encoding="utf-8")
+    assert (folder / "policies.svg").is_file()
 
 
 def test_the_readme_with_a_cloud(plane, folder):

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The installed distribution offers what Nova, oslo.config and stevedore look for by name."""
 
+import re
 from importlib import metadata, resources
+from pathlib import Path
 
 import pytest
 import yaml
@@ -46,6 +48,13 @@ ENTRY_POINTS = {
     ("nova_gpu_passthrough.policies", "pack"),
     ("nova_gpu_passthrough.policies", "spread"),
 }
+
+
+def test_the_environment_of_the_cloud_has_what_the_first_commands_need():
+    constraints = Path(__file__).parents[2] / "constraints"
+    pinned = re.findall(r"^([\w.-]+)==", (constraints / "cloud-34.txt").read_text(), re.MULTILINE)
+    # Nova, and simulate --plot.
+    assert {"nova", "python-openstackclient", "matplotlib", "numpy"} <= set(pinned)
 
 
 def test_version_is_known():
