@@ -290,7 +290,7 @@ def _title(gpu: CloudDevice, displayed: DisplayState, snapshot: Snapshot) -> str
         f"{gpu.address} {gpu.model}: {state}",
         formatting.free_units(gpu),
         *_location(gpu),
-        gpu.note,
+        gpu.note.replace("`", ""),
     ]
     return "; ".join(filter(None, texts))
 

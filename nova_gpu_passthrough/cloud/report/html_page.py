@@ -4,10 +4,11 @@
 import base64
 import functools
 import hashlib
+import re
 from importlib import metadata, resources
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from nova_gpu_passthrough.cloud.report import (
     availability,
@@ -85,7 +86,13 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["commands"] = _commands
     return environment.get_template("page.html")
+
+
+def _commands(text: str) -> Markup:
+    """Escape a text, and mark its commands, which stand in backquotes."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _asset(name: str) -> Markup:

@@ -309,8 +309,11 @@ class StrandedRow:
 
 
 def stranded(snapshot: Snapshot) -> Iterator[StrandedRow]:
-    """Yield the stranded GPUs; VFs of one GPU are one row."""
+    """Yield the stranded GPUs of hosts that take servers; VFs of one GPU are one row."""
+    closed = {host.name for host in snapshot.view.hosts if not host.takes_servers}
     for gpu, count in Counter(snapshot.capacity.stranded).items():
+        if gpu.host in closed:
+            continue
         vfs = f" ({count} VFs)" if count > 1 else ""
         yield StrandedRow(gpu, f"{gpu.address}{vfs}")
 

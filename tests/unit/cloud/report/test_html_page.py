@@ -108,6 +108,20 @@ def test_the_page_contains_the_data(four):
         assert expected in text
 
 
+def test_commands_in_notes_are_marked_and_notes_escaped():
+    snapshot = fleets.four()
+    first, *others = snapshot.view.hosts
+    note = "free <it> with `openstack x --resource A:reserved=0 & more`; or `wait"
+    noted = dataclasses.replace(first.devices[0], note=note)
+    first = dataclasses.replace(first, devices=(noted, *first.devices[1:]))
+    view = dataclasses.replace(snapshot.view, hosts=(first, *others))
+    text = html_page.render(dataclasses.replace(snapshot, view=view))
+    found = Page(text)
+    assert "openstack x --resource A:reserved=0 & more" in found.texts["code"]
+    assert "<it>" not in text
+    assert "`wait" in text
+
+
 def test_racks_are_groups_and_failure_domains_a_table():
     snapshot = fleets.many(16, racks=True)
     for compact in (True, False):
@@ -147,7 +161,10 @@ def test_sections_without_content_are_left_out():
         "All GPUs",
     ]
     assert "Nothing needs attention." in found.texts["p"]
-    assert "None: a server of some flavor can use every free GPU." in found.texts["p"]
+    assert (
+        "None: a server of some flavor can use every free GPU of the hosts in service."
+        in found.texts["p"]
+    )
 
 
 def test_the_head_says_what_needs_attention_with_the_command_that_says_more(four):

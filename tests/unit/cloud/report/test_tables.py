@@ -275,6 +275,13 @@ def test_rows_of_stranded_gpus(four):
     )
 
 
+def test_gpus_of_hosts_out_of_service_are_not_stranded():
+    host = fleets.l40s("h", enabled=False)
+    lost = [fleets.stranded(gpu, Constraint.HOST, "disabled") for gpu in host.gpus]
+    snapshot = fleets.snapshot(fleets.view(host), (), lost)
+    assert list(tables.stranded(snapshot)) == []
+
+
 def test_notes_have_no_duplicates():
     snapshot = fleets.four()
     capacity = dataclasses.replace(snapshot.capacity, notes=(*snapshot.view.notes, "another"))
