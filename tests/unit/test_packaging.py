@@ -12,6 +12,7 @@ DISTRIBUTION = "nova-gpu-passthrough"
 #: In the program nova-gpu, and in the openstack client as "openstack gpu ...".
 CLOUD_COMMANDS = (
     "apply",
+    "available",
     "capacity",
     "device_list",
     "drift",
@@ -21,7 +22,9 @@ CLOUD_COMMANDS = (
     "lint",
     "metrics",
     "mix",
+    "quota_list",
     "report",
+    "status",
 )
 RANKERS = (
     "best-fit",
