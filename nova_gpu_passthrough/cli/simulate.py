@@ -113,7 +113,7 @@ def _what_if(
 ) -> _Table:
     from nova_gpu_passthrough.simulator import batch, fill_replay, plot
 
-    seeds = options.seeds or fill_replay.enough_seeds(len(loaded.simulation.fleet))
+    seeds = options.seeds or fill_replay.SEEDS
     print(
         f"all hosts are empty at the beginning, and servers are drawn at random, with {seeds} "
         f"{'seed' if seeds == 1 else 'seeds'}: numbers are mean ± standard deviation; "
@@ -275,8 +275,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--seeds",
         metavar="N",
         type=_whole,
-        help="number of runs (default: 1; with --add or --flavor 30, and less from 10 hosts on, at "
-        "least 5)",
+        help="number of runs (default: 1; with --add or --flavor 30)",
     )
     runs.add_argument(
         "--requested",

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many servers a fleet has room for."""
 
-import pytest
-
 from nova_gpu_passthrough.simulator import fill_replay
 from nova_gpu_passthrough.simulator.trace import Task, Trace
 from tests.unit.packing.host_states import request_class
@@ -41,10 +39,3 @@ def test_a_replay_ends_even_if_a_class_is_never_refused():
     found = run(fleet(plain(8)), Task(ONE), Task(cheap))
     assert "a class" in found.before_refusal
     assert found.starved == "a class"
-
-
-@pytest.mark.parametrize(
-    ("hosts", "seeds"), [(0, 30), (3, 30), (10, 30), (30, 10), (60, 5), (1213, 5)]
-)
-def test_larger_fleets_need_fewer_seeds(hosts, seeds):
-    assert fill_replay.enough_seeds(hosts) == seeds
