@@ -41,9 +41,9 @@ class ListCommand(GpuCommand, Lister):
         """Return a parser with ``--long``, if the list has such columns."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         if self.long_columns:
-            parser.add_argument(
-                "--long", action="store_true", help=f"list also: {', '.join(self.long_columns)}"
-            )
+            # argparse formats help texts with %.
+            names = ", ".join(self.long_columns).replace("%", "%%")
+            parser.add_argument("--long", action="store_true", help=f"list also: {names}")
         return parser
 
     def run(self, parsed_args: argparse.Namespace) -> int:
