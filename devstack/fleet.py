@@ -67,6 +67,8 @@ def write_fleet(options: argparse.Namespace) -> None:
     if options.computes:
         local_hosts = _local_computes(options, groups)
         groups, new_names = _stand_ins(groups, "" if local_hosts else options.computes)
+        # Names and racks are those of the hosts that these stand for.
+        document.pop("hosts", None)
         local_hosts = local_hosts or [one.host for group in groups for one in group]
     by_host = {one.host: one for group in groups for one in group}
     for group, members in zip(document["groups"], groups, strict=True):

@@ -31,7 +31,7 @@ GPUS = [f"0000:{bus:02x}:00.0" for bus in range(0x41, 0x45)]
 def hosts(named):
     """Two hosts with four L40S each."""
     inventories = [builders.l40s(host, audio=False) for host in ("l40s1", "l40s2")]
-    use_unified_limits(named, h100=None)
+    use_unified_limits(named, h100=None, l40s=8)
     named.keystone.limit("class:DISK_GB", 1000)
     traits = ("COMPUTE_ADDRESS_SPACE_PASSTHROUGH",)
     return clouds.run_computes(named, clouds.fleet(*inventories), traits=traits)
@@ -137,7 +137,7 @@ def test_a_reader_sees_the_own_quota_and_gets_status_2(run, named):
     assert status == 2
     assert out.splitlines()[2:] == [
         "Project  Model  Used  Limit",
-        "admin    L40S      0      0",
+        "admin    L40S      0      8",
     ]
     notes = err.splitlines()
     assert notes[0].startswith("hosts are not shown: needs role admin; user alice has only reader,")
@@ -217,7 +217,7 @@ def test_a_document_for_programs(run, named, hosts, fleet):
                 "project": "research",
                 "model": "L40S",
                 "used": 2,
-                "limit": 0,
+                "limit": 8,
                 "limit_known": True,
             }
         ]

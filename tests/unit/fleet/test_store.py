@@ -95,6 +95,7 @@ settings:
   numa_policy: socket
   one_time_use: true
   enabled_filters: [ComputeFilter]
+  headless: true
   scheduler_options: {isolated_hosts: [h1], max_io_ops_per_host: 0, image_metadata_prefilter: true}
   policy: spread
   host_cores: 0

@@ -92,7 +92,7 @@ def test_the_wheel_has_the_entry_points_of_setup_cfg(wheel):
     built.read_string(text)
     found = {(group, *pair) for group in built.sections() for pair in built[group].items()}
     assert found == set(_entry_points())
-    assert ("console_scripts", "nova-gpu", "nova_gpu_passthrough.cli.main:main") in found
+    assert ("console_scripts", "nova-gpu", "nova_gpu_passthrough.cli.start:main") in found
 
 
 def test_the_source_distribution_has_every_file_of_the_checkout(built, files):
