@@ -125,19 +125,23 @@ class _Grouping:
     A GPU that is ALONE is a separate block.
     """
 
-    def __init__(self, block_of: Sequence[int], members: Sequence[int], eligible: Sequence[bool]):
+    def __init__(self, block_of: Sequence[int], sizes: Sequence[int], most: Sequence[int]) -> None:
+        """Divide the classes.
+
+        :param block_of: by class
+        :param sizes: numbers of GPUs by class
+        :param most: how many of them may be chosen
+        """
         self.block_of = block_of
         #: The free GPUs of each block that would remain with the GPUs taken so far.
         self.left: dict[int, int] = {}
         self.taken: dict[int, int] = {}
-        for block, size in zip(block_of, members, strict=True):
+        for block, size in zip(block_of, sizes, strict=True):
             if block != ALONE:
                 self.left[block] = self.left.get(block, 0) + size
                 self.taken[block] = 0
         self.touched = 0
-        self._most = [
-            size if allowed else 0 for size, allowed in zip(members, eligible, strict=True)
-        ]
+        self._most = most
         self._later: dict[int, tuple[list[tuple[int, int]], int]] = {}
 
     def later(self, index: int) -> tuple[list[tuple[int, int]], int]:
@@ -224,12 +228,14 @@ class Search:
         self.classes = tuple(shape for shape, _ in ordered)
         self.members = tuple(tuple(positions) for _, positions in ordered)
         sizes = [len(positions) for positions in self.members]
-        eligible = [shape.eligible for shape in self.classes]
-        self._most = [size if allowed else 0 for size, allowed in zip(sizes, eligible, strict=True)]
-        self._left_after = [sum(self._most[index:]) for index in range(len(sizes) + 1)]
+        self._most = most = [
+            size if shape.eligible else 0 for size, shape in zip(sizes, self.classes, strict=True)
+        ]
+        indices = range(len(sizes) + 1)
+        self._left_after = [sum(most[index:]) for index in indices]
         levels = range(len(shapes[0].partitions))
         self._models, self._nodes, self._switches, *self._levels = (
-            _Grouping(block_of, sizes, eligible)
+            _Grouping(block_of, sizes, most)
             for block_of in (
                 [shape.model for shape in self.classes],
                 [shape.node for shape in self.classes],
@@ -243,9 +249,8 @@ class Search:
         self._wasted = [
             int(not rules.companions and any(shape.companions)) for shape in self.classes
         ]
-        indices = range(len(sizes) + 1)
         unwasted = [
-            0 if wasted else most for wasted, most in zip(self._wasted, self._most, strict=True)
+            0 if wasted else number for wasted, number in zip(self._wasted, most, strict=True)
         ]
         self._unwasted_after = [sum(unwasted[index:]) for index in indices]
         #: By companion request and class: companions a GPU and GPUs, the most companions first.
@@ -253,10 +258,8 @@ class Search:
             [
                 sorted(
                     (
-                        (shape.companions[kind], most)
-                        for shape, most in zip(
-                            self.classes[index:], self._most[index:], strict=True
-                        )
+                        (shape.companions[kind], number)
+                        for shape, number in zip(self.classes[index:], most[index:], strict=True)
                     ),
                     reverse=True,
                 )
