@@ -10,7 +10,7 @@ import functools
 import random
 from collections.abc import Collection, Sequence
 
-from nova_gpu_passthrough.topology.model import FreeGpu, Preference
+from nova_gpu_passthrough.topology.model import FreeGpu
 from nova_gpu_passthrough.topology.search import (
     ALONE,
     MAX_STEPS,
@@ -21,6 +21,7 @@ from nova_gpu_passthrough.topology.search import (
     SearchBudget,
     Shape,
     Solution,
+    may_suffice,
 )
 
 
@@ -42,13 +43,9 @@ def choose(
         enough
     :returns: the set in the order of addresses and its cost, or None if no set meets the rules
     """
-    if not 0 < rules.count <= len(gpus):
+    if not 0 < rules.count <= len(gpus if eligible is None else eligible):
         return None
     order = sorted(range(len(gpus)), key=lambda i: (gpus[i].address, gpus[i].provider or ""))
-    usable = [i for i in order if eligible is None or gpus[i] in eligible]
-    usable_companions = [companions[i] for i in usable] if companions else ()
-    if not _may_suffice([gpus[i] for i in usable], rules, usable_companions):
-        return None
     shapes = _shapes(
         [gpus[i] for i in order], [companions[i] for i in order] if companions else (), eligible
     )
@@ -62,33 +59,6 @@ def choose(
     for members, taken in zip(solution.classes, pick, strict=True):
         chosen += rng.sample(members, taken) if rng and taken else members[:taken]
     return tuple(gpus[order[i]] for i in sorted(chosen)), solution.cost
-
-
-def _may_suffice(
-    gpus: Sequence[FreeGpu], rules: ChoiceRules, companions: Sequence[tuple[int, ...]]
-) -> bool:
-    """Check whether some link group and switch has enough GPUs and companions.
-
-    The search would find out, too, but only after it has tried many sets.
-    """
-    by_link = rules.count > 1 and rules.link is Preference.REQUIRED
-    by_switch = rules.count > 1 and rules.switch is Preference.REQUIRED
-    if not (by_link or by_switch or rules.companions):
-        return len(gpus) >= rules.count
-    blocks: dict[tuple[object, ...], list[int]] = {}
-    for position, gpu in enumerate(gpus):
-        if (gpu.link_group or not by_link) and (gpu.switch is not None or not by_switch):
-            block = by_link and gpu.link_group[0], by_switch and gpu.switch
-            blocks.setdefault(block, []).append(position)
-    return any(
-        len(positions) >= rules.count
-        and all(
-            sum(sorted((companions[i][kind] for i in positions), reverse=True)[: rules.count])
-            >= required
-            for kind, required in enumerate(rules.companions)
-        )
-        for positions in blocks.values()
-    )
 
 
 def _shapes(
@@ -125,4 +95,6 @@ def _shapes(
 
 @functools.lru_cache(maxsize=4096)
 def _solve(shapes: tuple[Shape, ...], rules: ChoiceRules, max_steps: int) -> Solution:
+    if not may_suffice(shapes, rules):
+        return Solution(None, (), (), 0)
     return Search(shapes, rules, max_steps).run()

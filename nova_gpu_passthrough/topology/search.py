@@ -363,6 +363,31 @@ class Search:
         return True
 
 
+def may_suffice(shapes: Sequence[Shape], rules: ChoiceRules) -> bool:
+    """Check whether some link group and switch has enough GPUs and companions.
+
+    The search would find out, too, but only after it has tried many sets.
+    """
+    by_link = rules.count > 1 and rules.link is Preference.REQUIRED
+    by_switch = rules.count > 1 and rules.switch is Preference.REQUIRED
+    blocks: dict[tuple[int, int], list[Shape]] = {}
+    for shape in shapes:
+        # With one block for all GPUs where the rules do not divide them.
+        group = (shape.partitions or (ALONE,))[0] if by_link else 0
+        switch = shape.switch if by_switch else 0
+        if shape.eligible and ALONE not in (group, switch):
+            blocks.setdefault((group, switch), []).append(shape)
+    return any(
+        len(members) >= rules.count
+        and all(
+            sum(sorted((shape.companions[kind] for shape in members), reverse=True)[: rules.count])
+            >= required
+            for kind, required in enumerate(rules.companions)
+        )
+        for members in blocks.values()
+    )
+
+
 def _classes(shapes: Sequence[Shape]) -> dict[Shape, list[int]]:
     """Return the positions of the GPUs of each class."""
     sizes = Counter(
