@@ -99,7 +99,7 @@ class ListQuotas(CloudCommand, ListCommand):
             for resource, quota in sorted(
                 project.quotas.items(), key=lambda item: (quotas.models[item[0]], item[0])
             )
-            if everything or _is_particular(quota)
+            if everything or not quota.is_default
         ]
         if not everything:
             self._note_others(quotas)
@@ -112,7 +112,7 @@ class ListQuotas(CloudCommand, ListCommand):
         others = [
             project
             for project in quotas.projects
-            if not any(map(_is_particular, project.quotas.values()))
+            if all(quota.is_default for quota in project.quotas.values())
         ]
         if not others or not quotas.models:
             return
@@ -124,11 +124,6 @@ class ListQuotas(CloudCommand, ListCommand):
         if len(others) == 1:
             subject = f"project {others[0].name} uses no GPUs and has"
         self.print_notes([f"{subject} the default limits: {', '.join(defaults)}"])
-
-
-def _is_particular(quota: "ResourceQuota") -> bool:
-    """Check whether a quota says more than the default does."""
-    return quota.used > 0 or quota.origin == "project"
 
 
 def _selected(

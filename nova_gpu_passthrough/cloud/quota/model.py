@@ -48,6 +48,11 @@ class ResourceQuota:
         """What the project may still use; None: any amount, or it is not known."""
         return None if self.limit is None else max(0, self.limit - self.used)
 
+    @property
+    def is_default(self) -> bool:
+        """Whether it says no more than the default: nothing is used, and no own limit is set."""
+        return self.used == 0 and self.origin is not LimitOrigin.PROJECT
+
 
 @dataclass(frozen=True)
 class ProjectQuotas:

@@ -156,9 +156,10 @@ def _flavors(flavors: Iterable[FlavorCapacity]) -> Iterator[FlavorStatus]:
     for model, members in by_model.items():
         # Of several with as many GPUs, the one that fits best.
         members.sort(key=lambda one: (one.gpus, one.servers), reverse=True)
-        fitting = [one for one in members if one.servers]
-        for one in dict.fromkeys((members[0].flavor, *(each.flavor for each in fitting[:1]))):
-            flavor = next(each for each in members if each.flavor == one)
+        shown = members[:1]
+        if not shown[0].servers:
+            shown += [one for one in members if one.servers][:1]
+        for flavor in shown:
             yield FlavorStatus(
                 flavor.flavor,
                 model,
@@ -171,14 +172,12 @@ def _flavors(flavors: Iterable[FlavorCapacity]) -> Iterator[FlavorStatus]:
 
 
 def _free_blocks(snapshot: Snapshot) -> Iterator[FreeBlock]:
-    for model in gpu_counts.by_model(snapshot):
-        usable = {
-            host.name: gpu_counts.count(snapshot, (host,), model).usable
-            for host in formatting.sort_hosts(snapshot.view.hosts)
-        }
-        most = max(usable.values())
-        if most:
-            yield FreeBlock(model, next(host for host in usable if usable[host] == most), most)
+    most: dict[str, FreeBlock] = {}
+    for host in formatting.sort_hosts(snapshot.view.hosts):
+        for model, counts in gpu_counts.by_model(snapshot, (host,)).items():
+            if counts.usable > (most[model].gpus if model in most else 0):
+                most[model] = FreeBlock(model, host.name, counts.usable)
+    yield from (most[model] for model in sorted(most))
 
 
 def _attention(snapshot: Snapshot) -> Iterator[Attention]:
@@ -277,7 +276,7 @@ def quota_use(quotas: CloudQuotas) -> tuple[QuotaStatus, ...]:
         )
         for project in quotas.projects
         for resource, quota in project.quotas.items()
-        if quota.used or quota.origin is LimitOrigin.PROJECT or not quotas.all_projects
+        if not quota.is_default or not quotas.all_projects
     ]
     return tuple(sorted(found, key=lambda one: (-one.used, one.project, one.model)))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Count GPUs by state, where a free GPU may be of no use.
+"""Count GPUs by state, and free GPUs by whether a server could have them.
 
 A free GPU is usable if a server could have it now. Otherwise it is either on a host that takes no
 servers, or stranded: no server of any flavor fits on its host with it.
@@ -39,20 +39,30 @@ def count(snapshot: Snapshot, hosts: Iterable[CloudHost], model: str | None = No
 
     :param model: count only GPUs of this model
     """
-    totals = dict.fromkeys(GpuCounts.__dataclass_fields__, 0)
-    for host in hosts:
+    gpus = ((host, gpu) for host in hosts for gpu in host.gpus)
+    return _total(snapshot, (one for one in gpus if model in (None, one[1].model)))
+
+
+def by_model(
+    snapshot: Snapshot, hosts: Iterable[CloudHost] | None = None
+) -> Mapping[str, GpuCounts]:
+    """Count GPUs by model, sorted by its name.
+
+    :param hosts: None: all hosts
+    """
+    gpus: dict[str, list[tuple[CloudHost, CloudDevice]]] = {}
+    for host in snapshot.view.hosts if hosts is None else hosts:
         for gpu in host.gpus:
-            if model in (None, gpu.model):
-                for name, number in _of_gpu(snapshot, host, gpu).items():
-                    totals[name] += number
+            gpus.setdefault(gpu.model or "", []).append((host, gpu))
+    return {model: _total(snapshot, gpus[model]) for model in sorted(gpus)}
+
+
+def _total(snapshot: Snapshot, gpus: Iterable[tuple[CloudHost, CloudDevice]]) -> GpuCounts:
+    totals = dict.fromkeys(GpuCounts.__dataclass_fields__, 0)
+    for host, gpu in gpus:
+        for name, number in _of_gpu(snapshot, host, gpu).items():
+            totals[name] += number
     return GpuCounts(**totals)
-
-
-def by_model(snapshot: Snapshot) -> Mapping[str, GpuCounts]:
-    """Count the GPUs of all hosts by model, sorted by its name."""
-    hosts = snapshot.view.hosts
-    models = sorted({gpu.model or "" for host in hosts for gpu in host.gpus})
-    return {model: count(snapshot, hosts, model) for model in models}
 
 
 def _of_gpu(snapshot: Snapshot, host: CloudHost, gpu: CloudDevice) -> dict[str, int]:

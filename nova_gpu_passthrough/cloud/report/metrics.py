@@ -90,9 +90,9 @@ def _gpus(snapshot: Snapshot) -> Iterator[Metric]:
         "Free GPUs that a server could have now: on hosts that take servers, and not stranded",
         ("host", "model"),
         (
-            ((host.name, model), gpu_counts.count(snapshot, [host], model).usable)
+            ((host.name, model), counts.usable)
             for host in snapshot.view.hosts
-            for model in sorted({gpu.model or "" for gpu in host.gpus})
+            for model, counts in gpu_counts.by_model(snapshot, [host]).items()
         ),
     )
     yield _gauge(
