@@ -15,7 +15,7 @@ from nova_gpu_passthrough.fleet.model import (
     QuotaDriver,
 )
 from nova_gpu_passthrough.nova_rules import alias_string
-from nova_gpu_passthrough.nova_rules.filters.aggregate_filters import TENANT_KEY
+from nova_gpu_passthrough.nova_rules.filters.aggregate_filters import is_tenant_key
 
 #: The placeholders in the template of a flavor's name.
 PLACEHOLDERS = ("alias", "model", "count", "vcpus", "ram_gib", "disk_gib")
@@ -90,7 +90,7 @@ def _group_projects(file: FleetFile, number: int) -> Iterator[Contradiction]:
                 keys, f"below projects, {name} has {len(domains)} domains: use the project's id"
             )
     for key in group.metadata if group.projects else ():
-        if key.startswith(TENANT_KEY):
+        if is_tenant_key(key):
             yield Contradiction((*path, "metadata", key), "is set from the group's projects")
 
 

@@ -2,7 +2,7 @@
 """Hosts that only some projects use.
 
 Nova's AggregateMultiTenancyIsolation passes a host whose aggregates have metadata that begins with
-`TENANT_KEY` only for the projects in its values. ``[scheduler]
+``filter_tenant_id`` only for the projects in its values. ``[scheduler]
 limit_tenants_to_placement_aggregate`` is no alternative: it keeps the named projects on these hosts
 with all their servers, also those without GPUs, and does not keep other projects away
 (``require_tenant_aggregate`` in nova/scheduler/request_filter.py).
@@ -16,7 +16,7 @@ from nova_gpu_passthrough.fleet.desired_state import ProjectName
 from nova_gpu_passthrough.fleet.model import FleetFile, HostGroup, Mode
 from nova_gpu_passthrough.fleet.offers import Note
 from nova_gpu_passthrough.fleet.settings import Settings
-from nova_gpu_passthrough.nova_rules.filters.aggregate_filters import TENANT_KEY
+from nova_gpu_passthrough.nova_rules.filters.aggregate_filters import is_tenant_key
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.fleet.flavors import FlavorPlan
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 FILTER = "AggregateMultiTenancyIsolation"
 #: Stands for no project: without any key Nova would let every project use the hosts.
 NOBODY = "none"
-
-
-def is_tenant_key(key: str) -> bool:
-    """Check whether a key of aggregate metadata reserves the hosts for projects."""
-    return key.startswith(TENANT_KEY)
 
 
 def project_ids(metadata: Mapping[str, str]) -> frozenset[str] | None:

@@ -15,8 +15,8 @@ from typing import Any
 
 from nova_gpu_passthrough.cloud.apply.projects import Projects, UnknownProject
 from nova_gpu_passthrough.fleet.desired_state import Aggregate
-from nova_gpu_passthrough.fleet.isolation import NOBODY, is_tenant_key, project_ids
-from nova_gpu_passthrough.nova_rules.filters.aggregate_filters import TENANT_KEY
+from nova_gpu_passthrough.fleet.isolation import NOBODY, project_ids
+from nova_gpu_passthrough.nova_rules.filters.aggregate_filters import TENANT_KEY, is_tenant_key
 
 
 def resolve(

@@ -13,8 +13,8 @@ from nova_gpu_passthrough.cloud.apply import aggregate_projects
 from nova_gpu_passthrough.cloud.apply.change import Document, ResourceKind
 from nova_gpu_passthrough.cloud.apply.plan import ADOPTED, PlanPart
 from nova_gpu_passthrough.cloud.apply.record import RecordEntry, RecordKey
-from nova_gpu_passthrough.fleet import isolation
 from nova_gpu_passthrough.fleet.desired_state import Aggregate
+from nova_gpu_passthrough.nova_rules.filters.aggregate_filters import is_tenant_key
 
 #: The metadata key in which Nova keeps the zone of an aggregate.
 ZONE = "availability_zone"
@@ -168,7 +168,7 @@ class AggregateComparison:
         """
         removed = set()
         for key in metadata.keys() - desired.metadata.keys():
-            if desired.projects is not None and isolation.is_tenant_key(key):
+            if desired.projects is not None and is_tenant_key(key):
                 removed.add(key)
                 continue
             if RecordKey(ResourceKind.AGGREGATE_METADATA, desired.name, key) not in self._recorded:

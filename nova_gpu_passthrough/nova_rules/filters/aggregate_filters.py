@@ -29,12 +29,15 @@ def project_isolation(
     )
 
 
+def is_tenant_key(key: str) -> bool:
+    """Check whether a key of aggregate metadata reserves the hosts for projects."""
+    return key.startswith(TENANT_KEY)
+
+
 def reserved_for(host: FilteredHost) -> frozenset[str]:
     """Return the ids of the projects that AggregateMultiTenancyIsolation reserves the host for."""
     metadata = host.metadata
-    return frozenset().union(
-        *(values for key, values in metadata.items() if key.startswith(TENANT_KEY))
-    )
+    return frozenset().union(*(values for key, values in metadata.items() if is_tenant_key(key)))
 
 
 def flavor_metadata(

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import os_traits
 
-from nova_gpu_passthrough.nova_rules.filters.aggregate_filters import TENANT_KEY
+from nova_gpu_passthrough.nova_rules.filters.aggregate_filters import is_tenant_key
 from nova_gpu_passthrough.nova_rules.filters.model import (
     FilteredHost,
     FilteredServer,
@@ -135,5 +135,5 @@ def _of_project(aggregates: _Aggregates, project: str) -> frozenset[str]:
     return frozenset(
         name
         for name, metadata in aggregates.items()
-        if any(key.startswith(TENANT_KEY) and value == project for key, value in metadata.items())
+        if any(is_tenant_key(key) and value == project for key, value in metadata.items())
     )
