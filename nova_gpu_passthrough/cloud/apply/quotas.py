@@ -74,11 +74,11 @@ def read_quota_state(api: CloudWriter, desired: DesiredState) -> QuotaState:
 
 def _is_unified(defaults: Mapping[str, int], registered: Mapping[str, int]) -> bool:
     """Check whether Nova's default quotas are Keystone's registered limits."""
-    values, unified = _comparable(defaults, registered)
+    values, unified = comparable(defaults, registered)
     return bool(values) and values == unified
 
 
-def _comparable(
+def comparable(
     defaults: Mapping[str, int], registered: Mapping[str, int]
 ) -> tuple[Mapping[str, int], Mapping[str, int]]:
     """Return Nova's default quotas, and what they are with unified limits."""
@@ -95,7 +95,7 @@ def driver_note(
     :param defaults: Nova's quota class ``default``
     :param registered: Keystone's registered limits of Nova
     """
-    values, unified = _comparable(defaults, registered)
+    values, unified = comparable(defaults, registered)
     if not values:
         return None
     if set(values.values()) == {-1}:

@@ -31,8 +31,8 @@ _REGISTERED, _PROJECT = ResourceKind.REGISTERED_LIMIT, ResourceKind.PROJECT_LIMI
 _VALUE_KEYS = {_REGISTERED: "default_limit", _PROJECT: "resource_limit"}
 #: Keystone's name of the collection.
 _COLLECTIONS = {_REGISTERED: "registered_limits", _PROJECT: "limits"}
-#: The value of a limit that refuses nobody.
-_NO_LIMIT = -1
+#: The value of a limit that does not limit.
+UNLIMITED = -1
 #: Resource and project id.
 _ResourceProject = tuple[str, str]
 
@@ -51,16 +51,8 @@ class LimitScope:
 
         :raises UserError: if Keystone returns only some of them
         """
-        collection = _COLLECTIONS[kind]
         scope = {"service_id": self.service, "region_id": self.region}
-        body = api.keystone(f"/{collection}", **scope, **filters)
-        if body.get("truncated"):
-            raise UserError(
-                "Keystone returns only some of the limits: raise list_limit in [unified_limit] of "
-                "keystone.conf"
-            )
-        limits: list[Mapping[str, Any]] = body[collection]
-        return limits
+        return api.limits(_COLLECTIONS[kind], **scope, **filters)
 
     def registered_limits(self, api: CloudWriter) -> dict[str, int]:
         """Return the values of Nova's registered limits by resource; see `list_limits`."""
@@ -196,7 +188,7 @@ class _LimitComparison:
             limit.resource: limit.value for limit in desired if limit.project is None
         }
         self._desired_defaults |= {
-            resource: _NO_LIMIT
+            resource: UNLIMITED
             for resource in self._unlimited
             if self._may_lift(resource, recorded.get(RecordKey(_REGISTERED, resource)))
         }

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nova_gpu_passthrough.cloud.apply.unified_limits import UNLIMITED
 from nova_gpu_passthrough.cloud.fit import gpu_flavors
 from nova_gpu_passthrough.cloud.fit.gpu_flavors import GpuFlavor
 from nova_gpu_passthrough.cloud.quota import keystone_limits, project_quotas, project_usage
 from nova_gpu_passthrough.cloud.quota.caller import Caller
-from nova_gpu_passthrough.cloud.quota.keystone_limits import UNLIMITED
 from nova_gpu_passthrough.cloud.quota.model import (
     CLASS_PREFIX,
     ActiveDriver,

@@ -9,14 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nova_gpu_passthrough.cloud.apply.quotas import UNIFIED_NAMES
+from nova_gpu_passthrough.cloud.apply import quotas
+from nova_gpu_passthrough.cloud.apply.unified_limits import UNLIMITED
 from nova_gpu_passthrough.cloud.quota.caller import Caller
 from nova_gpu_passthrough.cloud.quota.model import ActiveDriver
 from nova_gpu_passthrough.cloud.view.reader import CloudReader
-from nova_gpu_passthrough.errors import UserError
 
-#: The value of a limit that does not limit.
-UNLIMITED = -1
 _FLAT = "flat"
 
 
@@ -76,10 +74,10 @@ def active_driver(defaults: Mapping[str, Any], registered: Mapping[str, int]) ->
     :param defaults: Nova's default quotas
     :param registered: Keystone's registered limits of Nova
     """
-    values = {name: defaults[name] for name in UNIFIED_NAMES if name in defaults}
+    values, unified = quotas.comparable(defaults, registered)
     if set(values.values()) == {UNLIMITED}:
         return ActiveDriver.NONE
-    if values == {name: registered.get(UNIFIED_NAMES[name], 0) for name in values}:
+    if values == unified:
         return ActiveDriver.UNIFIED_LIMITS
     return ActiveDriver.NOVA
 
@@ -88,11 +86,4 @@ def _list(reader: CloudReader, caller: Caller, collection: str) -> list[Mapping[
     scope = {"service_id": caller.service_id}
     if caller.region_id:
         scope["region_id"] = caller.region_id
-    body = reader.keystone(f"/{collection}", **scope)
-    if body.get("truncated"):
-        raise UserError(
-            "Keystone returns only some of the limits: raise list_limit in [unified_limit] of "
-            "keystone.conf"
-        )
-    limits: list[Mapping[str, Any]] = body[collection]
-    return limits
+    return reader.limits(collection, **scope)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from openstack import exceptions
 
 from nova_gpu_passthrough.catalog import models
+from nova_gpu_passthrough.cloud.apply.unified_limits import UNLIMITED
 from nova_gpu_passthrough.cloud.quota import caller as callers
 from nova_gpu_passthrough.cloud.quota import keystone_limits, project_usage
 from nova_gpu_passthrough.cloud.quota.caller import Caller
-from nova_gpu_passthrough.cloud.quota.keystone_limits import UNLIMITED, KeystoneLimits
+from nova_gpu_passthrough.cloud.quota.keystone_limits import KeystoneLimits
 from nova_gpu_passthrough.cloud.quota.model import (
     CLASS_PREFIX,
     ActiveDriver,

@@ -15,6 +15,8 @@ from urllib.parse import urlencode
 
 from openstack import exceptions
 
+from nova_gpu_passthrough.errors import UserError
+
 if TYPE_CHECKING:
     from openstack.connection import Connection
 
@@ -90,6 +92,21 @@ class CloudReader:
         :raises openstack.exceptions.HttpException: if Keystone rejects the request
         """
         return _get(self._connection.identity, None, path, parameters)
+
+    def limits(self, collection: str, **filters: str) -> list[Mapping[str, Any]]:
+        """Return limits of Keystone.
+
+        :param collection: ``limits`` (of projects) or ``registered_limits``
+        :raises UserError: if Keystone returns only some of them
+        """
+        body = self.keystone(f"/{collection}", **filters)
+        if body.get("truncated"):
+            raise UserError(
+                "Keystone returns only some of the limits: raise list_limit in [unified_limit] of "
+                "keystone.conf"
+            )
+        found: list[Mapping[str, Any]] = body[collection]
+        return found
 
     def unless_forbidden(self, what: Restricted, read: Callable[[], _T]) -> _T | None:
         """Return what a function reads; None if a policy forbids it."""

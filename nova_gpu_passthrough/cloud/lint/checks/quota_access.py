@@ -8,6 +8,7 @@ For flavors and projects that the fleet file names, its values are compared, whi
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from nova_gpu_passthrough.cloud.apply.unified_limits import UNLIMITED
 from nova_gpu_passthrough.cloud.lint.check import lint_check
 from nova_gpu_passthrough.cloud.lint.checked_flavors import CheckedFlavor, checked_flavors
 from nova_gpu_passthrough.cloud.lint.facts import Facts
@@ -16,7 +17,6 @@ from nova_gpu_passthrough.fleet.offers import DeviceKind
 from nova_gpu_passthrough.inventory.findings import Finding, Severity
 from nova_gpu_passthrough.inventory.shell_fix import command, comment, script
 
-_UNLIMITED = -1
 _KEYSTONE = "Keystone, limits"
 
 
@@ -162,9 +162,9 @@ def _without_quota(
 ) -> Iterator[Finding]:
     """Report a project that may use flavors, and none of them by its quota."""
     own = [flavor for flavor in usable if flavor.projects is not None]
-    limit = project.limits.get(resource, defaults.get(resource, _UNLIMITED))
+    limit = project.limits.get(resource, defaults.get(resource, UNLIMITED))
     least = min((flavor.gpus[resource] for flavor in own), default=0)
-    if not own or limit == _UNLIMITED or limit >= least:
+    if not own or limit == UNLIMITED or limit >= least:
         return
     whose = "its" if resource in project.limits else "the default"
     names = _few([flavor.name for flavor in own])
@@ -221,7 +221,7 @@ def _without_flavor(
         "quota.no_flavor",
         Severity.WARNING,
         f"project {project.name}",
-        f"its limit of {resource} is {'unlimited' if limit == _UNLIMITED else limit}, but it may "
+        f"its limit of {resource} is {'unlimited' if limit == UNLIMITED else limit}, but it may "
         f"use no flavor with {alias}",
         str(facts.resolved.file.path) if project.in_fleet else _KEYSTONE,
         "The project can create no server that uses its quota.",
@@ -258,13 +258,13 @@ def _public(
     """Report flavors for all projects that the default limit lets nobody use."""
     public = [flavor for flavor in flavors if flavor.projects is None and resource in flavor.gpus]
     least = min((flavor.gpus[resource] for flavor in public), default=0)
-    limit = defaults.get(resource, _UNLIMITED)
-    if not public or limit == _UNLIMITED or limit >= least:
+    limit = defaults.get(resource, UNLIMITED)
+    if not public or limit == UNLIMITED or limit >= least:
         return
     enough = [
         project.name
         for project in projects
-        if project.limits.get(resource, 0) == _UNLIMITED or project.limits.get(resource, 0) >= least
+        if project.limits.get(resource, 0) == UNLIMITED or project.limits.get(resource, 0) >= least
     ]
     users = f"only {_few(enough)} may have more" if enough else "and no project may have more"
     yield Finding(
