@@ -19,6 +19,7 @@ from nova_gpu_passthrough.cloud.lint.configuration.services import ServiceRole
 from nova_gpu_passthrough.cloud.lint.facts import Facts
 from nova_gpu_passthrough.fleet import derive_state, resolve, store
 from tests import cache
+from tests.cloud.commands import undo
 
 _FLEET = """
 schema: nova-gpu-passthrough/fleet
@@ -106,14 +107,7 @@ def lint(plane, tmp_path_factory):
         assert applied.returncode == 0, applied.stderr
         yield made
     finally:
-        for flavor in made.admin.compute.flavors(is_public=None):
-            if flavor.name.startswith("lint."):
-                made.admin.compute.delete_flavor(flavor)
-        for aggregate in made.admin.compute.aggregates():
-            if aggregate.name.startswith("lint-"):
-                for host in aggregate.hosts:
-                    made.admin.compute.remove_host_from_aggregate(aggregate, host)
-                made.admin.compute.delete_aggregate(aggregate)
+        undo(plane, made.fleet)
         made.admin.close()
 
 
