@@ -50,7 +50,7 @@ class FlavorTable:
             self._numbers = (("Servers", "Servers Then", "Change"), numbers)
 
     def add_loss(self, hosts: Sequence["CloudHost"], level: str) -> None:
-        """Add how many servers fit if the domain of a level fails that costs most."""
+        """Add how many servers fit after the worst failure of a domain of a level."""
         from nova_gpu_passthrough.cloud.fit import domain_loss
 
         self._more = (

@@ -90,12 +90,12 @@ def write_files(
     same = [path for path, state in states.items() if state is generated_files.FileState.SAME]
     if len(files) > 1:
         folder = os.path.commonpath([path.parent for path in files])
-        told = f"wrote {len(files) - len(same)} files below {folder}; {len(same)} were up to date"
+        text = f"wrote {len(files) - len(same)} files below {folder}; {len(same)} were up to date"
     elif same:
-        told = f"{same[0]} is up to date"
+        text = f"{same[0]} is up to date"
     else:
-        told = f"wrote {next(iter(files))}{f' ({content})' if content else ''}"
-    command.inform(told)
+        text = f"wrote {next(iter(files))}{f' ({content})' if content else ''}"
+    command.inform(text)
     command.interrupted = "all files were written"
     return states
 

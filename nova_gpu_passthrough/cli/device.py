@@ -79,8 +79,8 @@ class ListDevices(CloudCommand, ListCommand):
     Unchanged Since is when Nova last changed anything of the server: it has had its status at
     least since then.
 
-    Needs the role admin in a project. Names of projects and users are from Keystone; where it does
-    not permit reading them, ids are listed.
+    Needs role admin, or policies that permit reading (see "An auditor" in the documentation). Names
+    of projects and users are from Keystone; where it does not permit reading them, ids are listed.
     """
 
     examples = """

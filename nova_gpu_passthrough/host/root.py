@@ -77,7 +77,7 @@ class Root:
             os.close(handle)
 
     def private_text(self, path: str) -> str | None:
-        """Return the text of a file that only some users, or some devices, let be read."""
+        """Return the text of a file that not all users may read, or that not all devices have."""
         data = self.private_data(path)
         return None if data is None else _text(data)
 

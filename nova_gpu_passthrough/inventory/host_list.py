@@ -25,7 +25,7 @@ class _Range(NamedTuple):
         return f"{self.prefix}[{self.first}-{self.last}]{self.domain}"
 
     def shell_word(self) -> str:
-        """Return a word of which a shell makes the names."""
+        """Return a word that a shell expands to the names."""
         if self.first == self.last:
             return shlex.quote(str(self))
         return f"{_quoted(self.prefix)}{{{self.first}..{self.last}}}{_quoted(self.domain)}"

@@ -38,7 +38,7 @@ class ChangeCounts:
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
-    """Describe what a plan changes, and what it does not and why."""
+    """Describe what a plan changes, what it skips, and why."""
     if plan.changes:
         text = f"Plan: {ChangeCounts.of(plan.changes).planned}"
     elif plan.held:

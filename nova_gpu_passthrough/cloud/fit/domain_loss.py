@@ -53,6 +53,8 @@ class Restart:
 
     def __str__(self) -> str:
         """Return a sentence."""
+        if not self.servers:
+            return f"{self.domain}: no servers with GPUs are there"
         text = f"{self.domain}: {len(self.fitting)} of {len(self.servers)} servers with GPUs"
         left = [one for one in self.servers if one not in self.fitting]
         if not left:

@@ -29,7 +29,7 @@ class Caller:
 
 
 def read(connection: "Connection") -> Caller:
-    """Authenticate, if that was not done yet, and return who asks.
+    """Authenticate, if that was not done yet, and return the user and the project.
 
     :raises UserError: if the token is for no project, or Nova's region is ambiguous
     :raises keystoneauth1.exceptions.ClientException: if Keystone refuses

@@ -203,7 +203,7 @@ def _card(host: CloudHost, snapshot: Snapshot) -> HostCard:
 
 
 def _reserved(host: CloudHost, snapshot: Snapshot) -> Iterator[str]:
-    """Yield for whom a host is, unless every project may use it."""
+    """Yield the projects that may use a host, unless every project may."""
     if host.reserved_for is None:
         return
     if snapshot.public:

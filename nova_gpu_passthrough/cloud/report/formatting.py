@@ -13,7 +13,7 @@ from nova_gpu_passthrough.cloud.view.model import CloudDevice, CloudHost, Device
 
 
 class DisplayState(enum.Enum):
-    """The state of a GPU on the page: `DeviceState`, and whether a free GPU is of use."""
+    """The state of a GPU on the page: `DeviceState`, and whether a free GPU is usable."""
 
     FREE = ("free", "free")
     STRANDED = ("stranded", "free, but stranded")
@@ -35,7 +35,7 @@ class DisplayState(enum.Enum):
 
     @property
     def is_marked(self) -> bool:
-        """Whether its symbol has a sign of its own, which a text would cover."""
+        """Whether its symbol has its own sign, which a text would cover."""
         return self in (DisplayState.UNAVAILABLE, DisplayState.STUCK, DisplayState.MISSING)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Read what the status summarizes: hosts and servers once, then quotas, then what lint compares.
 
-Whoever may not read hosts gets the quota of the own project. What else may not be read is left out,
-with a note.
+A user who may not read hosts gets the quota of the own project. Anything else that the user may not
+read is left out, with a note.
 """
 
 from collections.abc import Collection, Iterable

@@ -59,7 +59,7 @@ class ModelBar:
 
     @property
     def number(self) -> str:
-        """How many GPUs are of use."""
+        """How many GPUs are usable."""
         counts = self.counts
         if counts.usable == counts.free:
             return f"{counts.free} of {counts.total} free"

@@ -14,7 +14,7 @@ from nova_gpu_passthrough.cloud.view.reader import CloudReader, is_not_found
 
 @dataclass(frozen=True)
 class Owners:
-    """Names of projects and users by id, as far as Keystone says them."""
+    """Names of projects and users by id, as far as Keystone reports them."""
 
     projects: Mapping[str, str] = field(default_factory=dict)
     users: Mapping[str, str] = field(default_factory=dict)

@@ -116,7 +116,7 @@ def trees(
 def with_lacking_traits(
     reader: CloudReader, tree: ProviderTree, names: Collection[str]
 ) -> ProviderTree:
-    """Add devices that lack traits by which `trees` finds those of Nova.
+    """Add devices that lack the traits that `trees` searches for.
 
     nova-compute sets these traits, and an operator's command can remove them.
 

@@ -153,7 +153,7 @@ def _find_hosts(
 
 
 def _add_devices_without_traits(reader: CloudReader, hosts: list[HostData]) -> None:
-    """Look for the devices of inventories that are not among Nova's by their traits."""
+    """Search for devices of inventories that `trees` did not find by their traits."""
     absent: dict[str, set[str]] = {}
     for host in hosts:
         if host.tree and host.compute and host.is_passthrough:

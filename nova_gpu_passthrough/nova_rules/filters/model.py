@@ -31,7 +31,7 @@ class FilteredServer:
     #: Name of its flavor.
     flavor: str
     extra_specs: Mapping[str, str] = field(default_factory=dict)
-    #: Ids of the projects of which the server may be; None: any project.
+    #: Ids of the projects that may own the server; None: any project.
     projects: frozenset[str] | None = None
     #: None for a server that does not exist yet.
     id: str | None = None

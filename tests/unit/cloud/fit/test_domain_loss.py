@@ -149,3 +149,8 @@ def test_a_restart_obeys_the_filters():
     fleet = dataclasses.replace(FLEET, settings=settings)
     assert domain_loss.restart(view, FLEET, "x", {"hgx1"}).fitting
     assert not domain_loss.restart(view, fleet, "x", {"hgx1"}).fitting
+
+
+def test_a_failed_domain_without_servers_is_no_fraction():
+    restart = domain_loss.restart(builders.view(host("hgx1")), FLEET, "host hgx1", {"hgx1"})
+    assert str(restart) == "host hgx1: no servers with GPUs are there"
