@@ -113,8 +113,12 @@ def known_clouds() -> list[str]:
 def check_file(path: Path) -> None:
     """Check a clouds file; openstacksdk would ignore an invalid one, and so all of its clouds.
 
+    ``OS_CLIENT_CONFIG_FILE=/dev/null`` is a usual way to have no clouds file.
+
     :raises UserError: if the file has no valid mapping of clouds
     """
+    if str(path) == os.devnull:
+        return
     try:
         text = reading.read_text(path)
         if path.suffix == ".json":

@@ -289,3 +289,9 @@ def test_a_config_exception_about_a_region():
 
 def test_other_errors_keep_their_message():
     assert sentence(sdk.ConfigException("odd\nthing")) == "odd thing"
+
+
+def test_no_clouds_file_is_read_from_dev_null(monkeypatch):
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", os.devnull)
+    words = [f"--os-{name.replace('_', '-')}={value}" for name, value in AUTH.items()]
+    assert connect(*words).config.auth["auth_url"] == ENDPOINTS["identity"]
