@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nova_gpu_passthrough.cli.cloud_command import CloudCommand
-from nova_gpu_passthrough.cli.listing import ListCommand, OptionalColumn
+from nova_gpu_passthrough.cli.listing import ListCommand, OptionalColumn, or_unlimited
 from nova_gpu_passthrough.cli.table import Layout
 from nova_gpu_passthrough.errors import UserError, did_you_mean
 
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 FROM_VARIABLE = "NOVA_GPU_AVAILABILITY"
 _COLUMNS = ("Flavor", "GPUs", "Servers", "By Quota", "By Fleet", "Limited By")
 _LONG = ("Model", "VCPUs", "RAM MiB", "Flavor ID")
-
-
-class UnlimitedColumn(OptionalColumn):
-    """A number of servers that nothing limits: null for programs."""
-
-    def human_readable(self) -> str:
-        """Return a word in place of the number."""
-        return "unlimited"
 
 
 class ListAvailable(CloudCommand, ListCommand):
@@ -151,8 +143,8 @@ def _row(
     return (
         one.flavor.name,
         one.demand.gpus,
-        UnlimitedColumn(None) if servers is None else servers,
-        UnlimitedColumn(None) if quota.servers is None else quota.servers,
+        or_unlimited(servers),
+        or_unlimited(quota.servers),
         OptionalColumn(None) if by_fleet is None else by_fleet,
         "; ".join(limits),
         ", ".join(one.demand.models),

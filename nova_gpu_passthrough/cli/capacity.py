@@ -12,6 +12,7 @@ from nova_gpu_passthrough.cli.table import Layout
 from nova_gpu_passthrough.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
+    from nova_gpu_passthrough.cloud.quota.flavor_quota import QuotaAnswer
     from nova_gpu_passthrough.cloud.view.model import CloudView
     from nova_gpu_passthrough.fleet.resolve import ResolvedFleet
 
@@ -58,7 +59,7 @@ class ShowCapacity(CloudCommand, ListCommand):
         project_option.add(
             parser,
             "count servers of this project: the flavors that it may use, on hosts that are not "
-            "reserved for others",
+            "reserved for others; By Quota is what its quota permits",
         )
         parser.add_argument(
             "--add",
@@ -145,11 +146,45 @@ class ShowCapacity(CloudCommand, ListCommand):
                 table.compare(additions.names, removed, parsed_args.formatter)
             elif level != domain_loss.HOST:
                 table.add_loss(view.hosts, level)
+            if project:
+                answers = self._quota_answers(parsed_args, project, view, fleet)
+                if answers:
+                    table.add_quota(answers)
             columns, rows = table.table()
         if parsed_args.formatter in _FORMATS_WITH_TIME:
             columns = ("Taken At", *columns)
             rows = [(counted.taken_at, *row) for row in rows]
         return columns, rows
+
+    def _quota_answers(
+        self,
+        options: argparse.Namespace,
+        project: str,
+        view: "CloudView",
+        fleet: "ResolvedFleet",
+    ) -> "Mapping[str, QuotaAnswer]":
+        """Read how many servers a project's quota permits, by name of the flavor.
+
+        Without the permission to read it, nothing is returned, with a note.
+        """
+        from openstack import exceptions
+
+        from nova_gpu_passthrough.cloud.fit import gpu_flavors
+        from nova_gpu_passthrough.cloud.quota import caller, flavor_quota
+        from nova_gpu_passthrough.cloud.view.reader import CloudReader
+
+        connection = self.connection(options)
+        flavors = gpu_flavors.find(view.flavors, fleet)[0]
+        try:
+            quota = flavor_quota.read(
+                CloudReader(connection), caller.read(connection), flavors, project
+            )
+        except (UserError, exceptions.ForbiddenException) as error:
+            reason = error if isinstance(error, UserError) else "it needs role admin"
+            self.print_notes([f"the quota of project {options.project} is not counted: {reason}"])
+            return {}
+        self.print_notes(quota.notes)
+        return {one.flavor.name: flavor_quota.answer(quota, one) for one in flavors}
 
 
 def _check(options: argparse.Namespace) -> None:

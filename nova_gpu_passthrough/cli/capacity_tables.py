@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tables of ``nova-gpu capacity``."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nova_gpu_passthrough.cli.listing import ListColumn, OptionalColumn
+from nova_gpu_passthrough.cli.listing import ListColumn, OptionalColumn, or_unlimited
 
 if TYPE_CHECKING:
     from nova_gpu_passthrough.cloud.fit.capacity import CloudCapacity, FlavorCapacity
+    from nova_gpu_passthrough.cloud.quota.flavor_quota import QuotaAnswer
     from nova_gpu_passthrough.cloud.view.model import CloudHost
 
 Table = tuple[Sequence[str], Iterable[tuple[Any, ...]]]
@@ -25,6 +26,7 @@ class FlavorTable:
         self._counted = counted
         self._numbers: tuple[Sequence[str], _Cells] = (("Servers",), lambda one: (one.servers,))
         self._more: tuple[Sequence[str], _Cells] = ((), lambda one: ())
+        self._quota: tuple[Sequence[str], _Cells] = ((), lambda one: ())
 
     def compare(self, added: Collection[str], removed: Collection[str], formatter: str) -> None:
         """Compare the servers that fit now with those that fit after a change of the hosts.
@@ -58,9 +60,18 @@ class FlavorTable:
             lambda one: (domain_loss.losses(one, hosts, level)[0].remaining,),
         )
 
+    def add_quota(self, answers: "Mapping[str, QuotaAnswer]") -> None:
+        """Add how many servers the quota of the project permits, by name of the flavor."""
+        self._quota = (
+            ("By Quota",),
+            lambda one: (or_unlimited(answers[one.flavor].servers),),
+        )
+
     def table(self) -> Table:
         """Return columns and rows."""
         (names, numbers), (more_names, more) = self._numbers, self._more
+        quota_names, quota = self._quota
+        names = (*names, *quota_names)
         columns = ("Flavor", "GPUs", "Model", *names, "Hosts", *more_names, "Limited By", "Exact")
         return columns, [
             (
@@ -68,6 +79,7 @@ class FlavorTable:
                 one.gpus,
                 OptionalColumn(one.model),
                 *numbers(one),
+                *quota(one),
                 one.hosts,
                 *more(one),
                 OptionalColumn(one.limited_by and str(one.limited_by)),

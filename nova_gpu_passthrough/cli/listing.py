@@ -105,6 +105,19 @@ class OptionalColumn(FlatColumn):
         return self._value
 
 
+class UnlimitedColumn(OptionalColumn):
+    """A number that nothing limits: null for programs."""
+
+    def human_readable(self) -> str:
+        """Return a word in place of the number."""
+        return "unlimited"
+
+
+def or_unlimited(number: int | None) -> int | UnlimitedColumn:
+    """Return the cell of a number; None: nothing limits it."""
+    return UnlimitedColumn(None) if number is None else number
+
+
 class ListColumn(FlatColumn):
     """Several values: joined by commas for people, a list for programs."""
 

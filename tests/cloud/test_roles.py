@@ -148,6 +148,15 @@ def test_a_tenant_can_boot_what_is_available_and_no_more(plane, fleet, pair):
             assert found[0]["Limited By"] == "2 of 8 H100-SXM left"
 
 
+def test_capacity_counts_what_the_quota_of_a_project_permits(plane, fleet, pair):
+    words = ("capacity", "--fleet", fleet, "--project")
+    found, err = rows(plane, *words, "research")
+    numbers = {row["Flavor"]: (row["Servers"], row["By Quota"]) for row in found}
+    assert numbers["roles.h100-sxm.1"] == (14, 6)
+    assert numbers["roles.h100-sxm.8"] == (1, 0)
+    assert "quota" not in err
+
+
 def test_what_is_available_by_the_public_report(plane, fleet, pair, tmp_path):
     page = tmp_path / "gpus.html"
     done = nova_gpu(plane, "report", "--fleet", fleet, "--public", "--html", page)

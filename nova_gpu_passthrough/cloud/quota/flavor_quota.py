@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many more servers of a flavor the quota of the caller's project permits.
+"""How many more servers of a flavor the quota of a project permits.
 
 Restates what Nova counts for a server (see ``fleet.limits``). Tenants cannot read aliases, so
 without a fleet file an alias is taken to have the resource class that its name has by default.
@@ -22,6 +22,7 @@ from nova_gpu_passthrough.cloud.quota.model import (
 )
 from nova_gpu_passthrough.cloud.view.model import CloudFlavor
 from nova_gpu_passthrough.cloud.view.reader import CloudReader
+from nova_gpu_passthrough.errors import UserError
 from nova_gpu_passthrough.fleet import demand, device_names
 from nova_gpu_passthrough.fleet.aliases import Alias
 from nova_gpu_passthrough.fleet.offers import DeviceKind
@@ -51,10 +52,9 @@ _NAMES = {
 
 
 @dataclass(frozen=True)
-class OwnQuota:
-    """The quota of the caller's project, on everything that a server may use."""
+class ServerQuota:
+    """The quota of a project on everything that a server may use."""
 
-    caller: Caller
     driver: ActiveDriver
     #: By resource: as unified limits or as Nova's own quotas name them.
     quotas: Mapping[str, ResourceQuota]
@@ -82,14 +82,26 @@ def find_flavors(
     return gpu_flavors.find_by_aliases(members, aliases)
 
 
-def read(reader: CloudReader, caller: Caller, flavors: Iterable[GpuFlavor]) -> OwnQuota:
-    """Read the quota of the caller's project, which needs the role reader in it.
+def read(
+    reader: CloudReader,
+    caller: Caller,
+    flavors: Iterable[GpuFlavor],
+    project_id: str | None = None,
+) -> ServerQuota:
+    """Read the quota of a project.
 
+    :param project_id: a project, which needs the role admin; None: that of the caller, which needs
+        the role reader in it
+    :raises UserError: if Keystone does not list the limits of other projects to the caller
     :raises openstack.exceptions.SDKException: see ``cloud.failures``
     """
+    project = project_id or caller.project_id
     limits = keystone_limits.read(reader, caller)
+    if limits.only not in (None, project):
+        raise UserError("Keystone lists limits of other projects only to role admin")
     driver = project_quotas.read_driver(reader, caller, limits)
-    absolute: dict[str, Any] = reader.nova("/limits")["limits"]["absolute"]
+    of_project = {} if project == caller.project_id else {"tenant_id": project}
+    absolute: dict[str, Any] = reader.nova("/limits", **of_project)["limits"]["absolute"]
     gpus = {
         f"{CLASS_PREFIX}{device_class.resource_class}"
         for one in flavors
@@ -98,11 +110,9 @@ def read(reader: CloudReader, caller: Caller, flavors: Iterable[GpuFlavor]) -> O
     notes = [limits.note, project_quotas.gpu_note(reader, driver) if gpus else ""]
     quotas: dict[str, ResourceQuota]
     if driver is ActiveDriver.UNIFIED_LIMITS:
-        usage = project_usage.read(reader, [caller.project_id])[caller.project_id]
+        usage = project_usage.read(reader, [project])[project]
         resources = {name for one in flavors for name in _amounts(one)} | gpus
-        quotas = {
-            name: project_quotas.quota(name, caller.project_id, usage, limits) for name in resources
-        }
+        quotas = {name: project_quotas.quota(name, project, usage, limits) for name in resources}
         missing = sorted(gpus - limits.registered.keys())
         if missing:
             notes.append(
@@ -112,19 +122,19 @@ def read(reader: CloudReader, caller: Caller, flavors: Iterable[GpuFlavor]) -> O
         quotas[_SERVERS] = _absolute_quota("instances", absolute, _SERVERS)
     else:
         quotas = {name: _absolute_quota(name, absolute, name) for name in _ABSOLUTE}
-    return OwnQuota(caller, driver, quotas, tuple(filter(None, notes)))
+    return ServerQuota(driver, quotas, tuple(filter(None, notes)))
 
 
-def answer(own: OwnQuota, flavor: GpuFlavor) -> QuotaAnswer:
+def answer(server_quota: ServerQuota, flavor: GpuFlavor) -> QuotaAnswer:
     """Return how many more servers of a flavor the quota permits, and what limits them."""
-    if own.driver is ActiveDriver.UNIFIED_LIMITS:
+    if server_quota.driver is ActiveDriver.UNIFIED_LIMITS:
         amounts = {_SERVERS: 1, **_amounts(flavor)}
     else:
         size = flavor.flavor
         amounts = {"instances": 1, "cores": size.vcpus, "ram": size.ram_mib}
     best = QuotaAnswer(None)
     for resource, amount in amounts.items():
-        quota = own.quotas[resource]
+        quota = server_quota.quotas[resource]
         if quota.left is None or not amount:
             continue
         servers = quota.left // amount
